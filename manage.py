@@ -1,0 +1,21 @@
+#!/usr/bin/env python
+"""Django's command line for this site."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from sfjwt_site.environment import load_env_file
+
+
+def main() -> None:
+    load_env_file()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sfjwt_site.settings")
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()

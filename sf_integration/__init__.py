@@ -1,0 +1,62 @@
+"""Salesforce connections for Django: one fresh access token for everybody who needs it.
+
+Imported before Django's apps are ready, so nothing here touches models until it is called.
+"""
+
+from __future__ import annotations
+
+from .api import SalesforceAuth, aget_token, get_client, get_token
+from .salesforce.errors import (
+    ActionNeeded,
+    ApiError,
+    ApiKeyRefused,
+    AuthenticationError,
+    ConnectionPaused,
+    EncryptionKeyMissing,
+    InvalidInput,
+    InvalidPrivateKey,
+    LoginUnavailable,
+    NotAllowedHere,
+    NotFound,
+    PermissionMissing,
+    QueryCursorLost,
+    RetryableError,
+    SalesforceError,
+    SessionExpired,
+    TransportError,
+    UnknownConnection,
+    UsernameNotAllowed,
+    WrongOrg,
+)
+from .salesforce.oauth import Identity, Token
+from .salesforce.rest import Client
+
+__all__ = [
+    "ActionNeeded",
+    "ApiError",
+    "ApiKeyRefused",
+    "AuthenticationError",
+    "Client",
+    "ConnectionPaused",
+    "EncryptionKeyMissing",
+    "Identity",
+    "InvalidInput",
+    "InvalidPrivateKey",
+    "LoginUnavailable",
+    "NotAllowedHere",
+    "NotFound",
+    "PermissionMissing",
+    "QueryCursorLost",
+    "RetryableError",
+    "SalesforceAuth",
+    "SalesforceError",
+    "SessionExpired",
+    "Token",
+    "TransportError",
+    "UnknownConnection",
+    "UsernameNotAllowed",
+    "WrongOrg",
+    "aget_token",
+    "get_client",
+    "get_token",
+]

@@ -1,0 +1,77 @@
+"""System checks: wrong settings found at start, each with an id and a hint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core import checks
+from django.db import connections
+
+from . import crypto, hosts
+from .conf import ENVIRONMENTS, settings
+
+
+@checks.register("sf_integration")
+def check_encryption_keys(**_: Any) -> list[checks.CheckMessage]:
+    if not settings.ENCRYPTION_KEYS:
+        return [
+            checks.Error(
+                "No encryption key is configured, so no signing key or token can be stored.",
+                hint='Set SF_INTEGRATION["ENCRYPTION_KEYS"] to a list of base64url keys of 32 bytes, for example '
+                'one made by: python -c "from sf_integration.crypto import new_key; print(new_key())"',
+                id="sf_integration.E001",
+            )
+        ]
+    try:
+        crypto.Keyring.from_text(settings.ENCRYPTION_KEYS)
+    except crypto.MalformedKey as exc:
+        return [
+            checks.Error(
+                f"{exc}.".capitalize(),
+                hint="Each key is base64url of exactly 32 bytes, with or without trailing =.",
+                id="sf_integration.E002",
+            )
+        ]
+    return []
+
+
+@checks.register("sf_integration")
+def check_environments(**_: Any) -> list[checks.CheckMessage]:
+    unknown = sorted(settings.ALLOWED_ENVIRONMENTS - set(ENVIRONMENTS))
+    if not unknown:
+        return []
+    return [
+        checks.Error(
+            f"Unknown kinds of org in ALLOWED_ENVIRONMENTS: {', '.join(unknown)}.",
+            hint=f"Choose from {', '.join(ENVIRONMENTS)}.",
+            id="sf_integration.E003",
+        )
+    ]
+
+
+@checks.register("sf_integration", deploy=True)
+def check_loopback_hosts(**_: Any) -> list[checks.CheckMessage]:
+    loopback = [host for host in settings.ALLOWED_HOSTS if hosts.is_loopback(host.rsplit(":", 1)[0])]
+    if not loopback:
+        return []
+    return [
+        checks.Warning(
+            f"Sign-ins may go to this machine itself: {', '.join(loopback)}.",
+            hint="Right for the demo; in production take loopback hosts out of ALLOWED_HOSTS.",
+            id="sf_integration.W001",
+        )
+    ]
+
+
+@checks.register("sf_integration", "database")
+def check_atomic_requests(**_: Any) -> list[checks.CheckMessage]:
+    return [
+        checks.Warning(
+            f"ATOMIC_REQUESTS on the SQLite database “{alias}” makes every page hold the one write lock.",
+            hint="Set ATOMIC_REQUESTS to False, or use PostgreSQL.",
+            id="sf_integration.W002",
+        )
+        for alias in django_settings.DATABASES
+        if connections[alias].vendor == "sqlite" and connections[alias].settings_dict.get("ATOMIC_REQUESTS")
+    ]

@@ -1,0 +1,49 @@
+"""The settings of the app: one dict `SF_INTEGRATION`, read at use so that `override_settings` works."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings as django_settings
+
+ENVIRONMENTS = ("production", "sandbox", "scratch", "developer", "trailhead")
+
+
+class Settings:
+    """One property per setting, its default beside it."""
+
+    @property
+    def ENCRYPTION_KEYS(self) -> tuple[str, ...]:
+        """Base64url keys of 32 bytes: the first seals, all open. Without one no secret can be stored."""
+        return tuple(self._get("ENCRYPTION_KEYS", ()))
+
+    @property
+    def ALLOWED_HOSTS(self) -> tuple[str, ...]:
+        """Login and instance hosts outside Salesforce's domains, as `host` or `host:port`; http only on loopback."""
+        return tuple(host.lower() for host in self._get("ALLOWED_HOSTS", ()))
+
+    @property
+    def ALLOWED_ENVIRONMENTS(self) -> frozenset[str]:
+        """Kinds of org this installation may call. A copied production database on staging then calls no production org."""
+        return frozenset(self._get("ALLOWED_ENVIRONMENTS", None) or ENVIRONMENTS)
+
+    @property
+    def DEFAULT(self) -> str:
+        """Name of the connection that `get_client()` without a name means; empty: the only one there is."""
+        return str(self._get("DEFAULT", ""))
+
+    @property
+    def KEEP_CHECKS_DAYS(self) -> int:
+        """How long the history of checks is kept."""
+        return int(self._get("KEEP_CHECKS_DAYS", 30))
+
+    def _get(self, name: str, default: Any) -> Any:
+        configured: dict[str, Any] = getattr(django_settings, "SF_INTEGRATION", {})
+        value = configured.get(name, default)
+        if isinstance(value, str) and isinstance(default, Sequence) and not isinstance(default, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+
+settings = Settings()

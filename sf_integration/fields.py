@@ -1,0 +1,163 @@
+"""The column that holds a sealed secret.
+
+A plain Django field can't: it never sees its row, and `update()` skips `pre_save`. So the column's Python value is a frozen
+`Sealed` that knows where it belongs, made by `seal` and opened by its own `open()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from . import crypto
+from .conf import settings
+from .salesforce.errors import EncryptionKeyMissing
+
+
+@dataclass(frozen=True)
+class Sealed:
+    ciphertext: str = field(repr=False)
+    """The stored form, of no use without the encryption key."""
+    key_id: str
+    context: str = ""
+    """Model, field and row that it was sealed for; set when it is read from a row."""
+
+    def open(self) -> bytes:
+        """The secret. Raises EncryptionKeyMissing, with code `secret_damaged` for a value that does not belong to this row."""
+        try:
+            return keyring().open(self.ciphertext, self.context)
+        except crypto.UnknownKey as exc:
+            raise _missing(exc.key_id) from exc
+        except crypto.Tampered as exc:
+            raise _damaged() from exc
+
+
+def seal(model: type[models.Model], field_name: str, row_id: UUID, secret: bytes) -> Sealed:
+    """Seal a secret for one column of one row. Raises EncryptionKeyMissing when no key is configured."""
+    context = _context(model, field_name, row_id)
+    try:
+        stored = keyring().seal(secret, context)
+    except crypto.UnknownKey as exc:
+        raise EncryptionKeyMissing(
+            "No encryption key is configured, so no secret can be stored.",
+            remedy="Set SF_ENCRYPTION_KEYS to a base64url key of 32 bytes.",
+            who="whoever runs this site",
+        ) from exc
+    return Sealed(stored, crypto.key_id_of(stored), context)
+
+
+def keyring() -> crypto.Keyring:
+    """The configured encryption keys. A malformed key counts as none: nothing can be stored or opened with it."""
+    return _keyring(settings.ENCRYPTION_KEYS)
+
+
+@lru_cache(maxsize=4)
+def _keyring(keys: Sequence[str]) -> crypto.Keyring:
+    try:
+        return crypto.Keyring.from_text(keys)
+    except crypto.MalformedKey:
+        return crypto.Keyring(())
+
+
+class SealedField(models.TextField):
+    """Holds a `Sealed` or None. Lists and forms never open it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["editable"] = False
+        super().__init__(*args, **kwargs)
+
+    def contribute_to_class(self, cls: type[models.Model], name: str, private_only: bool = False) -> None:
+        super().contribute_to_class(cls, name, private_only)
+        if not cls._meta.abstract:
+            setattr(cls, name, _BoundAttribute(self, name))
+
+    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Sealed | None:
+        if not value:
+            return None
+        try:
+            return _from_text(value)
+        except crypto.Tampered:
+            # One unreadable row must not take a whole list down; it fails when it is opened.
+            return Sealed(value, "")
+
+    def to_python(self, value: Any) -> Sealed | None:
+        """For fixtures: the stored form, as `value_to_string` wrote it."""
+        if value is None or isinstance(value, Sealed):
+            return value
+        try:
+            return _from_text(str(value))
+        except crypto.Tampered as exc:
+            raise ValidationError("A secret can be loaded in its sealed form only.") from exc
+
+    def get_prep_value(self, value: Any) -> str | None:
+        if value is None or isinstance(value, str) and not value:
+            return None
+        if isinstance(value, Sealed):
+            return value.ciphertext
+        raise TypeError(f"{self.name} takes a Sealed value, never a {type(value).__name__}: use fields.seal().")
+
+    def value_to_string(self, obj: models.Model) -> str:
+        sealed = self.value_from_object(obj)
+        return sealed.ciphertext if sealed else ""
+
+
+@SealedField.register_lookup
+class KeyId(models.Transform):
+    """`private_key__key_id__in=[...]`: rows by the encryption key that sealed them, without opening any."""
+
+    lookup_name = "key_id"
+    output_field = models.CharField()
+
+    def as_sql(self, compiler: Any, connection: Any, **kwargs: Any) -> Any:
+        column, params = compiler.compile(self.lhs)
+        return f"SUBSTR({column}, {crypto.KEY_ID_START + 1}, {crypto.KEY_ID_LENGTH})", params
+
+
+class _BoundAttribute(models.query_utils.DeferredAttribute):
+    """Tells the value which row it came from; a value sealed for another row keeps its own context and won't open here."""
+
+    def __init__(self, sealed_field: SealedField, name: str) -> None:
+        super().__init__(sealed_field)
+        self._name = name
+
+    def __get__(self, instance: models.Model | None, cls: type[models.Model] | None = None) -> Any:
+        value = super().__get__(instance, cls)
+        if instance is None or not isinstance(value, Sealed):
+            return value
+        return Sealed(value.ciphertext, value.key_id, _context(type(instance), self._name, instance.pk))
+
+    def __set__(self, instance: models.Model, value: Any) -> None:
+        if value is not None and not isinstance(value, Sealed) and value != "":
+            raise TypeError(f"{self._name} takes a Sealed value, never a {type(value).__name__}: use fields.seal().")
+        instance.__dict__[self._name] = value or None
+
+
+def _context(model: type[models.Model], field_name: str, row_id: UUID) -> str:
+    return f"{model._meta.label_lower}.{field_name}.{row_id}"
+
+
+def _from_text(stored: str) -> Sealed:
+    return Sealed(stored, crypto.key_id_of(stored))
+
+
+def _missing(key_id: str) -> EncryptionKeyMissing:
+    return EncryptionKeyMissing(
+        f"This secret was sealed with the encryption key {key_id}, which this installation does not have.",
+        remedy="Add that key to SF_ENCRYPTION_KEYS, or replace the signing key.",
+        who="whoever runs this site",
+    )
+
+
+def _damaged() -> EncryptionKeyMissing:
+    return EncryptionKeyMissing(
+        "This stored secret is damaged, or was copied here from another row.",
+        remedy="Replace it: import the signing key again.",
+        who="whoever runs this site",
+        code="secret_damaged",
+    )

@@ -1,0 +1,459 @@
+"""The diagnosis: one ladder of steps from the stored settings to a sample record.
+
+Each step needs the ones before it; after a failure the rest is “not reached”. Works with warnings: Needs attention.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+from django.utils import timezone
+
+from . import hosts, tokens
+from .conf import settings
+from .models import ConnectedApp, ConnectionCheck, settings_fingerprint
+from .salesforce import diagnosis, keys, rest
+from .salesforce.errors import (
+    ActionNeeded,
+    ApiError,
+    InvalidInput,
+    NotAllowedHere,
+    SalesforceError,
+    TransportError,
+    WrongOrg,
+    without_secrets,
+)
+from .salesforce.http import NoAuth
+from .salesforce.oauth import Identity, Token
+from .state import CERTIFICATE_WARNING
+from .tokens import renewal
+from .tokens.renewal import Observer
+
+LIGHT_EVERY = dt.timedelta(minutes=60)
+FULL_EVERY = dt.timedelta(hours=24)
+CLOCK_WARNING_SECONDS = 30
+USAGE_WARNING_SHARE = 0.8
+CALLS_PER_DAY = 24 + 6
+"""What the checks of one connection by beat cost of the org's API calls: a light one an hour, a full one a day."""
+
+OK, WARNING, FAILED, NOT_REACHED = "ok", "warning", "failed", "not_reached"
+
+
+@dataclass(frozen=True)
+class Step:
+    """The outcome of one step, as stored and printed."""
+
+    step: str
+    status: str
+    code: str = ""
+    """What Salesforce said, or our word for it."""
+    message: str = ""
+    remedy: str = ""
+    milliseconds: int = 0
+
+
+@dataclass
+class _Run:
+    """What the steps hand on to each other."""
+
+    connection: ConnectedApp
+    light: bool
+    renew: bool
+    observe: Observer | None
+    token: Token | None = None
+    client: rest.Client | None = None
+    identity: Identity | None = None
+    organization: dict[str, Any] = field(default_factory=dict)
+    api_version: str = ""
+    usage: rest.ApiUsage | None = None
+    skew_seconds: float | None = None
+
+
+class _Warn(Exception):  # noqa: N818 - no error: the way a step ends with a warning
+    def __init__(self, code: str, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.code, self.message, self.remedy = code, message, remedy
+
+
+def check_connection(
+    connection: ConnectedApp,
+    *,
+    asked_by: str,
+    light: bool = False,
+    renew: bool = True,
+    observe: Observer | None = None,
+) -> ConnectionCheck:
+    """Run the ladder, store it and what it found. Never raises for what is wrong with the connection.
+
+    `renew` makes it a real sign-in whose token becomes the stored one; else the stored token serves. `light` asks the org
+    for one thing only. `observe` is shown the sign-in.
+    """
+    run = _Run(connection, light, renew, observe)
+    started = time.monotonic()
+    previous = connection.connection_state()
+    steps: list[Step] = []
+    error: SalesforceError | None = None
+    for name, action in _LIGHT_LADDER if light else _LADDER:
+        if error is None:
+            step, error = _take(name, action, run)
+        else:
+            step = Step(name, NOT_REACHED)
+        steps.append(step)
+    _store_facts(run, steps, error)
+    state = _tell(connection, previous)
+    return ConnectionCheck.objects.create(
+        connection=connection,
+        asked_by=asked_by,
+        healthy=state.is_healthy,
+        light=light,
+        state=state.value,
+        steps=[asdict(step) for step in steps],
+        milliseconds=round((time.monotonic() - started) * 1000),
+        api_used=run.usage.used if run.usage else None,
+        api_limit=run.usage.limit if run.usage else None,
+    )
+
+
+def due_for_check(now: dt.datetime | None = None) -> Iterator[tuple[UUID, bool]]:
+    """(id, light) of the connections that beat should check now.
+
+    The full ladder for new and edited connections and once a day; a light check an hour, each in its own minute.
+    """
+    now = now or timezone.now()
+    connections = ConnectedApp.objects.filter(enabled=True).select_related("signing_key")
+    for connection in connections.iterator():
+        if not hosts.environment_allowed(connection.known_environment):
+            continue
+        if _spent(connection) >= USAGE_WARNING_SHARE:
+            continue
+        full_at = connection.last_full_check_at
+        if full_at is None or _edited(connection) or full_at <= now - FULL_EVERY:
+            yield connection.pk, False
+        elif connection.last_checked_at is None or _light_is_due(connection, now):
+            yield connection.pk, True
+
+
+def prune_checks(now: dt.datetime | None = None) -> int:
+    """Delete old history; returns how many."""
+    limit = (now or timezone.now()) - dt.timedelta(days=settings.KEEP_CHECKS_DAYS)
+    return ConnectionCheck.objects.filter(at__lt=limit).delete()[0]
+
+
+def _light_is_due(connection: ConnectedApp, now: dt.datetime) -> bool:
+    assert connection.last_checked_at is not None
+    age = now - connection.last_checked_at
+    own_minute = connection.pk.int % 60 == now.minute and age > dt.timedelta(minutes=2)
+    return own_minute or age > LIGHT_EVERY + dt.timedelta(minutes=5)
+
+
+def _edited(connection: ConnectedApp) -> bool:
+    return connection.checked_fingerprint != settings_fingerprint(connection, connection.username)
+
+
+def _spent(connection: ConnectedApp) -> float:
+    """Share of the org's daily API calls that was used at the last look; old news count as nothing."""
+    usage = connection.organization.get("api_usage") or {}
+    if not usage.get("limit") or usage.get("at", "") < (timezone.now() - FULL_EVERY).isoformat():
+        return 0.0
+    return float(usage["used"] / usage["limit"])
+
+
+def _take(name: str, action: Callable[[_Run], str], run: _Run) -> tuple[Step, SalesforceError | None]:
+    started = time.monotonic()
+
+    def step(status: str, code: str = "", message: str = "", remedy: str = "") -> Step:
+        return Step(name, status, code, message, remedy, round((time.monotonic() - started) * 1000))
+
+    try:
+        return step(OK, message=action(run)), None
+    except _Warn as warning:
+        return step(WARNING, warning.code, warning.message, warning.remedy), None
+    except ActionNeeded as error:
+        return step(FAILED, error.code, str(error.args[0]) if error.args else error.cause, error.remedy), error
+    except SalesforceError as error:
+        return step(FAILED, error.code, str(error), _remedy(error)), error
+
+
+def _remedy(error: SalesforceError) -> str:
+    found = diagnosis.explain_transport(error.code)
+    if isinstance(error, ApiError):
+        found = diagnosis.explain(error.error_code, error.message)
+    return found.remedy
+
+
+# ---- the steps, in order --------------------------------------------------------------------------------------------
+
+
+def _settings(run: _Run) -> str:
+    renewal.guard(run.connection, run.connection.username)
+    return f"{run.connection.login_url}, {run.connection.known_environment}"
+
+
+def _signing_key(run: _Run) -> str:
+    signing_key = run.connection.signing_key
+    key = tokens.current().private_key(signing_key)
+    if not signing_key.certificate:
+        return f"{signing_key.name}, {signing_key.size} bits; certificate not known here"
+    keys.require_match(key, keys.read_certificate(signing_key.certificate.encode()))
+    assert signing_key.not_after is not None
+    left = signing_key.not_after - timezone.now()
+    if left <= CERTIFICATE_WARNING:
+        raise _Warn(
+            "certificate_ending",
+            f"The certificate ends on {signing_key.not_after:%Y-%m-%d}. Salesforce does not enforce it, "
+            "but reviews and audits do.",
+            "Make a new key pair and upload its certificate to the app.",
+        )
+    return f"{signing_key.name}, {signing_key.size} bits, certificate to {signing_key.not_after:%Y-%m-%d}"
+
+
+def _host(run: _Run) -> str:
+    """Name, TCP and TLS. Any answer will do: login.salesforce.com has no API of its own."""
+    url = run.connection.login_url
+    try:
+        response = tokens.current().http.request("GET", f"{url}/services/data", auth=NoAuth(), timeout_seconds=10)
+        run.skew_seconds = rest.clock_skew_seconds(response, time.time())
+    except TransportError as error:
+        if error.status_code is None:
+            raise
+    return "answers over TLS" if url.startswith("https") else "answers without TLS (this machine itself)"
+
+
+def _clock(run: _Run) -> str:
+    skew = run.skew_seconds
+    if skew is None:
+        return "the host told no time"
+    if abs(skew) >= CLOCK_WARNING_SECONDS:
+        raise _Warn(
+            "clock_skew",
+            f"Our clock is {abs(skew):.0f} seconds {'ahead of' if skew > 0 else 'behind'} Salesforce's.",
+            "Set the clock of this machine by NTP.",
+        )
+    return f"within {max(abs(skew), 1):.0f} s of the host's"
+
+
+def _sign_in(run: _Run) -> str:
+    name = run.connection.name
+    run.token = tokens.refresh(name, observe=run.observe) if run.renew else tokens.get(name)
+    run.client = rest.Client(
+        tokens.Source(name), api_version=run.connection.api_version, http=tokens.current().http
+    )
+    return f"instance {run.token.instance_url}"
+
+
+def _scopes(run: _Run) -> str:
+    assert run.token is not None
+    scopes = run.token.scopes
+    if scopes and not {"api", "full"} & set(scopes):
+        raise _Warn(
+            "scope_api_missing",
+            f"The token has the scopes {' '.join(scopes)}, not “api”.",
+            "Add the scope “Manage user data via APIs (api)” to the app.",
+        )
+    return " ".join(scopes) or "the org named none"
+
+
+def _identity(run: _Run) -> str:
+    assert run.client is not None
+    run.identity = run.client.identity()
+    _require_pinned_org(run.connection, run.identity.organization_id)
+    if run.identity.username.lower() != run.connection.username.lower():
+        raise ActionNeeded(
+            f"The token belongs to {run.identity.username}, not to {run.connection.username}.",
+            remedy="Check username and consumer key.",
+            code="wrong_user",
+        )
+    return f"{run.identity.username} in org {run.identity.organization_id}"
+
+
+def _require_pinned_org(connection: ConnectedApp, organization_id: str) -> None:
+    pinned = connection.expected_org_id
+    if pinned and pinned[:15] != organization_id[:15]:
+        raise WrongOrg(
+            f"This is the org {organization_id}, the connection is pinned to {pinned}.",
+            remedy="Check the login URL. If the org was really replaced, accept the new org.",
+            who="an administrator of this site",
+        )
+
+
+def _environment(run: _Run) -> str:
+    """The org's own word on what it is; the host's name stands when the user may not ask."""
+    assert run.client is not None
+    try:
+        page = run.client.query(
+            "SELECT Id, Name, OrganizationType, IsSandbox, InstanceName, TrialExpirationDate FROM Organization LIMIT 1"
+        )
+        row = page.records[0]
+    except (ApiError, IndexError) as exc:
+        if isinstance(exc, ApiError) and exc.status_code == 401:
+            raise
+        return f"{run.connection.known_environment}, by its host; the user may not read the Organization record"
+    run.organization = {
+        "name": row.get("Name") or "",
+        "edition": row.get("OrganizationType") or "",
+        "instance": row.get("InstanceName") or "",
+        "is_sandbox": bool(row.get("IsSandbox")),
+    }
+    return _judge_environment(run, trial=bool(row.get("TrialExpirationDate")))
+
+
+def _judge_environment(run: _Run, *, trial: bool) -> str:
+    connection, organization = run.connection, run.organization
+    found = hosts.environment_of_org(
+        is_sandbox=organization["is_sandbox"],
+        organization_type=organization["edition"],
+        trial=trial,
+        login_url=connection.login_url,
+    )
+    organization["environment"] = found
+    if not hosts.environment_allowed(found):
+        raise NotAllowedHere(
+            f"The org says it is a {found} org, which this installation may not call.",
+            remedy="If it should, add the kind to SF_ALLOWED_ENVIRONMENTS.",
+            who="whoever runs this site",
+        )
+    by_host = hosts.environment_of(connection.login_url)
+    if by_host in ("sandbox", "scratch") and not organization["is_sandbox"]:
+        raise _Warn(
+            "environment_contradiction",
+            f"The host says {by_host}, the org says {found}.",
+            "Check that the login URL is that of the org you mean.",
+        )
+    return f"{found}, {organization['name']} ({organization['edition']}, {organization['instance']})"
+
+
+def _api_version(run: _Run) -> str:
+    assert run.client is not None
+    served = run.client.versions()
+    wanted = run.connection.api_version
+    run.api_version = wanted or rest.newest_common_version(served)
+    if wanted and wanted not in {version.version for version in served}:
+        raise ActionNeeded(
+            f"The org does not serve API version {wanted}; it serves {served[0].version} to {served[-1].version}.",
+            remedy="Change or empty the connection's API version.",
+            who="an administrator of this site",
+            code="api_version_not_served",
+        )
+    return f"{run.api_version}; the org serves up to {served[-1].version}"
+
+
+def _limits(run: _Run) -> str:
+    """Daily API calls. An integration user often may not read the limits: then the answers' own header tells."""
+    assert run.client is not None
+    try:
+        daily = run.client.limits().get("DailyApiRequests") or {}
+        run.usage = rest.ApiUsage(int(daily["Max"]) - int(daily["Remaining"]), int(daily["Max"]))
+    except (ApiError, KeyError, TypeError, ValueError):
+        run.usage = run.client.api_usage
+    if run.usage is None or not run.usage.limit:
+        return "the org tells no limits"
+    share = run.usage.used / run.usage.limit
+    sentence = f"{run.usage.used:,} of {run.usage.limit:,} API calls used in 24 hours"
+    if share >= USAGE_WARNING_SHARE:
+        raise _Warn("api_limit_near", f"{sentence} ({share:.0%}).", "Find which program calls so often.")
+    return sentence
+
+
+def _sample_record(run: _Run) -> str:
+    """A refusal here is a warning: the connection works, its user just may not see this object."""
+    assert run.client is not None
+    sobject = run.connection.sample_sobject
+    if not sobject:
+        return "none asked for"
+    fields = ", ".join(dict.fromkeys(["Id", *run.connection.sample_fields]))
+    try:
+        page = run.client.query(f"SELECT {fields} FROM {sobject} LIMIT 1")  # noqa: S608 - names were checked when saved
+    except ApiError as exc:
+        raise _Warn(exc.code, str(exc), _remedy(exc)) from exc
+    except InvalidInput as exc:
+        raise _Warn(exc.code, str(exc)) from exc
+    return f"{sobject} {page.records[0]['Id']}" if page.records else f"{sobject}: no record visible"
+
+
+_LIGHT_LADDER: Sequence[tuple[str, Callable[[_Run], str]]] = (
+    ("settings", _settings),
+    ("signing_key", _signing_key),
+    ("sign_in", _sign_in),
+    ("identity", _identity),
+)
+_LADDER: Sequence[tuple[str, Callable[[_Run], str]]] = (
+    ("settings", _settings),
+    ("signing_key", _signing_key),
+    ("host", _host),
+    ("clock", _clock),
+    ("sign_in", _sign_in),
+    ("scopes", _scopes),
+    ("identity", _identity),
+    ("environment", _environment),
+    ("api_version", _api_version),
+    ("limits", _limits),
+    ("sample_record", _sample_record),
+)
+
+
+# ---- what is kept ---------------------------------------------------------------------------------------------------
+
+
+def _store_facts(run: _Run, steps: Sequence[Step], error: SalesforceError | None) -> None:
+    """Write only what this run learned. What a paused or forbidden connection can't know stays as it was."""
+    now = timezone.now()
+    connection = run.connection
+    taken = {step.step for step in steps if step.status != NOT_REACHED}
+    changes: dict[str, Any] = {
+        "last_checked_at": now,
+        "warnings": _warnings(connection, steps, taken),
+    }
+    if not run.light:
+        changes["last_full_check_at"] = now
+        changes["checked_fingerprint"] = settings_fingerprint(connection, connection.username)
+    if run.organization:
+        changes |= {"environment": run.organization["environment"], "environment_for": connection.login_url}
+    if run.organization or run.usage:
+        changes["organization"] = connection.organization | run.organization | _usage_fact(run, now)
+    if error is None and run.identity and not connection.expected_org_id:
+        changes["expected_org_id"] = run.identity.organization_id
+    if error is None and run.api_version and not connection.api_version:
+        changes["api_version"] = run.api_version
+    ConnectedApp.objects.filter(pk=connection.pk).update(**changes)
+    for name, value in changes.items():
+        setattr(connection, name, value)
+    if error is None or "host" in taken or "sign_in" in taken:
+        _store_outcome(connection, error, now)
+
+
+def _store_outcome(connection: ConnectedApp, error: SalesforceError | None, now: dt.datetime) -> None:
+    found = ConnectedApp.objects.filter(pk=connection.pk)
+    if error is None:
+        found.note_success(now)
+    else:
+        found.note_failure(now, without_secrets(error) | {"remedy": getattr(error, "remedy", "") or _remedy(error)})
+    connection.refresh_from_db(fields=["last_success_at", "failing_since", "last_error"])
+
+
+def _warnings(connection: ConnectedApp, steps: Sequence[Step], taken: set[str]) -> list[dict[str, str]]:
+    """Those of this run, and those of steps that it did not take. The certificate's end is read live, not stored."""
+    kept = [warning for warning in connection.warnings if warning.get("step") not in taken]
+    found = [
+        {"step": step.step, "code": step.code, "message": step.message}
+        for step in steps
+        if step.status == WARNING and step.code != "certificate_ending"
+    ]
+    return kept + found
+
+
+def _usage_fact(run: _Run, now: dt.datetime) -> dict[str, Any]:
+    if run.usage is None:
+        return {}
+    return {"api_usage": {"used": run.usage.used, "limit": run.usage.limit, "at": now.isoformat()}}
+
+
+def _tell(connection: ConnectedApp, previous: Any) -> Any:
+    now = timezone.now()
+    renewal.tell_change(connection, previous, now)
+    return connection.connection_state(now)

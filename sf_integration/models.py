@@ -1,0 +1,463 @@
+"""The data. Models say true sentences about themselves; they never open a connection and `save()` does nothing else."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import uuid
+from typing import Any, Self
+
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Lower
+from django.urls import reverse
+from django.utils import timezone
+
+from . import hosts, state
+from .conf import settings
+from .fields import SealedField, keyring
+from .salesforce import soql
+from .salesforce.errors import InvalidInput, NotAllowedHere
+from .state import ConnectionState
+
+SESSION_MINUTES = (15, 30, 60, 120, 240, 480, 720, 1440)
+"""The values Salesforce offers. Source: Metadata API Developer Guide, ProfileSessionSetting."""
+EXTRA_USERNAME_IDLES_AFTER = dt.timedelta(hours=24)
+
+_name = RegexValidator(
+    r"\A[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?\Z",
+    "Use lower-case letters, digits, hyphens and underscores, as in acme-prod.",
+)
+
+
+class Base(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+
+    class Meta:
+        abstract = True
+
+
+class SigningKey(Base):
+    """A key pair and its certificate; may serve many connections."""
+
+    class Origin(models.TextChoices):
+        MADE = "made", "made here"
+        UPLOADED = "uploaded", "uploaded"
+
+    name = models.CharField(max_length=100, unique=True)
+    private_key = SealedField(null=True)
+    certificate = models.TextField(blank=True, help_text="PEM; the one uploaded to Salesforce.")
+    fingerprint = models.CharField(
+        max_length=64, editable=False, help_text="SHA-256 of the public key; tells key pairs apart."
+    )
+    certificate_fingerprint = models.CharField(max_length=64, blank=True, editable=False)
+    not_before = models.DateTimeField(null=True, blank=True, editable=False)
+    not_after = models.DateTimeField("certificate ends", null=True, blank=True, editable=False)
+    size = models.PositiveIntegerField("bits", editable=False)
+    origin = models.CharField(max_length=10, choices=Origin.choices, default=Origin.UPLOADED, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def can_be_opened(self) -> bool:
+        """Whether the encryption key that sealed it is configured here; opens nothing."""
+        return self.private_key is not None and self.private_key.key_id in keyring().key_ids
+
+    def days_left(self, now: dt.datetime) -> int | None:
+        """Whole days until the certificate ends; negative afterwards, None when the date is unknown."""
+        return (self.not_after - now).days if self.not_after else None
+
+
+class ConnectedAppQuerySet(models.QuerySet["ConnectedApp"]):
+    def with_state(self, now: dt.datetime | None = None) -> Self:
+        """Adds `effective_environment`, `state` (the enum's word) and `state_rank`, in the same query."""
+        now = now or timezone.now()
+        return (
+            self.annotate(effective_environment=state.effective_environment())
+            .annotate(
+                state=state.annotation(
+                    now=now, environments=settings.ALLOWED_ENVIRONMENTS, key_ids=keyring().key_ids
+                )
+            )
+            .annotate(state_rank=state.rank_annotation())
+        )
+
+    def sick_first(self) -> Self:
+        return self.with_state().order_by("state_rank", "name")
+
+    def note_success(self, now: dt.datetime) -> None:
+        """The org answered: failures are over."""
+        self.update(last_success_at=now, failing_since=None, last_error=None)
+
+    def note_failure(self, now: dt.datetime, error: dict[str, str]) -> None:
+        """Store the error; since when it fails stays as it was."""
+        self.update(failing_since=Coalesce(F("failing_since"), now), last_error=error)
+
+
+class ConnectedApp(Base):
+    """One Connected App profile: everywhere but in the admin it is called a connection."""
+
+    class Environment(models.TextChoices):
+        PRODUCTION = "production", "production"
+        SANDBOX = "sandbox", "sandbox"
+        SCRATCH = "scratch", "scratch org"
+        DEVELOPER = "developer", "Developer Edition"
+        TRAILHEAD = "trailhead", "Trailhead"
+
+    name = models.CharField(
+        max_length=60, unique=True, validators=[_name], help_text="The handle in code, e.g. acme-prod."
+    )
+    label = models.CharField(max_length=100, blank=True, help_text="For people; empty: the name.")
+    login_url = models.URLField(
+        "login URL",
+        max_length=255,
+        help_text="The org's My Domain URL, e.g. https://acme.my.salesforce.com (Setup → My Domain).",
+    )
+    audience = models.CharField(
+        max_length=255, blank=True, help_text="Empty: the login URL, which is right for nearly every org."
+    )
+    consumer_key = models.CharField(
+        max_length=512, help_text="Of the External Client App or Connected App; also called client id."
+    )
+    username = models.CharField(max_length=255, help_text="Username of the integration user, not its e-mail address.")
+    extra_usernames = models.JSONField(
+        "allowed extra usernames",
+        default=list,
+        blank=True,
+        help_text='Other users that code may ask tokens for, e.g. ["ops@acme.example"].',
+    )
+    signing_key = models.ForeignKey(SigningKey, on_delete=models.PROTECT, related_name="connections")
+    staged_signing_key = models.ForeignKey(
+        SigningKey,
+        on_delete=models.PROTECT,
+        related_name="staged_connections",
+        null=True,
+        blank=True,
+        help_text="The next key, once its certificate is in Salesforce.",
+    )
+    api_version = models.CharField(
+        "API version",
+        max_length=5,
+        blank=True,
+        validators=[RegexValidator(r"\A\d{2,3}\.0\Z", "Write it as 67.0.")],
+        help_text="Empty: the newest one the org and this app know, set by the first check.",
+    )
+    session_minutes = models.PositiveIntegerField(
+        "session length",
+        choices=[(minutes, f"{minutes} min" if minutes < 60 else f"{minutes // 60} h") for minutes in SESSION_MINUTES],
+        default=120,
+        help_text="The time-out of the app's, profile's or org's session settings.",
+    )
+    sample_sobject = models.CharField("sample sObject", max_length=80, default="Account", blank=True)
+    sample_fields = models.JSONField("sample fields", default=list, blank=True)
+    expected_org_id = models.CharField(
+        "expected org id",
+        max_length=18,
+        blank=True,
+        help_text="Pinned by the first successful check; another org is then refused.",
+    )
+    environment = models.CharField(
+        max_length=12, choices=Environment.choices, default=Environment.PRODUCTION, editable=False
+    )
+    environment_for = models.CharField(
+        max_length=255, blank=True, editable=False, help_text="The login URL that `environment` was worked out for."
+    )
+    tags = models.JSONField(default=list, blank=True)
+    our_contacts = models.TextField(blank=True, help_text="Who looks after it here; one e-mail address per line.")
+    org_contacts = models.TextField(
+        "the org's admins", blank=True, help_text="Who can act in Salesforce; one e-mail address per line."
+    )
+    groups = models.ManyToManyField(
+        "auth.Group", blank=True, help_text="Who may see it; empty: everyone with the permission."
+    )
+    enabled = models.BooleanField(default=True, help_text="Off: paused, nothing is called.")
+    notes = models.TextField(blank=True)
+
+    # Facts, stored by tokens and health.
+    last_checked_at = models.DateTimeField(null=True, editable=False)
+    last_full_check_at = models.DateTimeField(null=True, editable=False)
+    checked_fingerprint = models.CharField(
+        max_length=64, blank=True, editable=False, help_text="Hash of the settings that the last full check saw."
+    )
+    last_success_at = models.DateTimeField(null=True, editable=False)
+    failing_since = models.DateTimeField(null=True, editable=False)
+    last_error = models.JSONField(null=True, editable=False)
+    warnings = models.JSONField(default=list, editable=False)
+    organization = models.JSONField(
+        default=dict, editable=False, help_text="Name, edition, instance and id of the org, as it said at the last check."
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = ConnectedAppQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("name",)
+        verbose_name = "Connected App profile"
+        permissions = [
+            ("view_health", "Can see connections and their health"),
+            ("run_checks", "Can check, renew and pause connections"),
+            ("look_up_records", "Can look up records and run SOQL"),
+            ("manage_keys", "Can manage connections and signing keys"),
+            ("take_tokens", "Can take access tokens out"),
+        ]
+
+    def __str__(self) -> str:
+        return self.label or self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("sf_integration:detail", args=[self.name])
+
+    def clean(self) -> None:
+        """Normalise the addresses and work out the environment. Raises ValidationError for what can't work."""
+        self.consumer_key = self.consumer_key.strip()
+        self.username = self.username.strip()
+        try:
+            self.login_url = hosts.normal_login_url(self.login_url)
+            hosts.require_allowed(self.login_url)
+        except (InvalidInput, NotAllowedHere) as exc:
+            raise ValidationError({"login_url": str(exc)}) from exc
+        self.audience = self.audience.strip().rstrip("/")
+        if self.audience and not self.audience.startswith(("https://", "http://")):
+            raise ValidationError({"audience": "The audience is a whole URL, beginning with https://."})
+        self._clean_lists()
+        if self.environment_for != self.login_url:
+            self.environment = hosts.environment_of(self.login_url)
+            self.environment_for = self.login_url
+
+    def _clean_lists(self) -> None:
+        for field in ("extra_usernames", "sample_fields", "tags"):
+            value = getattr(self, field) or []
+            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+                raise ValidationError({field: 'Give a list of texts, e.g. ["one", "two"].'})
+            setattr(self, field, [item.strip() for item in value if item.strip()])
+        try:
+            if self.sample_sobject:
+                soql.name(self.sample_sobject)
+            for field in self.sample_fields:
+                soql.field_path(field)
+        except InvalidInput as exc:
+            raise ValidationError({"sample_fields": str(exc)}) from exc
+
+    @property
+    def effective_audience(self) -> str:
+        return self.audience or hosts.default_audience(self.login_url)
+
+    @property
+    def known_environment(self) -> str:
+        """As `state.effective_environment`, for one row."""
+        return self.environment if self.environment_for == self.login_url else "production"
+
+    @property
+    def session(self) -> dt.timedelta:
+        return dt.timedelta(minutes=self.session_minutes)
+
+    def allows(self, username: str) -> bool:
+        """Salesforce's usernames don't depend on case."""
+        return username.lower() in {self.username.lower(), *(extra.lower() for extra in self.extra_usernames)}
+
+    def connection_state(self, now: dt.datetime | None = None) -> ConnectionState:
+        key = self.signing_key
+        return state.derive(
+            state.Facts(
+                enabled=self.enabled,
+                environment=self.known_environment,
+                encryption_key_id=key.private_key.key_id if key.private_key else None,
+                failing_since=self.failing_since,
+                last_success_at=self.last_success_at,
+                has_warnings=bool(self.warnings),
+                certificate_ends=key.not_after,
+            ),
+            now=now or timezone.now(),
+            environments=settings.ALLOWED_ENVIRONMENTS,
+            key_ids=keyring().key_ids,
+        )
+
+    def state_sentence(self, now: dt.datetime | None = None) -> str:
+        """The state's reason in words."""
+        now = now or timezone.now()
+        current = self.connection_state(now)
+        if current is ConnectionState.FAILING and self.last_error:
+            return str(self.last_error.get("cause") or self.last_error.get("message", current.meaning))
+        if current is ConnectionState.NEEDS_ATTENTION:
+            return " ".join(self.attention(now))
+        if current is ConnectionState.NOT_ALLOWED_HERE:
+            return f"This installation may not call {self.known_environment} orgs."
+        return current.meaning
+
+    def attention(self, now: dt.datetime) -> list[str]:
+        """What should be looked at soon: stored warnings and the certificate's end."""
+        sentences = [str(warning.get("message", "")) for warning in self.warnings]
+        days = self.signing_key.days_left(now)
+        if days is not None and days < 0:
+            sentences.append(f"The certificate ended {-days} days ago.")
+        elif days is not None and days <= state.CERTIFICATE_WARNING.days:
+            sentences.append(f"The certificate ends in {days} days.")
+        return sentences
+
+
+class AccessTokenQuerySet(models.QuerySet["AccessToken"]):
+    def of(self, name: str, username: str | None) -> Self:
+        """The row of a connection's own user, or of another one."""
+        rows = self.filter(connection__name=name).select_related("connection__signing_key")
+        return rows.filter(username=username.lower() if username else Lower("connection__username"))
+
+    def free_to_claim(self, now: dt.datetime) -> Self:
+        return self.filter(Q(claimed_until__isnull=True) | Q(claimed_until__lt=now))
+
+    def due_for_refresh(self, now: dt.datetime) -> Self:
+        """What beat renews: enabled, past `refresh_at` (or never signed in), past the gate, claimed by nobody.
+
+        An edit since the last result (another settings fingerprint) is found when the row is claimed.
+        """
+        own = Q(username=Lower("connection__username"))
+        return (
+            self.filter(connection__enabled=True)
+            .filter(own | Q(last_used_at__gt=now - EXTRA_USERNAME_IDLES_AFTER))
+            .filter(Q(refresh_at__isnull=True) | Q(refresh_at__lte=now))
+            .filter(Q(next_try_at__isnull=True) | Q(next_try_at__lte=now))
+            .free_to_claim(now)
+            .order_by(F("refresh_at").asc(nulls_first=True))
+        )
+
+
+class AccessToken(Base):
+    """The one truth about the token of (connection, username). Written by `tokens` only."""
+
+    connection = models.ForeignKey(ConnectedApp, on_delete=models.CASCADE, related_name="tokens")
+    username = models.CharField(max_length=255, help_text="Lower case.")
+    value = SealedField(null=True)
+    instance_url = models.CharField(max_length=255, blank=True)
+    identity_url = models.CharField(max_length=255, blank=True)
+    scopes = models.CharField(max_length=1000, blank=True)
+    issued_at = models.DateTimeField(null=True)
+    expected_expiry = models.DateTimeField(null=True)
+    refresh_at = models.DateTimeField(null=True, db_index=True)
+    fingerprint = models.CharField(max_length=64, blank=True, help_text="Keyed hash of the token.")
+    settings_fingerprint = models.CharField(
+        max_length=64, blank=True, help_text="Hash of the settings that all of this holds for."
+    )
+    version = models.PositiveBigIntegerField(default=0)
+    failures = models.PositiveIntegerField(default=0, help_text="In a row.")
+    last_error = models.JSONField(null=True)
+    last_try_at = models.DateTimeField(null=True)
+    next_try_at = models.DateTimeField(null=True, help_text="The only gate: nobody signs in before.")
+    logins_since = models.DateTimeField(null=True)
+    logins = models.PositiveIntegerField(default=0, help_text="Since `logins_since`, at most an hour ago.")
+    claimed_by = models.CharField(max_length=64, blank=True)
+    claimed_until = models.DateTimeField(null=True)
+    last_used_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = AccessTokenQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["connection", "username"], name="sf_one_token_per_user")]
+        ordering = ("connection", "username")
+
+    def __str__(self) -> str:
+        return f"{self.connection_id} {self.username}"
+
+    def has_token(self, now: dt.datetime) -> bool:
+        """Whether the stored token should be good, as far as time and settings tell; opens nothing."""
+        return (
+            self.value is not None
+            and self.expected_expiry is not None
+            and now < self.expected_expiry
+            and self.settings_fingerprint == settings_fingerprint(self.connection, self.username)
+        )
+
+
+def settings_fingerprint(connection: ConnectedApp, username: str) -> str:
+    """Hash of all that a token was issued for. Another hash means: no token, no back-off."""
+    parts = (
+        connection.login_url,
+        connection.effective_audience,
+        connection.consumer_key,
+        username.lower(),
+        connection.signing_key.fingerprint,
+    )
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+class ConnectionCheck(Base):
+    """One run of the diagnosis, kept for a time."""
+
+    connection = models.ForeignKey(ConnectedApp, on_delete=models.CASCADE, related_name="checks")
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+    asked_by = models.CharField(max_length=150, help_text="A person, `beat` or `command line`.")
+    healthy = models.BooleanField()
+    light = models.BooleanField(default=False, help_text="Stored facts and one cheap call only.")
+    state = models.CharField(max_length=30)
+    steps = models.JSONField(
+        default=list, help_text="[{step, status, code, message, remedy, milliseconds}] in order."
+    )
+    milliseconds = models.PositiveIntegerField(default=0)
+    api_used = models.PositiveIntegerField(null=True)
+    api_limit = models.PositiveIntegerField(null=True)
+
+    class Meta:
+        ordering = ("-at",)
+        indexes = [models.Index(fields=["connection", "-at"], name="sf_check_history")]
+
+    def __str__(self) -> str:
+        return f"{self.connection_id} {self.at:%Y-%m-%d %H:%M:%S}"
+
+
+class AuditEvent(Base):
+    """Who did what. Append-only, no foreign keys: it outlives what it tells of."""
+
+    at = models.DateTimeField(default=timezone.now, db_index=True)
+    actor = models.CharField(max_length=150)
+    act = models.CharField(max_length=40)
+    subject = models.CharField(max_length=150, blank=True, help_text="Name of the connection, key or API client.")
+    subject_id = models.UUIDField(null=True)
+    username = models.CharField(max_length=255, blank=True)
+    fields = models.JSONField(default=list, help_text="Names of what changed, never values.")
+    count = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        ordering = ("-at",)
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor} {self.act} {self.subject}"
+
+
+class ApiClient(Base):
+    """A caller of the HTTP token API."""
+
+    name = models.CharField(max_length=100, unique=True)
+    prefix = models.CharField(max_length=12, unique=True, editable=False)
+    api_key_sha256 = models.CharField(max_length=64, editable=False)
+    connections = models.ManyToManyField(ConnectedApp, blank=True, related_name="api_clients")
+    usernames = models.JSONField(default=list, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Heartbeat(models.Model):
+    """When a periodic job last ran; tells a silent scheduler."""
+
+    name = models.CharField(max_length=60, primary_key=True)
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.at:%Y-%m-%d %H:%M:%S}"
+
+    @classmethod
+    def beat(cls, name: str) -> None:
+        cls.objects.update_or_create(name=name, defaults={"at": timezone.now()})

@@ -1,0 +1,48 @@
+"""Whether this process may get requests. Trouble with an org, the broker or the scheduler never takes it out of service."""
+
+from __future__ import annotations
+
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+
+from .fields import keyring
+from .models import Heartbeat
+from .tasks import REFRESH_HEARTBEAT
+
+SILENT_AFTER_SECONDS = 180
+
+
+@never_cache
+def healthz(request: HttpRequest) -> HttpResponse:
+    """The process answers."""
+    return HttpResponse("ok\n", content_type="text/plain")
+
+
+@never_cache
+def readyz(request: HttpRequest) -> JsonResponse:
+    """503 for an unreachable database, unapplied migrations of this release, or no usable encryption key."""
+    problems = [*_database_problems()]
+    if not keyring().keys:
+        problems.append("no usable encryption key: set SF_ENCRYPTION_KEYS")
+    body = {"ready": not problems, "problems": problems, "scheduler": _scheduler() if not problems else None}
+    return JsonResponse(body, status=503 if problems else 200)
+
+
+def _database_problems() -> list[str]:
+    try:
+        executor = MigrationExecutor(connection)
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            return ["migrations of this release are not applied: run manage.py migrate"]
+    except DatabaseError:
+        return ["the database does not answer"]
+    return []
+
+
+def _scheduler() -> dict[str, object]:
+    """When beat last renewed tokens; None for never. Silence is told, not punished: callers renew in line."""
+    heartbeat = Heartbeat.objects.filter(name=REFRESH_HEARTBEAT).first()
+    age = (timezone.now() - heartbeat.at).total_seconds() if heartbeat else None
+    return {"seconds_since_heartbeat": age, "silent": age is None or age > SILENT_AFTER_SECONDS}

@@ -1,0 +1,205 @@
+"""Every exception of the package.
+
+SalesforceError
+  RetryableError          .retry_after seconds; trying later can help
+    TransportError          no usable answer: DNS, TLS, deadline, not JSON
+    LoginUnavailable        login host in trouble, limit reached, another process still signing in
+  ActionNeeded            a person must act; .cause .remedy .who
+    AuthenticationError     token endpoint refused; .error .description
+    InvalidPrivateKey       also ValueError
+    WrongOrg  NotAllowedHere  EncryptionKeyMissing  ConnectionPaused  UsernameNotAllowed  PermissionMissing  ApiKeyRefused
+  ApiError                REST refused; .status_code .error_code .message .fields
+    SessionExpired          401 INVALID_SESSION_ID, also after the one replay
+    NotFound                404
+    QueryCursorLost         the query must be started again
+  InvalidInput            a name, id or SOQL that can be refused before any call; also ValueError
+  UnknownConnection       also LookupError
+
+The text of each is a sentence an operator can act on and holds no secret.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class SalesforceError(Exception):
+    """Base of everything this package raises on purpose."""
+
+    code: str = ""
+    """What Salesforce said (`invalid_client_id`), or our own word for it (`wrong_org`)."""
+
+
+class RetryableError(SalesforceError):
+    """Nothing is wrong with the set-up; trying again after `retry_after` seconds can help."""
+
+    code = "unavailable"
+
+    def __init__(self, message: str, *, code: str | None = None, retry_after: float = 5.0) -> None:
+        super().__init__(message)
+        self.code = code or type(self).code
+        self.retry_after = retry_after
+
+
+class TransportError(RetryableError):
+    """No usable answer came: name, connection, TLS, deadline, or a body that is not what it should be.
+
+    `code` is one of `dns_failure`, `connection_refused`, `connection_failed`, `tls_failure`, `timeout`, `cut_off`,
+    `redirected`, `not_json`, `too_large`, `malformed_answer`, `http_503` (any status).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        retry_after: float = 5.0,
+        status_code: int | None = None,
+    ) -> None:
+        super().__init__(message, code=code, retry_after=retry_after)
+        self.status_code = status_code
+
+
+class LoginUnavailable(RetryableError):
+    """No token can be had at this moment, though nothing is known to be wrong with the connection."""
+
+    code = "login_unavailable"
+
+
+class ActionNeeded(SalesforceError):
+    """A person must act before this works. `cause`, `remedy` and `who` are ready to be shown."""
+
+    code = "action_needed"
+
+    def __init__(self, cause: str, *, remedy: str = "", who: str = "", code: str | None = None) -> None:
+        super().__init__(f"{cause} {remedy}".strip())
+        self.code = code or type(self).code
+        self.cause = cause
+        self.remedy = remedy
+        self.who = who
+
+
+class AuthenticationError(ActionNeeded):
+    """The token endpoint refused. `error` and `description` are Salesforce's own words."""
+
+    code = "authentication_failed"
+
+    def __init__(
+        self,
+        cause: str,
+        *,
+        error: str,
+        description: str = "",
+        status_code: int = 400,
+        remedy: str = "",
+        who: str = "",
+    ) -> None:
+        said = f"{error}: {description}" if description else error
+        super().__init__(cause, remedy=remedy, who=who, code=error)
+        self.args = (f"Salesforce refused the sign-in ({said}). {cause} {remedy}".strip(),)
+        self.error = error
+        self.description = description
+        self.status_code = status_code
+
+
+class InvalidPrivateKey(ActionNeeded, ValueError):
+    """What was given is no usable RSA private key; the sentence names what it is instead."""
+
+    code = "invalid_private_key"
+
+
+class WrongOrg(ActionNeeded):
+    """The sign-in led to another org than the one this connection is pinned to."""
+
+    code = "wrong_org"
+
+
+class NotAllowedHere(ActionNeeded):
+    """This installation may not talk to that host or to that kind of org."""
+
+    code = "not_allowed_here"
+
+
+class EncryptionKeyMissing(ActionNeeded):
+    """A secret was sealed with an encryption key that this installation does not have."""
+
+    code = "encryption_key_missing"
+
+
+class ConnectionPaused(ActionNeeded):
+    """The connection is switched off."""
+
+    code = "paused"
+
+
+class UsernameNotAllowed(ActionNeeded):
+    """Another Salesforce user was asked for that the connection does not list."""
+
+    code = "username_not_allowed"
+
+
+class PermissionMissing(ActionNeeded):
+    """The signed-in person or API client may not do this."""
+
+    code = "permission_missing"
+
+
+class ApiKeyRefused(ActionNeeded):
+    """The API key is unknown, expired or revoked."""
+
+    code = "api_key_refused"
+
+
+class ApiError(SalesforceError):
+    """The REST API refused a request."""
+
+    def __init__(
+        self, message: str, *, status_code: int, error_code: str = "", fields: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(f"Salesforce answered {status_code} {error_code}: {message}".replace(" :", ":"))
+        self.status_code = status_code
+        self.error_code = error_code
+        self.code = error_code or f"http_{status_code}"
+        self.message = message
+        self.fields = fields
+
+
+class SessionExpired(ApiError):
+    """The access token is dead: 401 `INVALID_SESSION_ID`, or 403 `Bad_OAuth_Token` at the identity URLs."""
+
+
+class NotFound(ApiError):
+    """404: absent, or hidden from this user; Salesforce does not tell the two apart."""
+
+
+class QueryCursorLost(ApiError):
+    """The rest of a paged query can no longer be fetched; start the query again."""
+
+
+class InvalidInput(SalesforceError, ValueError):
+    """Refused before any call: a malformed record id, name, SOQL or setting."""
+
+    code = "invalid_input"
+
+
+class UnknownConnection(SalesforceError, LookupError):
+    """There is no connection of that name; `suggestion` is the nearest one or None."""
+
+    code = "unknown_connection"
+
+    def __init__(self, name: str, *, suggestion: str | None = None) -> None:
+        hint = f" Did you mean “{suggestion}”?" if suggestion else " See `manage.py salesforce list`."
+        super().__init__(f"There is no connection “{name}”.{hint}")
+        self.name = name
+        self.suggestion = suggestion
+
+
+def without_secrets(error: BaseException) -> dict[str, Any]:
+    """The parts of an error that may be stored and shown: code, text, cause, remedy, who."""
+    return {
+        "code": getattr(error, "code", "") or type(error).__name__,
+        "message": str(error),
+        "cause": getattr(error, "cause", str(error)),
+        "remedy": getattr(error, "remedy", ""),
+        "who": getattr(error, "who", ""),
+    }

@@ -1,0 +1,437 @@
+"""The one module that opens connections.
+
+Time-outs of sockets are per read, so an answer that drips outlives them. Here every read of an answer, status line and
+headers included, is held to one deadline for the whole call. Nothing follows redirects, keeps cookies or reads `.netrc`;
+proxies of the environment are honoured.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import json
+import os
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import certifi
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from requests.utils import get_environ_proxies, select_proxy
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError
+
+from .errors import TransportError
+
+USER_AGENT = "sf-integration/1.0"
+TOKEN_ANSWER_MAX_BYTES = 1_000_000
+REST_ANSWER_MAX_BYTES = 64_000_000
+_CHUNK = 65_536
+_POOL_SIZE = 32
+
+# Reads are idempotent, so they may be repeated; writes and sign-ins never are.
+_READ_RETRIES = urllib3.Retry(
+    total=2,
+    connect=0,
+    redirect=0,
+    status_forcelist=(502, 503, 504),
+    allowed_methods=("GET", "HEAD"),
+    backoff_factor=0.3,
+    raise_on_status=False,
+    respect_retry_after_header=False,
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The decoded body. Raises TransportError, with a harmless excerpt, when it is not JSON."""
+        return decode_json(self.status, self.headers.get("Content-Type", ""), self.body)
+
+    def clock_skew_seconds(self, now: float) -> float | None:
+        """How far our clock (`now`, seconds since 1970) is ahead of the answering host's; None when it sent no date."""
+        try:
+            return now - parsedate_to_datetime(self.headers["Date"]).timestamp()
+        except (KeyError, ValueError, TypeError):
+            return None
+
+
+class Http:
+    """The connection pools of one process. Whoever owns it makes a new one after a fork."""
+
+    def __init__(self, user_agent: str = USER_AGENT) -> None:
+        self._user_agent = user_agent
+        self._lock = threading.Lock()
+        self._managers: dict[str | None, urllib3.PoolManager] = {}
+        self._proxy_of: dict[str, str | None] = {}
+        self._session: requests.Session | None = None
+
+    def post_form(
+        self,
+        url: str,
+        fields: Mapping[str, str],
+        *,
+        timeout_seconds: float,
+        max_bytes: int = TOKEN_ANSWER_MAX_BYTES,
+    ) -> Answer:
+        """One POST of a form, no retry, no redirect. Raises TransportError when there is no whole answer.
+
+        Goes straight to urllib3: measured at half the CPU of `requests`, and every sign-in passes here.
+        """
+        try:
+            with _deadline(timeout_seconds) as deadline:
+                response = self._manager(url).request(
+                    "POST",
+                    url,
+                    body=urlencode(fields),
+                    headers={
+                        "Content-Type": "application/x-www-form-urlencoded",
+                        "Accept": "application/json",
+                        "User-Agent": self._user_agent,
+                    },
+                    timeout=urllib3.Timeout(connect=timeout_seconds, read=timeout_seconds),
+                    retries=False,
+                    redirect=False,
+                    preload_content=False,
+                )
+                try:
+                    body = _read(response, deadline, max_bytes)
+                except BaseException:
+                    response.close()
+                    raise
+                response.release_conn()
+        except (HTTPError, OSError, http.client.HTTPException) as exc:
+            raise transport_error(exc, url, timeout_seconds) from exc
+        _refuse_redirect(response.status, response.headers, url)
+        return Answer(response.status, response.headers, body)
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        auth: AuthBase,
+        timeout_seconds: float,
+        max_bytes: int = REST_ANSWER_MAX_BYTES,
+        **arguments: Any,
+    ) -> requests.Response:
+        """One call, its body read to the end. GETs are tried again on 502, 503, 504 and lost connections, within the deadline.
+
+        `arguments` are those of `requests.request`: params, json, data, headers.
+        """
+        try:
+            with _deadline(timeout_seconds) as deadline:
+                response = self.session().request(
+                    method,
+                    url,
+                    auth=auth,
+                    timeout=timeout_seconds,
+                    stream=True,
+                    allow_redirects=False,
+                    **arguments,
+                )
+                try:
+                    response._content = _read(response.raw, deadline, max_bytes)
+                except BaseException:
+                    response.close()
+                    raise
+                # The body is whole, so the connection can serve the next call.
+                response.raw.release_conn()
+        except (requests.RequestException, HTTPError, OSError, http.client.HTTPException) as exc:
+            raise transport_error(exc, url, timeout_seconds) from exc
+        _refuse_redirect(response.status_code, response.headers, url)
+        return response
+
+    def session(self) -> requests.Session:
+        with self._lock:
+            if self._session is None:
+                self._session = _new_session(self._user_agent)
+            return self._session
+
+    def close(self) -> None:
+        with self._lock:
+            if self._session is not None:
+                self._session.close()
+                self._session = None
+            for manager in self._managers.values():
+                manager.clear()
+            self._managers.clear()
+
+    def _manager(self, url: str) -> urllib3.PoolManager:
+        host = "{0.scheme}://{0.netloc}".format(urlsplit(url))
+        with self._lock:
+            if host not in self._proxy_of:
+                self._proxy_of[host] = select_proxy(host, get_environ_proxies(host, no_proxy=None))
+            proxy = self._proxy_of[host]
+            if proxy not in self._managers:
+                self._managers[proxy] = _new_manager(proxy)
+            return self._managers[proxy]
+
+
+class NoAuth(AuthBase):
+    """Says that a call carries no credentials; with auth=None requests would look into `.netrc`."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        return request
+
+
+class BearerAuth(AuthBase):
+    """The access token, for one host only."""
+
+    def __init__(self, token_value: str, instance_url: str) -> None:
+        self._token_value = token_value
+        self._instance_url = instance_url
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if not same_origin(request.url or "", self._instance_url):
+            raise TransportError(
+                f"The access token belongs to {host_of(self._instance_url)} and is not sent to "
+                f"{host_of(request.url or '')}.",
+                code="foreign_host",
+            )
+        request.headers["Authorization"] = f"Bearer {self._token_value}"
+        return request
+
+
+def decode_json(status: int, content_type: str, body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError as exc:
+        code = f"http_{status}" if status >= 400 else "not_json"
+        raise TransportError(
+            f"The host answered {status} with {content_type.split(';')[0] or 'no content type'} instead of JSON: "
+            f"“{excerpt(body)}”",
+            code=code,
+            status_code=status,
+        ) from exc
+
+
+def excerpt(body: bytes, length: int = 200) -> str:
+    """The start of a body as plain text: tags removed, anything like a token masked."""
+    text = body[:20_000].decode("utf-8", "replace")
+    text = re.sub(r"(?is)<(script|style)\b.*?</\1>|<[^>]*>?", " ", text)
+    return " ".join(mask(text).split())[:length] or "(empty)"
+
+
+def mask(text: str) -> str:
+    """`text` with JWTs and session ids replaced by their length."""
+    return _SECRET.sub(lambda match: f"[{len(match.group())} characters hidden]", text)
+
+
+_SECRET = re.compile(r"\beyJ[\w-]+(?:\.[\w-]*){0,2}|\b00D\w{12,15}(?:!|%21)[\w.%]+")
+
+
+def host_of(url: str) -> str:
+    return urlsplit(url).netloc
+
+
+def same_origin(url: str, other: str) -> bool:
+    return _origin(url) == _origin(other)
+
+
+def _origin(url: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(url)
+    return (
+        parts.scheme.lower(),
+        (parts.hostname or "").lower(),
+        parts.port or {"https": 443, "http": 80}.get(parts.scheme.lower()),
+    )
+
+
+def transport_error(exc: Exception, url: str, timeout_seconds: float) -> TransportError:
+    """Our sentence for whatever the HTTP libraries raised. Their own texts hold whole URLs and are left out."""
+    reasons = list(_reasons(exc))
+    host = host_of(url)
+
+    def any_of(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(reason, kinds) for reason in reasons)
+
+    if any_of(NameResolutionError, socket.gaierror):
+        return TransportError(f"The name {host} does not resolve.", code="dns_failure")
+    if any_of(ssl.SSLError, urllib3.exceptions.SSLError, requests.exceptions.SSLError):
+        return TransportError(f"No trusted TLS connection to {host} could be made.", code="tls_failure")
+    if any_of(AnswerTooLarge):
+        return TransportError(f"{host} answered with more than can be right.", code="too_large")
+    if any_of(requests.exceptions.ProxyError, urllib3.exceptions.ProxyError):
+        return TransportError(f"The proxy to {host} could not be used.", code="proxy_failure")
+    if any_of(ConnectionRefusedError):
+        return TransportError(f"Nothing answers at {host}: connection refused.", code="connection_refused")
+    if any_of(TimeoutError, ConnectTimeoutError, urllib3.exceptions.TimeoutError, requests.Timeout):
+        return TransportError(f"{host} did not answer within {timeout_seconds:g} seconds.", code="timeout")
+    if any_of(NewConnectionError):
+        return TransportError(f"No connection to {host} could be made.", code="connection_failed")
+    if any_of(StaleConnection):
+        return TransportError(f"{host} had closed the connection.", code="connection_stale")
+    return TransportError(f"{host} broke off its answer.", code="cut_off")
+
+
+class StaleConnection(http.client.RemoteDisconnected):
+    """A pooled connection that the other side had closed before our request: safe to send once more."""
+
+
+class AnswerTooLarge(OSError):
+    """The body passes its cap."""
+
+
+def _reasons(exc: BaseException | None) -> Iterator[BaseException]:
+    """The exception and all that the HTTP libraries wrapped into it."""
+    seen: set[int] = set()
+    pending = [exc]
+    while pending:
+        reason = pending.pop()
+        if not isinstance(reason, BaseException) or id(reason) in seen:
+            continue
+        seen.add(id(reason))
+        yield reason
+        pending += [getattr(reason, "reason", None), reason.__cause__, reason.__context__, *reason.args]
+
+
+def _refuse_redirect(status: int, headers: Mapping[str, str], url: str) -> None:
+    if status in (301, 302, 303, 307, 308):
+        target = host_of(headers.get("Location", "")) or "another page"
+        raise TransportError(
+            f"{host_of(url)} redirects to {mask(target)}, which is not followed. Use the My Domain URL as login URL.",
+            code="redirected",
+            status_code=status,
+        )
+
+
+def _read(response: Any, deadline: float, max_bytes: int) -> bytes:
+    """The decoded body of a urllib3 response, chunk by chunk against deadline and cap."""
+    chunks: list[bytes] = []
+    size = 0
+    for chunk in response.stream(_CHUNK, decode_content=True):
+        size += len(chunk)
+        if size > max_bytes:
+            raise AnswerTooLarge
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+# A connection has no argument for a deadline, and requests builds its own: so it is handed over beside the call.
+_calls = threading.local()
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[float]:
+    _calls.deadline = time.monotonic() + seconds
+    try:
+        yield _calls.deadline
+    finally:
+        _calls.deadline = None
+
+
+class _DeadlineReader(io.RawIOBase):
+    """Reads a socket with the time that is left as its time-out."""
+
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, deadline: float) -> None:
+        self._raw = raw
+        self._sock = sock
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError
+        self._sock.settimeout(remaining)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        deadline = getattr(_calls, "deadline", None)
+        if deadline is not None:
+            raw = self.fp.detach()  # type: ignore[attr-defined]
+            self.fp = io.BufferedReader(_DeadlineReader(raw, sock, deadline))
+
+
+class _DeadlineConnection:
+    """Mixed into urllib3's two connection classes."""
+
+    response_class = _Response
+    _answers = 0
+
+    def getresponse(self) -> Any:
+        try:
+            response = super().getresponse()  # type: ignore[misc]
+        except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as exc:
+            if self._answers:
+                raise StaleConnection from exc
+            raise
+        self._answers += 1
+        return response
+
+
+class _HTTPConnection(_DeadlineConnection, HTTPConnection):
+    pass
+
+
+class _HTTPSConnection(_DeadlineConnection, HTTPSConnection):
+    pass
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
+_POOL_CLASSES = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+def _new_manager(proxy: str | None) -> urllib3.PoolManager:
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
+    options: dict[str, Any] = {"num_pools": 256, "maxsize": _POOL_SIZE, "ca_certs": bundle}
+    manager = urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+    manager.pool_classes_by_scheme = _POOL_CLASSES
+    return manager
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOL_CLASSES
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = _POOL_CLASSES
+        return manager
+
+
+def _new_session(user_agent: str) -> requests.Session:
+    session = requests.Session()
+    session.headers["User-Agent"] = user_agent
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    adapter = _Adapter(pool_connections=256, pool_maxsize=_POOL_SIZE, max_retries=_READ_RETRIES)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session

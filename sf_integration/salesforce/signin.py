@@ -1,0 +1,130 @@
+"""One whole sign-in: sign, POST, read. Plain values in, plain values out, so that any thread can run it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from . import assertion, oauth
+from .errors import SalesforceError
+from .http import Answer, Http, excerpt, mask
+from .oauth import Token
+
+CALL_SECONDS = 10.0
+"""Most that one sign-in may take, the second POST included."""
+_REPEAT_AFTER_SECONDS = 1.0
+# Salesforce asks for a repeat, or the request never reached it. After a time-out or a refused connection the second
+# try would only double the load on a host in trouble.
+_REPEATABLE = {"unknown_error", "connection_stale"}
+
+
+@dataclass(frozen=True)
+class SignIn:
+    login_url: str
+    audience: str
+    consumer_key: str
+    username: str
+    key: RSAPrivateKey = field(repr=False)
+    session: dt.timedelta = oauth.DEFAULT_SESSION
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a sign-in: a token or an error, never both."""
+
+    token: Token | None
+    error: SalesforceError | None
+    seconds: float
+    clock_skew_seconds: float | None = None
+    """How far our clock is ahead of the login host's; None when it sent no date."""
+    answer: Answer | None = field(default=None, repr=False)
+
+    def require(self) -> Token:
+        """The token; raises the error when there is none."""
+        if self.token is None:
+            assert self.error is not None
+            raise self.error
+        return self.token
+
+
+def run(request: SignIn, http: Http) -> Outcome:
+    """Sign in once. Every SalesforceError comes back in the outcome; only bugs are raised."""
+    started = time.monotonic()
+    outcome = _attempt(request, http, started)
+    left = CALL_SECONDS - (time.monotonic() - started)
+    if outcome.error is not None and outcome.error.code in _REPEATABLE and left > 2 * _REPEAT_AFTER_SECONDS:
+        time.sleep(_REPEAT_AFTER_SECONDS)
+        outcome = _attempt(request, http, started)
+    return outcome
+
+
+def describe(request: SignIn, outcome: Outcome) -> dict[str, object]:
+    """What was sent and what came back, for a person who looks for a fault. No assertion, and the token as its length."""
+    claims = assertion.claims(
+        consumer_key=request.consumer_key,
+        username=request.username,
+        audience=request.audience,
+        now=time.time() - outcome.seconds,
+    )
+    answer: object = None
+    if outcome.answer is not None:
+        answer = _harmless(outcome.answer)
+    return {
+        "endpoint": oauth.token_url(request.login_url),
+        "header": {"alg": "RS256", "typ": "JWT"},
+        "claims": claims.as_json(),
+        "status": outcome.answer.status if outcome.answer else None,
+        "answer": answer,
+        "milliseconds": round(outcome.seconds * 1000),
+        "clock_skew_seconds": outcome.clock_skew_seconds,
+    }
+
+
+def _harmless(answer: Answer) -> object:
+    try:
+        data = answer.json()
+    except SalesforceError:
+        return excerpt(answer.body)
+    if not isinstance(data, dict):
+        return excerpt(answer.body)
+    shown = {name: mask(value) if isinstance(value, str) else value for name, value in data.items()}
+    if isinstance(data.get("access_token"), str):
+        shown["access_token"] = f"({len(data['access_token'])} characters)"
+    return shown
+
+
+def organization_id(token: Token) -> str:
+    """18-character id of the org that a token belongs to, from its identity URL; empty when that is of another form."""
+    parts = urlsplit(token.identity_url).path.strip("/").split("/")
+    return parts[1] if len(parts) == 3 and parts[0] == "id" else ""
+
+
+def _attempt(request: SignIn, http: Http, started: float) -> Outcome:
+    now = time.time()
+    claims = assertion.claims(
+        consumer_key=request.consumer_key, username=request.username, audience=request.audience, now=now
+    )
+    answer: Answer | None = None
+    token: Token | None = None
+    error: SalesforceError | None = None
+    try:
+        answer = oauth.post_assertion(
+            assertion.sign(claims, request.key),
+            token_url=oauth.token_url(request.login_url),
+            timeout_seconds=max(CALL_SECONDS - (time.monotonic() - started), 0.1),
+            http=http,
+        )
+        token = oauth.read_token(answer, now=dt.datetime.fromtimestamp(now, dt.UTC), session=request.session)
+    except SalesforceError as exc:
+        error = exc
+    return Outcome(
+        token=token,
+        error=error,
+        seconds=time.monotonic() - started,
+        clock_skew_seconds=answer.clock_skew_seconds(time.time()) if answer else None,
+        answer=answer,
+    )

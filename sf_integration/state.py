@@ -1,0 +1,149 @@
+"""The state of a connection: one enum, one pure function, and the same as a queryset annotation.
+
+Pages, JSON, command line, metrics, signal and alarms use this and nothing else.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import Enum
+
+from django.db.models import Case, CharField, Expression, F, IntegerField, Q, Value, When
+
+CERTIFICATE_WARNING = dt.timedelta(days=30)
+IDLE_AFTER = dt.timedelta(hours=25)
+"""Longer than the daily check: after this, calling a connection healthy would be a claim about the past."""
+
+
+class ConnectionState(Enum):
+    """In the order of sorting: sick first."""
+
+    FAILING = "Failing"
+    NEEDS_ATTENTION = "Needs attention"
+    ENCRYPTION_KEY_MISSING = "Encryption key missing"
+    NOT_ALLOWED_HERE = "Not allowed here"
+    PAUSED = "Paused"
+    NOT_CHECKED_YET = "Not checked yet"
+    IDLE = "Idle"
+    HEALTHY = "Healthy"
+
+    @property
+    def rank(self) -> int:
+        return list(ConnectionState).index(self)
+
+    @property
+    def colour(self) -> str:
+        """Name of a design token of the style sheet; never the only sign of the state."""
+        return _COLOURS[self]
+
+    @property
+    def meaning(self) -> str:
+        """What the word says, for legends and tooltips."""
+        return _MEANINGS[self]
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether it works: exit codes and JSON go by this."""
+        return self in (ConnectionState.HEALTHY, ConnectionState.NEEDS_ATTENTION)
+
+
+_COLOURS = {
+    ConnectionState.FAILING: "bad",
+    ConnectionState.NEEDS_ATTENTION: "warn",
+    ConnectionState.ENCRYPTION_KEY_MISSING: "bad",
+    ConnectionState.NOT_ALLOWED_HERE: "mute",
+    ConnectionState.PAUSED: "mute",
+    ConnectionState.NOT_CHECKED_YET: "info",
+    ConnectionState.IDLE: "info",
+    ConnectionState.HEALTHY: "good",
+}
+_MEANINGS = {
+    ConnectionState.FAILING: "Signing in or a check fails.",
+    ConnectionState.NEEDS_ATTENTION: "It works, but something should be looked at soon.",
+    ConnectionState.ENCRYPTION_KEY_MISSING: "Its signing key was sealed with an encryption key that is not configured here.",
+    ConnectionState.NOT_ALLOWED_HERE: "This installation may not call orgs of this kind.",
+    ConnectionState.PAUSED: "Switched off; nothing is called.",
+    ConnectionState.NOT_CHECKED_YET: "Nothing has been asked of the org yet.",
+    ConnectionState.IDLE: "It worked, but nothing has been asked of the org for more than a day.",
+    ConnectionState.HEALTHY: "It works.",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is stored about a connection, as far as its state depends on it."""
+
+    enabled: bool
+    environment: str
+    encryption_key_id: str | None
+    """Id of the key that sealed the signing key; None without a signing key."""
+    failing_since: dt.datetime | None
+    last_success_at: dt.datetime | None
+    has_warnings: bool
+    certificate_ends: dt.datetime | None
+
+
+def derive(
+    facts: Facts, *, now: dt.datetime, environments: Collection[str], key_ids: Collection[str]
+) -> ConnectionState:
+    """The first that holds, in this order. `environments` are allowed here, `key_ids` are configured here."""
+    if not facts.enabled:
+        return ConnectionState.PAUSED
+    if facts.environment not in environments:
+        return ConnectionState.NOT_ALLOWED_HERE
+    if facts.encryption_key_id not in key_ids:
+        return ConnectionState.ENCRYPTION_KEY_MISSING
+    if facts.failing_since is not None:
+        return ConnectionState.FAILING
+    if facts.last_success_at is None:
+        return ConnectionState.NOT_CHECKED_YET
+    if facts.last_success_at < now - IDLE_AFTER:
+        return ConnectionState.IDLE
+    ending = facts.certificate_ends is not None and facts.certificate_ends <= now + CERTIFICATE_WARNING
+    if facts.has_warnings or ending:
+        return ConnectionState.NEEDS_ATTENTION
+    return ConnectionState.HEALTHY
+
+
+def annotation(
+    *, now: dt.datetime, environments: Collection[str], key_ids: Collection[str]
+) -> Expression:
+    """`derive` as SQL over ConnectedApp rows annotated with `effective_environment`; a test holds the two together."""
+
+    def when(state: ConnectionState, condition: Q) -> When:
+        return When(condition, then=Value(state.value))
+
+    return Case(
+        when(ConnectionState.PAUSED, Q(enabled=False)),
+        when(ConnectionState.NOT_ALLOWED_HERE, ~Q(effective_environment__in=list(environments))),
+        when(ConnectionState.ENCRYPTION_KEY_MISSING, ~Q(signing_key__private_key__key_id__in=list(key_ids))),
+        when(ConnectionState.FAILING, Q(failing_since__isnull=False)),
+        when(ConnectionState.NOT_CHECKED_YET, Q(last_success_at__isnull=True)),
+        when(ConnectionState.IDLE, Q(last_success_at__lt=now - IDLE_AFTER)),
+        when(
+            ConnectionState.NEEDS_ATTENTION,
+            ~Q(warnings=[]) | Q(signing_key__not_after__lte=now + CERTIFICATE_WARNING),
+        ),
+        default=Value(ConnectionState.HEALTHY.value),
+        output_field=CharField(),
+    )
+
+
+def effective_environment() -> Expression:
+    """The stored environment, as long as it was worked out for the present login URL; else unknown, i.e. production."""
+    return Case(
+        When(environment_for=F("login_url"), then=F("environment")),
+        default=Value("production"),
+        output_field=CharField(),
+    )
+
+
+def rank_annotation() -> Expression:
+    """Sorting order of the annotated `state`."""
+    return Case(
+        *(When(state=state.value, then=Value(state.rank)) for state in ConnectionState),
+        default=Value(len(ConnectionState)),
+        output_field=IntegerField(),
+    )

@@ -1,0 +1,29 @@
+"""The life of access tokens: the only writer of AccessToken.
+
+`lifecycle` has the times, `process` what a process keeps in memory, `rows` the statements, `renewal` one sign-in,
+`source` what callers use, `sweep` what beat does.
+"""
+
+from __future__ import annotations
+
+from .lifecycle import TokenState
+from .process import current, reset
+from .source import Source, api_version, forget, get, refresh, renew, revoke
+from .sweep import Tally, due_batches, refresh_batch, refresh_due
+
+__all__ = [
+    "Source",
+    "Tally",
+    "TokenState",
+    "api_version",
+    "current",
+    "due_batches",
+    "forget",
+    "get",
+    "refresh",
+    "refresh_batch",
+    "refresh_due",
+    "renew",
+    "reset",
+    "revoke",
+]

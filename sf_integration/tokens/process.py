@@ -1,0 +1,101 @@
+"""All state of this process, in one object that a fork replaces.
+
+A warm connection shared by two forked children hands one org's answer to the other, and a lock held by a thread that the
+child does not have is never released. So the child starts with nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from ..models import AccessToken, SigningKey
+from ..salesforce import keys
+from ..salesforce.errors import InvalidPrivateKey
+from ..salesforce.http import Http
+from ..salesforce.oauth import Token
+from ..salesforce.signin import Outcome
+from .lifecycle import LOOK_EVERY_SECONDS
+
+Handle = tuple[str, str | None]
+"""Name of a connection and the username asked for, None for its own."""
+
+
+@dataclass
+class Copy:
+    """A row's token as this process saw it last."""
+
+    token: Token
+    api_version: str
+    expires: float
+    """On the monotonic clock, as is the next look: a jump of the wall clock can't stop the looks."""
+    next_look: float = 0.0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def move_mark(self, now: float) -> bool:
+        """True for the one thread that is to ask the row now; the others go on with the copy."""
+        with self._lock:
+            if now < self.next_look:
+                return False
+            self.next_look = now + LOOK_EVERY_SECONDS
+            return True
+
+
+class Process:
+    def __init__(self) -> None:
+        self.http = Http()
+        self.copies: dict[Handle, Copy] = {}
+        self.clock_skew: dict[str, float] = {}
+        """Login URL to seconds that our clock was ahead at the last sign-in."""
+        self.unsaved: dict[UUID, tuple[AccessToken, Outcome]] = {}
+        """Sign-ins done inside a caller's transaction, to be stored outside of it."""
+        self._lock = threading.Lock()
+        self._row_locks: dict[UUID, threading.Lock] = {}
+        self._keys: dict[tuple[UUID, str], RSAPrivateKey] = {}
+
+    def remember(self, handle: Handle, token: Token, api_version: str, *, seconds_left: float) -> None:
+        now = time.monotonic()
+        self.copies[handle] = Copy(token, api_version, now + seconds_left, now + LOOK_EVERY_SECONDS)
+
+    def forget(self, handle: Handle) -> None:
+        self.copies.pop(handle, None)
+
+    def row_lock(self, row_id: UUID) -> threading.Lock:
+        with self._lock:
+            return self._row_locks.setdefault(row_id, threading.Lock())
+
+    def private_key(self, signing_key: SigningKey) -> RSAPrivateKey:
+        """The loaded key; opened once per process and stored value. Raises EncryptionKeyMissing."""
+        sealed = signing_key.private_key
+        if sealed is None:
+            raise InvalidPrivateKey(f"The signing key “{signing_key.name}” holds no private key.")
+        slot = (signing_key.pk, sealed.ciphertext)
+        key = self._keys.get(slot)
+        if key is None:
+            key = keys.from_sealed_der(sealed.open())
+            with self._lock:
+                # A replaced key leaves its slot behind; keep the few that are in use.
+                self._keys = {s: k for s, k in self._keys.items() if s[0] != signing_key.pk} | {slot: key}
+        return key
+
+
+_current = Process()
+
+
+def current() -> Process:
+    return _current
+
+
+def reset() -> Process:
+    """Start with nothing: after a fork, and between tests. The old pools are left to their owner, not closed."""
+    global _current
+    _current = Process()
+    return _current
+
+
+os.register_at_fork(after_in_child=reset)

@@ -1,0 +1,192 @@
+"""One claimed row: sign in, judge the answer, write it down."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from django.utils import timezone
+
+from .. import hosts
+from ..models import AccessToken, ConnectedApp
+from ..salesforce import signin
+from ..salesforce.errors import (
+    ConnectionPaused,
+    NotAllowedHere,
+    SalesforceError,
+    UsernameNotAllowed,
+    WrongOrg,
+    without_secrets,
+)
+from ..salesforce.oauth import Token
+from ..salesforce.signin import Outcome, SignIn
+from ..signals import connection_health_changed, token_refresh_failed, token_refreshed
+from . import lifecycle, rows
+from .process import Process
+
+log = logging.getLogger("sf_integration.tokens")
+
+Observer = Callable[[SignIn, Outcome], None]
+"""Is shown a sign-in, for `check --trace`."""
+
+
+def guard(connection: ConnectedApp, username: str) -> None:
+    """Raise what forbids any call for this connection and user, whatever the token."""
+    if not connection.enabled:
+        raise ConnectionPaused(
+            f"The connection “{connection.name}” is paused.",
+            remedy="Switch it on again in the admin.",
+            who="an administrator of this site",
+        )
+    if not hosts.environment_allowed(connection.known_environment):
+        raise NotAllowedHere(
+            f"This installation may not call {connection.known_environment} orgs.",
+            remedy="If it should, add the kind to SF_ALLOWED_ENVIRONMENTS.",
+            who="whoever runs this site",
+        )
+    if not connection.allows(username):
+        raise UsernameNotAllowed(
+            f"The connection “{connection.name}” does not list the user {username}.",
+            remedy="Add it to the connection's allowed extra usernames.",
+            who="an administrator of this site",
+        )
+    hosts.require_allowed(connection.login_url)
+
+
+def prepare(process: Process, connection: ConnectedApp, username: str) -> SignIn:
+    """All that a sign-in needs, as plain values. Raises ActionNeeded when it can't be tried at all."""
+    guard(connection, username)
+    return SignIn(
+        login_url=connection.login_url,
+        audience=connection.effective_audience,
+        consumer_key=connection.consumer_key,
+        username=_spelled(connection, username),
+        key=process.private_key(connection.signing_key),
+        session=connection.session,
+    )
+
+
+def renew(process: Process, row: AccessToken, observe: Observer | None = None) -> Token:
+    """Sign in for a row that we hold the claim of. Raises the SalesforceError that the row then also holds."""
+    try:
+        request = prepare(process, row.connection, row.username)
+        outcome = signin.run(request, process.http)
+        if observe is not None:
+            observe(request, outcome)
+    except BaseException:
+        rows.release([row], called=False)
+        raise
+    return settle(process, row, outcome)
+
+
+def settle(process: Process, row: AccessToken, outcome: Outcome) -> Token:
+    """Write an outcome down, tell the log and the listeners, hand out the token or raise the error."""
+    error = verdict(row.connection, outcome)
+    try:
+        token = record(process, row, outcome, error)
+    except BaseException:
+        rows.release([row])
+        raise
+    announce(row, outcome, error)
+    if token is None:
+        assert error is not None
+        raise error
+    return token
+
+
+def verdict(connection: ConnectedApp, outcome: Outcome) -> SalesforceError | None:
+    """The outcome's error, or the one of a token that must not be used."""
+    if outcome.token is None:
+        return outcome.error
+    try:
+        hosts.require_allowed(outcome.token.instance_url)
+    except NotAllowedHere as exc:
+        return NotAllowedHere(
+            f"The sign-in worked, but names a foreign instance: {exc.cause}", remedy=exc.remedy, who=exc.who
+        )
+    found = signin.organization_id(outcome.token)
+    if connection.expected_org_id and found and found[:15] != connection.expected_org_id[:15]:
+        return WrongOrg(
+            f"The sign-in led to the org {found}, this connection is pinned to {connection.expected_org_id}.",
+            remedy="Check the login URL. If the org was really replaced (a refreshed sandbox), accept the new org.",
+            who="an administrator of this site",
+        )
+    return None
+
+
+def record(
+    process: Process, row: AccessToken, outcome: Outcome, error: SalesforceError | None
+) -> Token | None:
+    """Write token or failure to the row and the connection. None when it failed."""
+    now = timezone.now()
+    if outcome.clock_skew_seconds is not None:
+        process.clock_skew[row.connection.login_url] = outcome.clock_skew_seconds
+    if error is None:
+        assert outcome.token is not None
+        rows.write_token(row, outcome.token)
+        note(row, None, now)
+        return outcome.token
+    kind = lifecycle.kind_of(error)
+    rows.write_failure(row, error, kind, now)
+    if kind == "set-up" or not row.has_token(now):
+        note(row, error, now)
+    return None
+
+
+def note(row: AccessToken, error: SalesforceError | None, now: dt.datetime) -> None:
+    """Store what the connection's own user met as the connection's outcome; signal a change of state."""
+    connection = row.connection
+    if row.username != connection.username.lower():
+        return
+    note_outcome(connection, error, now)
+
+
+def note_outcome(connection: ConnectedApp, error: SalesforceError | None, now: dt.datetime) -> None:
+    previous = connection.connection_state(now)
+    found = ConnectedApp.objects.filter(pk=connection.pk)
+    if error is None:
+        found.note_success(now)
+        connection.last_success_at, connection.failing_since, connection.last_error = now, None, None
+    else:
+        found.note_failure(now, without_secrets(error))
+        connection.failing_since = connection.failing_since or now
+        connection.last_error = without_secrets(error)
+    tell_change(connection, previous, now)
+
+
+def tell_change(connection: ConnectedApp, previous: object, now: dt.datetime) -> None:
+    current = connection.connection_state(now)
+    if current is not previous:
+        log.info("connection %s: %s", connection.name, current.value.lower())
+        connection_health_changed.send_robust(
+            ConnectedApp, connection=connection, previous=previous, state=current
+        )
+
+
+def announce(row: AccessToken, outcome: Outcome, error: SalesforceError | None) -> None:
+    """One log line and one signal per sign-in."""
+    told = error.code if error else "ok"
+    log.info(
+        "sign-in connection=%s username=%s outcome=%s seconds=%.3f host=%s",
+        row.connection.name,
+        row.username,
+        told,
+        outcome.seconds,
+        urlsplit(row.connection.login_url).netloc,
+    )
+    if error is None:
+        token_refreshed.send_robust(
+            AccessToken, connection=row.connection, username=row.username, seconds=outcome.seconds
+        )
+    else:
+        token_refresh_failed.send_robust(
+            AccessToken, connection=row.connection, username=row.username, error=error
+        )
+
+
+def _spelled(connection: ConnectedApp, username: str) -> str:
+    """The username as the connection spells it."""
+    known = [connection.username, *connection.extra_usernames]
+    return next(name for name in known if name.lower() == username.lower())

@@ -1,0 +1,125 @@
+"""What beat does: renew all tokens that are due, with their network waits overlapping.
+
+The main thread claims and writes; the threads only sign and POST, so no database connection is ever opened in them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from ..models import AccessToken
+from ..salesforce import signin
+from ..salesforce.errors import SalesforceError
+from ..salesforce.signin import Outcome, SignIn
+from . import lifecycle, renewal, rows
+from .process import Process, current
+
+log = logging.getLogger("sf_integration.tokens")
+
+BATCH = 200
+THREADS = 32
+
+
+@dataclass(frozen=True)
+class Tally:
+    renewed: int = 0
+    failed: int = 0
+    put_off: int = 0
+    """Left for the next beat: not our turn in time, over budget, or not to be called at all."""
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(self.renewed + other.renewed, self.failed + other.failed, self.put_off + other.put_off)
+
+
+def due_batches(now: dt.datetime | None = None) -> Iterator[list[UUID]]:
+    """Ids of the rows to renew, oldest first, in batches. Makes the rows of connections that have none yet."""
+    rows.ensure(rows.connections_without_row())
+    due = AccessToken.objects.due_for_refresh(now or timezone.now()).values_list("pk", flat=True)
+    ids = list(due)
+    for start in range(0, len(ids), BATCH):
+        yield ids[start : start + BATCH]
+
+
+def refresh_batch(row_ids: Sequence[UUID]) -> Tally:
+    """Renew these rows if they are still due. Run twice, or on two hosts, it does nothing the second time."""
+    process = current()
+    started = time.monotonic()
+    claimed = rows.claim_batch(row_ids, timezone.now())
+    ready, refused = _prepare_all(process, claimed)
+    results = _sign_in_all(process, ready, started)
+    done = [(row, outcome) for row, outcome in results if outcome is not None]
+    late = [row for row, outcome in results if outcome is None]
+    rows.release(refused + late, called=False)
+    errors = _write_all(process, done)
+    for (row, outcome), error in zip(done, errors, strict=True):
+        renewal.announce(row, outcome, error)
+    failed = sum(error is not None for error in errors)
+    tally = Tally(len(done) - failed, failed, len(refused) + len(late))
+    if claimed:
+        log.info("sweep renewed=%d failed=%d put_off=%d seconds=%.3f", tally.renewed, tally.failed, tally.put_off, time.monotonic() - started)
+    return tally
+
+
+def refresh_due() -> Tally:
+    """All that is due, here and now, without a worker."""
+    tally = Tally()
+    for batch in due_batches():
+        tally += refresh_batch(batch)
+    return tally
+
+
+def _prepare_all(
+    process: Process, claimed: Sequence[AccessToken]
+) -> tuple[list[tuple[AccessToken, SignIn]], list[AccessToken]]:
+    """Rows that can be signed in for, and those that must not be now."""
+    used = rows.logins_this_hour([row.username for row in claimed], timezone.now())
+    ready: list[tuple[AccessToken, SignIn]] = []
+    refused: list[AccessToken] = []
+    for row in claimed:
+        if used.get(row.username, 0) > lifecycle.FUSE_LOGINS:
+            refused.append(row)
+            continue
+        try:
+            ready.append((row, renewal.prepare(process, row.connection, row.username)))
+        except SalesforceError as exc:
+            log.info("sweep skips connection=%s: %s", row.connection.name, exc.code)
+            refused.append(row)
+    return ready, refused
+
+
+def _sign_in_all(
+    process: Process, ready: Sequence[tuple[AccessToken, SignIn]], started: float
+) -> list[tuple[AccessToken, Outcome | None]]:
+    """None for a row whose claim would lapse before a whole call had ended."""
+    latest_start = started + lifecycle.CLAIM_LAPSE.total_seconds() - lifecycle.CALL_SECONDS
+
+    def sign_in(request: SignIn) -> Outcome | None:
+        return signin.run(request, process.http) if time.monotonic() < latest_start else None
+
+    if not ready:
+        return []
+    with ThreadPoolExecutor(min(THREADS, len(ready)), thread_name_prefix="sign-in") as pool:
+        outcomes = pool.map(sign_in, [request for _, request in ready])
+        return [(row, outcome) for (row, _), outcome in zip(ready, outcomes, strict=True)]
+
+
+def _write_all(
+    process: Process, done: Sequence[tuple[AccessToken, Outcome]]
+) -> list[SalesforceError | None]:
+    """One short transaction for the whole batch."""
+    errors: list[SalesforceError | None] = []
+    with transaction.atomic():
+        for row, outcome in done:
+            error = renewal.verdict(row.connection, outcome)
+            renewal.record(process, row, outcome, error)
+            errors.append(error)
+    return errors
