@@ -45,7 +45,7 @@ def may(user: Any, act: Act) -> bool:
     """Whether `user` may do `act` to any connection at all."""
     if not user.is_active:
         return False
-    return user.is_superuser or user.has_perm(f"sf_integration.{act}")
+    return bool(user.is_superuser or user.has_perm(f"sf_integration.{act}"))
 
 
 def visible_to(user: Any) -> ConnectedAppQuerySet:

@@ -72,7 +72,7 @@ class SalesforceAuth(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         token = get_token(self._name, username=self._username)
         BearerAuth(token.value, token.instance_url)(request)
-        request.register_hook("response", partial(self._renew_once, token, _position(request.body)))
+        request.hooks["response"].append(partial(self._renew_once, token, _position(request.body)))
         return request
 
     def _renew_once(
@@ -90,7 +90,7 @@ class SalesforceAuth(AuthBase):
         if position is not None:
             request.body.seek(position)  # type: ignore[union-attr]
         BearerAuth(renewed.value, renewed.instance_url)(request)
-        replay: requests.Response = response.connection.send(request, **arguments)  # type: ignore[attr-defined]
+        replay: requests.Response = response.connection.send(request, **arguments)
         replay.history.append(response)
         replay.request = request
         return replay

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -65,7 +65,13 @@ def _keyring(keys: Sequence[str]) -> crypto.Keyring:
         return crypto.Keyring(())
 
 
-class SealedField(models.TextField):
+if TYPE_CHECKING:
+    _TextField = models.TextField[Any, Any]
+else:
+    _TextField = models.TextField
+
+
+class SealedField(_TextField):
     """Holds a `Sealed` or None. Lists and forms never open it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -114,7 +120,7 @@ class KeyId(models.Transform):
     lookup_name = "key_id"
     output_field = models.CharField()
 
-    def as_sql(self, compiler: Any, connection: Any, **kwargs: Any) -> Any:
+    def as_sql(self, compiler: Any, connection: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         column, params = compiler.compile(self.lhs)
         return f"SUBSTR({column}, {crypto.KEY_ID_START + 1}, {crypto.KEY_ID_LENGTH})", params
 

@@ -270,6 +270,7 @@ class ConnectedApp(Base):
                 environment=self.known_environment,
                 encryption_key_id=key.private_key.key_id if key.private_key else None,
                 failing_since=self.failing_since,
+                last_checked_at=self.last_checked_at,
                 last_success_at=self.last_success_at,
                 has_warnings=bool(self.warnings),
                 certificate_ends=key.not_after,
@@ -370,8 +371,13 @@ class AccessToken(Base):
             self.value is not None
             and self.expected_expiry is not None
             and now < self.expected_expiry
-            and self.settings_fingerprint == settings_fingerprint(self.connection, self.username)
+            and self.fits_settings
         )
+
+    @property
+    def fits_settings(self) -> bool:
+        """Whether token and failures are those of the present settings. If not: no token, no back-off."""
+        return self.settings_fingerprint == settings_fingerprint(self.connection, self.username)
 
 
 def settings_fingerprint(connection: ConnectedApp, username: str) -> str:

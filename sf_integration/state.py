@@ -65,7 +65,7 @@ _MEANINGS = {
     ConnectionState.ENCRYPTION_KEY_MISSING: "Its signing key was sealed with an encryption key that is not configured here.",
     ConnectionState.NOT_ALLOWED_HERE: "This installation may not call orgs of this kind.",
     ConnectionState.PAUSED: "Switched off; nothing is called.",
-    ConnectionState.NOT_CHECKED_YET: "Nothing has been asked of the org yet.",
+    ConnectionState.NOT_CHECKED_YET: "No check has run yet; beat runs one within a minute or two.",
     ConnectionState.IDLE: "It worked, but nothing has been asked of the org for more than a day.",
     ConnectionState.HEALTHY: "It works.",
 }
@@ -80,6 +80,7 @@ class Facts:
     encryption_key_id: str | None
     """Id of the key that sealed the signing key; None without a signing key."""
     failing_since: dt.datetime | None
+    last_checked_at: dt.datetime | None
     last_success_at: dt.datetime | None
     has_warnings: bool
     certificate_ends: dt.datetime | None
@@ -97,7 +98,7 @@ def derive(
         return ConnectionState.ENCRYPTION_KEY_MISSING
     if facts.failing_since is not None:
         return ConnectionState.FAILING
-    if facts.last_success_at is None:
+    if facts.last_checked_at is None or facts.last_success_at is None:
         return ConnectionState.NOT_CHECKED_YET
     if facts.last_success_at < now - IDLE_AFTER:
         return ConnectionState.IDLE
@@ -120,7 +121,7 @@ def annotation(
         when(ConnectionState.NOT_ALLOWED_HERE, ~Q(effective_environment__in=list(environments))),
         when(ConnectionState.ENCRYPTION_KEY_MISSING, ~Q(signing_key__private_key__key_id__in=list(key_ids))),
         when(ConnectionState.FAILING, Q(failing_since__isnull=False)),
-        when(ConnectionState.NOT_CHECKED_YET, Q(last_success_at__isnull=True)),
+        when(ConnectionState.NOT_CHECKED_YET, Q(last_checked_at__isnull=True) | Q(last_success_at__isnull=True)),
         when(ConnectionState.IDLE, Q(last_success_at__lt=now - IDLE_AFTER)),
         when(
             ConnectionState.NEEDS_ATTENTION,

@@ -35,7 +35,7 @@ def refresh_due_tokens() -> None:
     """Hand out the tokens to renew in batches. A batch that nobody took within a period is handed out anew."""
     Heartbeat.beat(REFRESH_HEARTBEAT)
     for batch in tokens.due_batches():
-        refresh_batch.apply_async([[str(row_id) for row_id in batch]], expires=_PERIOD_SECONDS)
+        refresh_batch.apply_async(([str(row_id) for row_id in batch],), expires=_PERIOD_SECONDS)
 
 
 @shared_task(name="sf_integration.refresh_batch", ignore_result=True)
@@ -47,7 +47,7 @@ def refresh_batch(row_ids: list[str]) -> None:
 def check_due_connections() -> None:
     due = [(str(connection_id), light) for connection_id, light in health.due_for_check()]
     for start in range(0, len(due), _CHECKS_PER_MESSAGE):
-        check_batch.apply_async([due[start : start + _CHECKS_PER_MESSAGE]], expires=_PERIOD_SECONDS)
+        check_batch.apply_async((due[start : start + _CHECKS_PER_MESSAGE],), expires=_PERIOD_SECONDS)
 
 
 @shared_task(name="sf_integration.check_batch", ignore_result=True)

@@ -188,5 +188,5 @@ def announce(row: AccessToken, outcome: Outcome, error: SalesforceError | None) 
 
 def _spelled(connection: ConnectedApp, username: str) -> str:
     """The username as the connection spells it."""
-    known = [connection.username, *connection.extra_usernames]
+    known: list[str] = [connection.username, *connection.extra_usernames]
     return next(name for name in known if name.lower() == username.lower())

@@ -147,21 +147,21 @@ def write_token(row: AccessToken, token: Token) -> bool:
 
 def write_failure(row: AccessToken, error: Any, kind: Any, now: dt.datetime) -> bool:
     """Store why it failed and when it may be tried again; the token stays as it is."""
-    attempts = row.failures + 1 if row.settings_fingerprint == _fingerprint(row) else 1
+    attempts = row.failures + 1 if row.fits_settings else 1
     expiry = row.expected_expiry if row.has_token(now) else None
     changes = {
         "failures": attempts,
         "last_error": without_secrets(error) | {"kind": kind, "type": type(error).__name__},
         "next_try_at": lifecycle.next_try(kind, attempts, now, expiry=expiry),
     }
-    if row.settings_fingerprint != _fingerprint(row):
+    if not row.fits_settings:
         changes |= {"value": None, "expected_expiry": None, "refresh_at": None}
     return _write(row, changes)
 
 
 def _write(row: AccessToken, changes: dict[str, Any]) -> bool:
     changes |= {
-        "settings_fingerprint": _fingerprint(row),
+        "settings_fingerprint": settings_fingerprint(row.connection, row.username),
         "version": row.version + 1,
         "claimed_by": "",
         "claimed_until": None,
@@ -173,10 +173,10 @@ def _write(row: AccessToken, changes: dict[str, Any]) -> bool:
     return True
 
 
-def discard(row_filter: Any, fingerprints: Collection[str]) -> bool:
+def discard(row: AccessToken, failed: Token) -> bool:
     """Forget a dead token, only if the row still holds that very token."""
     return bool(
-        row_filter.filter(fingerprint__in=list(fingerprints)).update(
+        AccessToken.objects.filter(pk=row.pk, fingerprint__in=keyring().fingerprints(failed.value)).update(
             value=None, fingerprint="", expected_expiry=None, refresh_at=None, version=F("version") + 1
         )
     )
@@ -187,7 +187,3 @@ def note_use(row: AccessToken) -> None:
     now = timezone.now()
     if row.last_used_at is None or row.last_used_at < now - HOUR:
         AccessToken.objects.filter(pk=row.pk).update(last_used_at=now)
-
-
-def _fingerprint(row: AccessToken) -> str:
-    return settings_fingerprint(row.connection, row.username)

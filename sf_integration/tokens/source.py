@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from ..fields import keyring
 from ..models import AccessToken
 from ..salesforce import oauth, signin
 from ..salesforce.errors import ActionNeeded, EncryptionKeyMissing, LoginUnavailable, SalesforceError, UnknownConnection
@@ -49,7 +48,7 @@ def renew(name: str, username: str | None, failed: Token) -> Token:
     """A token other than `failed`, which the org has refused. Signs in only if nobody else has done so."""
     process, handle = current(), (name, username)
     row = _row(handle)
-    rows.discard(AccessToken.objects.filter(pk=row.pk), keyring().fingerprints(failed.value))
+    rows.discard(row, failed)
     process.forget(handle)
     return _ask_row(process, handle, None)
 
@@ -78,7 +77,7 @@ def forget(name: str, username: str | None = None) -> Token | None:
     row = _row((name, username))
     token = _stored_token(row)
     if token is not None:
-        rows.discard(AccessToken.objects.filter(pk=row.pk), keyring().fingerprints(token.value))
+        rows.discard(row, token)
     current().forget((name, username))
     return token
 
@@ -176,7 +175,7 @@ def _in_grace(row: AccessToken, now: dt.datetime) -> bool:
         row.expected_expiry is not None
         and now < row.expected_expiry + lifecycle.GRACE
         and (row.last_error or {}).get("kind") == "passing"
-        and row.settings_fingerprint == rows.settings_fingerprint(row.connection, row.username)
+        and row.fits_settings
     )
 
 
@@ -254,7 +253,7 @@ def _require_open_gate(row: AccessToken, now: dt.datetime) -> None:
     """Raise the stored error while the gate is shut. An edit opens it: the error was that of other settings."""
     if row.next_try_at is None or row.next_try_at <= now or row.last_error is None:
         return
-    if row.settings_fingerprint != rows.settings_fingerprint(row.connection, row.username):
+    if not row.fits_settings:
         return
     raise stored_error(row.last_error, retry_after=(row.next_try_at - now).total_seconds())
 
@@ -263,7 +262,7 @@ def _require_pause(row: AccessToken) -> None:
     """“Try now” passes the gate, but at most once in ten seconds while it fails."""
     now = timezone.now()
     recent = row.last_try_at is not None and row.last_try_at > now - lifecycle.TRY_NOW_EVERY
-    if recent and row.last_error and row.settings_fingerprint == rows.settings_fingerprint(row.connection, row.username):
+    if recent and row.last_error and row.fits_settings:
         assert row.last_try_at is not None
         wait = (row.last_try_at + lifecycle.TRY_NOW_EVERY - now).total_seconds()
         raise stored_error(row.last_error, retry_after=wait)
