@@ -1,38 +1,31 @@
-"""The env file of the JWT tutorials: four lines of `Name = 'value'`, which no dotenv library reads.
+"""The env file of the JWT tutorials: lines of `Name = 'value'` with blanks around the `=`, which no dotenv library reads.
 
     KeyFile = 'certs/server.key'
     ClientId = ''
     UserName = ''
-    Domain = 'https://acme.my.salesforce.com/' //for a Sandbox
+    Domain = 'https://acme--uat.sandbox.my.salesforce.com/' //for a Sandbox
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from .salesforce.errors import InvalidInput
 
 _LINE = re.compile(
-    r"""\s*(?:export\s+)?(?P<name>\w+)\s*=\s*
+    r"""\s* (?P<name>\w+) \s*=\s*
     (?: '(?P<single>[^']*)' | "(?P<double>[^"]*)" | (?P<bare>.*?) )
-    \s*(?:(?://|\#).*)?$""",
+    \s* (?: (?:(?<=\s)|(?<=['"])) (?://|\#).* )? $""",
     re.VERBOSE,
 )
-# Of a value in quotes the remark may stand inside them too; the // of https:// follows no blank.
-_REMARK = re.compile(r"\s+//.*$")
-_NAMES = {
-    "keyfile": ("KeyFile", "key_file"),
-    "clientid": ("ClientId", "consumer_key"),
-    "username": ("UserName", "username"),
-    "domain": ("Domain", "login_url"),
-}
+# The remark may also stand inside the quotes; the // of https:// follows no blank.
+_REMARK = re.compile(r"(?:^|\s+)//.*$")
 
 
 @dataclass(frozen=True)
 class EnvFile:
-    """What the file says; empty texts for what it leaves empty."""
+    """What the file says; an empty text where it says nothing."""
 
     key_file: str = ""
     consumer_key: str = ""
@@ -40,34 +33,26 @@ class EnvFile:
     login_url: str = ""
 
 
-def read(text: str, *, name: str) -> EnvFile:
-    """The values in the `text` of the file called `name`. Other lines are left alone; the last of two counts.
+NAMES = {"key_file": "KeyFile", "consumer_key": "ClientId", "username": "UserName", "login_url": "Domain"}
+"""What the file calls the fields of EnvFile."""
 
-    Raises InvalidInput when it holds none of the four names at all.
+
+def read(text: str, *, name: str) -> EnvFile:
+    """The values in `text`, the content of the file `name`. Of a name that comes twice the last counts.
+
+    Raises InvalidInput when none of the four names is in it.
     """
+    fields = {told.lower(): field for field, told in NAMES.items()}
     values: dict[str, str] = {}
     for line in text.removeprefix("\ufeff").splitlines():
         found = _LINE.match(line)
-        if found and found["name"].lower() in _NAMES:
-            value = next(part for part in found.group("single", "double", "bare") if part is not None)
-            values[_NAMES[found["name"].lower()][1]] = _REMARK.sub("", value).strip()
+        field = fields.get(found["name"].lower()) if found else None
+        if found and field:
+            value = found["single"] or found["double"] or found["bare"] or ""
+            values[field] = _REMARK.sub("", value).strip()
     if not values:
         raise InvalidInput(
-            f"{name} is not the tutorials' env file: it has no line like ClientId = '…'. "
-            "It holds KeyFile, ClientId, UserName and Domain."
+            f"{name} is not the env file of the tutorials: it has no line like ClientId = '…'. "
+            f"Its names are {', '.join(NAMES.values())}."
         )
     return EnvFile(**values)
-
-
-def require_filled(file: EnvFile, *, name: str, given_otherwise: Mapping[str, object]) -> None:
-    """Raise InvalidInput naming every empty value of `file` that was not given in another way."""
-    empty = [
-        shown for shown, field in _NAMES.values() if not getattr(file, field) and not given_otherwise.get(field)
-    ]
-    if empty:
-        verb, it = ("is", "it") if len(empty) == 1 else ("are", "them")
-        raise InvalidInput(f"{_listed(empty)} {verb} empty in {name}: fill {it} in.")
-
-
-def _listed(words: list[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))

@@ -175,7 +175,9 @@ def _take(name: str, action: Callable[[_Run], str], run: _Run) -> tuple[Step, Sa
     except _Warn as warning:
         return step(WARNING, warning.code, warning.message, warning.remedy), None
     except ActionNeeded as error:
-        return step(FAILED, error.code, str(error.args[0]) if error.args else error.cause, error.remedy), error
+        return step(
+            FAILED, error.code, str(error.args[0]) if error.args else error.cause, error.remedy
+        ), error
     except SalesforceError as error:
         return step(FAILED, error.code, str(error), _remedy(error)), error
 
@@ -217,7 +219,9 @@ def _host(run: _Run) -> str:
     """Name, TCP and TLS. Any answer will do: login.salesforce.com has no API of its own."""
     url = run.connection.login_url
     try:
-        response = tokens.current().http.request("GET", f"{url}/services/data", auth=NoAuth(), timeout_seconds=10)
+        response = tokens.current().http.request(
+            "GET", f"{url}/services/data", auth=NoAuth(), timeout_seconds=10
+        )
         run.skew_seconds = rest.clock_skew_seconds(response, time.time())
     except TransportError as error:
         if error.status_code is None:
@@ -293,7 +297,9 @@ def _environment(run: _Run) -> str:
     except (ApiError, IndexError) as exc:
         if isinstance(exc, ApiError) and exc.status_code == 401:
             raise
-        return f"{run.connection.known_environment}, by its host; the user may not read the Organization record"
+        return (
+            f"{run.connection.known_environment}, by its host; the user may not read the Organization record"
+        )
     run.organization = {
         "name": row.get("Name") or "",
         "edition": row.get("OrganizationType") or "",
@@ -432,7 +438,9 @@ def _store_outcome(connection: ConnectedApp, error: SalesforceError | None, now:
     if error is None:
         found.note_success(now)
     else:
-        found.note_failure(now, without_secrets(error) | {"remedy": getattr(error, "remedy", "") or _remedy(error)})
+        found.note_failure(
+            now, without_secrets(error) | {"remedy": getattr(error, "remedy", "") or _remedy(error)}
+        )
     connection.refresh_from_db(fields=["last_success_at", "failing_since", "last_error"])
 
 

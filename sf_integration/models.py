@@ -126,7 +126,9 @@ class ConnectedApp(Base):
     consumer_key = models.CharField(
         max_length=512, help_text="Of the External Client App or Connected App; also called client id."
     )
-    username = models.CharField(max_length=255, help_text="Username of the integration user, not its e-mail address.")
+    username = models.CharField(
+        max_length=255, help_text="Username of the integration user, not its e-mail address."
+    )
     extra_usernames = models.JSONField(
         "allowed extra usernames",
         default=list,
@@ -151,7 +153,10 @@ class ConnectedApp(Base):
     )
     session_minutes = models.PositiveIntegerField(
         "session length",
-        choices=[(minutes, f"{minutes} min" if minutes < 60 else f"{minutes // 60} h") for minutes in SESSION_MINUTES],
+        choices=[
+            (minutes, f"{minutes} min" if minutes < 60 else f"{minutes // 60} h")
+            for minutes in SESSION_MINUTES
+        ],
         default=120,
         help_text="The time-out of the app's, profile's or org's session settings.",
     )
@@ -167,10 +172,15 @@ class ConnectedApp(Base):
         max_length=12, choices=Environment.choices, default=Environment.PRODUCTION, editable=False
     )
     environment_for = models.CharField(
-        max_length=255, blank=True, editable=False, help_text="The login URL that `environment` was worked out for."
+        max_length=255,
+        blank=True,
+        editable=False,
+        help_text="The login URL that `environment` was worked out for.",
     )
     tags = models.JSONField(default=list, blank=True)
-    our_contacts = models.TextField(blank=True, help_text="Who looks after it here; one e-mail address per line.")
+    our_contacts = models.TextField(
+        blank=True, help_text="Who looks after it here; one e-mail address per line."
+    )
     org_contacts = models.TextField(
         "the org's admins", blank=True, help_text="Who can act in Salesforce; one e-mail address per line."
     )
@@ -184,14 +194,19 @@ class ConnectedApp(Base):
     last_checked_at = models.DateTimeField(null=True, editable=False)
     last_full_check_at = models.DateTimeField(null=True, editable=False)
     checked_fingerprint = models.CharField(
-        max_length=64, blank=True, editable=False, help_text="Hash of the settings that the last full check saw."
+        max_length=64,
+        blank=True,
+        editable=False,
+        help_text="Hash of the settings that the last full check saw.",
     )
     last_success_at = models.DateTimeField(null=True, editable=False)
     failing_since = models.DateTimeField(null=True, editable=False)
     last_error = models.JSONField(null=True, editable=False)
     warnings = models.JSONField(default=list, editable=False)
     organization = models.JSONField(
-        default=dict, editable=False, help_text="Name, edition, instance and id of the org, as it said at the last check."
+        default=dict,
+        editable=False,
+        help_text="Name, edition, instance and id of the org, as it said at the last check.",
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -359,7 +374,9 @@ class AccessToken(Base):
     objects = AccessTokenQuerySet.as_manager()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["connection", "username"], name="sf_one_token_per_user")]
+        constraints = [
+            models.UniqueConstraint(fields=["connection", "username"], name="sf_one_token_per_user")
+        ]
         ordering = ("connection", "username")
 
     def __str__(self) -> str:
@@ -422,7 +439,9 @@ class AuditEvent(Base):
     at = models.DateTimeField(default=timezone.now, db_index=True)
     actor = models.CharField(max_length=150)
     act = models.CharField(max_length=40)
-    subject = models.CharField(max_length=150, blank=True, help_text="Name of the connection, key or API client.")
+    subject = models.CharField(
+        max_length=150, blank=True, help_text="Name of the connection, key or API client."
+    )
     subject_id = models.UUIDField(null=True)
     username = models.CharField(max_length=255, blank=True)
     fields = models.JSONField(default=list, help_text="Names of what changed, never values.")

@@ -48,9 +48,7 @@ def early_window(life: dt.timedelta) -> dt.timedelta:
     return min(window, life / 2)
 
 
-def refresh_time(
-    issued_at: dt.datetime, expiry: dt.datetime, *, jitter: float | None = None
-) -> dt.datetime:
+def refresh_time(issued_at: dt.datetime, expiry: dt.datetime, *, jitter: float | None = None) -> dt.datetime:
     """When beat renews it. `jitter` (0…1, drawn once per token) spreads many tokens of one moment."""
     life = expiry - issued_at
     share = random.random() if jitter is None else jitter  # noqa: S311 - spreads load, guards nothing
@@ -84,7 +82,9 @@ def next_try(
     if kind == "rate":
         seconds = (15, 30, 60)[min(attempts, 3) - 1] * 60
     elif kind == "set-up":
-        seconds = 30 * 2 ** (attempts - 1) if attempts <= 4 else min(300 * 2 ** min(attempts - 5, 10), 6 * 3600)
+        seconds = (
+            30 * 2 ** (attempts - 1) if attempts <= 4 else min(300 * 2 ** min(attempts - 5, 10), 6 * 3600)
+        )
     elif expiry is not None and now < expiry:
         seconds = max(min(300 + 300 * draw, (expiry - now).total_seconds() - 60), 60)
     else:

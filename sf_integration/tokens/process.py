@@ -6,6 +6,7 @@ child does not have is never released. So the child starts with nothing.
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import threading
 import time
@@ -14,9 +15,9 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from ..models import AccessToken, SigningKey
+from ..models import SigningKey
 from ..salesforce import keys
-from ..salesforce.errors import InvalidPrivateKey
+from ..salesforce.errors import InvalidPrivateKey, SalesforceError
 from ..salesforce.http import Http
 from ..salesforce.oauth import Token
 from ..salesforce.signin import Outcome
@@ -46,13 +47,23 @@ class Copy:
             return True
 
 
+@dataclass(frozen=True)
+class Unsaved:
+    """A sign-in that is not in the database yet."""
+
+    settings_fingerprint: str
+    outcome: Outcome
+    error: SalesforceError | None
+    next_try_at: dt.datetime
+
+
 class Process:
     def __init__(self) -> None:
         self.http = Http()
         self.copies: dict[Handle, Copy] = {}
         self.clock_skew: dict[str, float] = {}
         """Login URL to seconds that our clock was ahead at the last sign-in."""
-        self.unsaved: dict[UUID, tuple[AccessToken, Outcome]] = {}
+        self.unsaved: dict[Handle, Unsaved] = {}
         """Sign-ins done inside a caller's transaction, to be stored outside of it."""
         self._lock = threading.Lock()
         self._row_locks: dict[UUID, threading.Lock] = {}

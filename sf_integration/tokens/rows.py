@@ -78,8 +78,10 @@ def in_callers_transaction() -> bool:
 def claim(row: AccessToken, now: dt.datetime) -> bool:
     """Take the right to sign in for this row: one conditional UPDATE, the count of rows says who won."""
     claimant = new_claimant()
-    won = AccessToken.objects.filter(pk=row.pk, version=row.version).free_to_claim(now).update(
-        **_claimed(claimant, now)
+    won = (
+        AccessToken.objects.filter(pk=row.pk, version=row.version)
+        .free_to_claim(now)
+        .update(**_claimed(claimant, now))
     )
     if won:
         row.claimed_by = claimant

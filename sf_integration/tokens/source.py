@@ -12,12 +12,18 @@ from dataclasses import dataclass
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from ..models import AccessToken
+from ..models import AccessToken, settings_fingerprint
 from ..salesforce import oauth, signin
-from ..salesforce.errors import ActionNeeded, EncryptionKeyMissing, LoginUnavailable, SalesforceError, UnknownConnection
+from ..salesforce.errors import (
+    ActionNeeded,
+    EncryptionKeyMissing,
+    LoginUnavailable,
+    SalesforceError,
+    UnknownConnection,
+)
 from ..salesforce.oauth import Token
 from . import lifecycle, renewal, rows
-from .process import Copy, Handle, Process, current
+from .process import Copy, Handle, Process, Unsaved, current
 from .renewal import Observer
 
 Wanted = Callable[[AccessToken], Token | None]
@@ -226,27 +232,42 @@ def _sign_in_apart(process: Process, handle: Handle) -> tuple[AccessToken, Token
     The token stays in memory and is stored when the caller commits, or at the next look outside a transaction.
     """
     row = _row(handle)
-    held = process.unsaved.get(row.pk)
-    if held is not None and held[1].token is not None and timezone.now() < held[1].token.expected_expiry:
-        return row, held[1].token
-    _require_open_gate(row, timezone.now())
+    held = process.unsaved.get(handle)
+    if held is None or not _still_holds(held, row):
+        _require_open_gate(row, timezone.now())
+        held = process.unsaved[handle] = _unsaved_sign_in(process, row)
+        transaction.on_commit(lambda: _save_unsaved(process), robust=True)
+    if held.error is not None:
+        raise held.error
+    return row, held.outcome.require()
+
+
+def _unsaved_sign_in(process: Process, row: AccessToken) -> Unsaved:
     outcome = signin.run(renewal.prepare(process, row.connection, row.username), process.http)
     error = renewal.verdict(row.connection, outcome)
     renewal.announce(row, outcome, error)
-    if error is not None:
-        raise error
-    token = outcome.require()
-    process.unsaved[row.pk] = (row, outcome)
-    transaction.on_commit(lambda: _save_unsaved(process), robust=True)
-    return row, token
+    now = timezone.now()
+    wait = lifecycle.next_try(lifecycle.kind_of(error), row.failures + 1, now) if error else now
+    return Unsaved(settings_fingerprint(row.connection, row.username), outcome, error, wait)
+
+
+def _still_holds(held: Unsaved, row: AccessToken) -> bool:
+    if held.settings_fingerprint != settings_fingerprint(row.connection, row.username):
+        return False
+    token = held.outcome.token
+    now = timezone.now()
+    return now < held.next_try_at if held.error or token is None else now < token.expected_expiry
 
 
 def _save_unsaved(process: Process) -> None:
+    """Store what was signed in inside a transaction. The row is looked up anew: a rollback may have taken it away."""
     if not process.unsaved or rows.in_callers_transaction():
         return
     while process.unsaved:
-        _, (row, outcome) = process.unsaved.popitem()
-        renewal.record(process, row, outcome, None)
+        handle, held = process.unsaved.popitem()
+        row = _row(handle)
+        if _stored_token(row) is None and _still_holds(held, row):
+            renewal.record(process, row, held.outcome, held.error)
 
 
 def _require_open_gate(row: AccessToken, now: dt.datetime) -> None:
@@ -283,7 +304,10 @@ def stored_error(stored: dict[str, str], *, retry_after: float) -> SalesforceErr
     """A stored failure as the exception it was."""
     if stored.get("kind") == "set-up":
         error = ActionNeeded(
-            stored["cause"], remedy=stored.get("remedy", ""), who=stored.get("who", ""), code=stored.get("code")
+            stored["cause"],
+            remedy=stored.get("remedy", ""),
+            who=stored.get("who", ""),
+            code=stored.get("code"),
         )
         error.args = (stored["message"],)
         return error

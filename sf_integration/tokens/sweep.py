@@ -65,7 +65,13 @@ def refresh_batch(row_ids: Sequence[UUID]) -> Tally:
     failed = sum(error is not None for error in errors)
     tally = Tally(len(done) - failed, failed, len(refused) + len(late))
     if claimed:
-        log.info("sweep renewed=%d failed=%d put_off=%d seconds=%.3f", tally.renewed, tally.failed, tally.put_off, time.monotonic() - started)
+        log.info(
+            "sweep renewed=%d failed=%d put_off=%d seconds=%.3f",
+            tally.renewed,
+            tally.failed,
+            tally.put_off,
+            time.monotonic() - started,
+        )
     return tally
 
 
@@ -112,9 +118,7 @@ def _sign_in_all(
         return [(row, outcome) for (row, _), outcome in zip(ready, outcomes, strict=True)]
 
 
-def _write_all(
-    process: Process, done: Sequence[tuple[AccessToken, Outcome]]
-) -> list[SalesforceError | None]:
+def _write_all(process: Process, done: Sequence[tuple[AccessToken, Outcome]]) -> list[SalesforceError | None]:
     """One short transaction for the whole batch."""
     errors: list[SalesforceError | None] = []
     with transaction.atomic():

@@ -351,9 +351,7 @@ def test_foreign_instance_never_gets_the_token(salesforce_org: ConnectableOrg) -
     assert row_of("acme").value is None
 
 
-def test_token_that_does_not_open_is_simply_renewed(
-    salesforce_org: ConnectableOrg, settings: object
-) -> None:
+def test_token_that_does_not_open_is_simply_renewed(salesforce_org: ConnectableOrg, settings: object) -> None:
     """The token was sealed with a key that is gone; the signing key has been sealed anew."""
     from sf_integration.crypto import new_key
     from sf_integration.fields import seal

@@ -1,0 +1,60 @@
+"""Key pairs, self-signed certificates and the random strings Salesforce hands out."""
+
+from __future__ import annotations
+
+import secrets
+import string
+from datetime import UTC, datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+_TOKEN_ALPHABET = string.ascii_letters + string.digits + "._"
+_KEY_ALPHABET = string.ascii_letters + string.digits + "._"
+
+
+def make_key_and_certificate(common_name: str, *, days: int = 365) -> tuple[str, str]:
+    """A fresh RSA 2048 key (PKCS#8, clear) and its self-signed certificate, both as PEM."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=5))
+        .not_valid_after(now + timedelta(days=days))
+        .sign(key, hashes.SHA256())
+    )
+    private_pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return private_pem.decode(), certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def public_key_of(certificate_pem: str) -> rsa.RSAPublicKey:
+    """The public key in a certificate; its dates are not looked at, as Salesforce doesn't.
+
+    Raises ValueError when it is no PEM certificate or holds no RSA key of at least 2048 bits.
+    """
+    public_key = x509.load_pem_x509_certificate(certificate_pem.encode()).public_key()
+    if not isinstance(public_key, rsa.RSAPublicKey) or public_key.key_size < 2048:
+        raise ValueError("the certificate must hold an RSA public key of at least 2048 bits")
+    return public_key
+
+
+def new_consumer_key() -> str:
+    return "3MVG9" + "".join(secrets.choice(_KEY_ALPHABET) for _ in range(80))
+
+
+def new_consumer_secret() -> str:
+    return secrets.token_hex(32).upper()
+
+
+def new_opaque_token(org_id: str) -> str:
+    """A session id of 112 characters that begins with the org's 15-character id."""
+    return f"{org_id[:15]}!AQ" + "".join(secrets.choice(_TOKEN_ALPHABET) for _ in range(94))

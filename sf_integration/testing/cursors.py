@@ -1,0 +1,62 @@
+"""Results too long for one page wait here for their next pages."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import ids
+
+_CURSORS_KEPT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class _Cursor:
+    token: str = field(repr=False)
+    records: Sequence[dict[str, Any]]
+    page_size: int
+
+
+class Cursors:
+    """Query locators. One is good only for the session that opened it; the oldest give way."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: OrderedDict[str, _Cursor] = OrderedDict()
+        self._made = 0
+
+    def first_page(
+        self, records: Sequence[dict[str, Any]], page_size: int, token: str, base_path: str
+    ) -> dict[str, Any]:
+        """The first page; more than one page opens a cursor. `base_path` is `/services/data/vXX.0`."""
+        cursor = _Cursor(token, records, page_size)
+        if len(records) <= page_size:
+            return _page("", cursor, 0, base_path)
+        with self._lock:
+            self._made += 1
+            locator = ids.numbered("01g", self._made)
+            self._open[locator] = cursor
+            if len(self._open) > _CURSORS_KEPT:
+                self._open.popitem(last=False)
+        return _page(locator, cursor, 0, base_path)
+
+    def page(self, locator_and_offset: str, token: str, base_path: str) -> dict[str, Any] | None:
+        """A further page; None when the locator is unknown or belongs to another session."""
+        locator, _, offset = locator_and_offset.partition("-")
+        with self._lock:
+            cursor = self._open.get(locator)
+        if cursor is None or cursor.token != token or not offset.isdecimal():
+            return None
+        return _page(locator, cursor, int(offset), base_path)
+
+
+def _page(locator: str, cursor: _Cursor, offset: int, base_path: str) -> dict[str, Any]:
+    end = offset + cursor.page_size
+    page: dict[str, Any] = {"totalSize": len(cursor.records), "done": end >= len(cursor.records)}
+    if not page["done"]:
+        page["nextRecordsUrl"] = f"{base_path}/query/{locator}-{end}"
+    page["records"] = cursor.records[offset:end]
+    return page

@@ -1,0 +1,176 @@
+"""The token endpoint: judges an assertion step by step, as Salesforce is seen to do.
+
+Source: Salesforce Help, "OAuth 2.0 JWT Bearer Flow for Server-to-Server Integration"; RFC 7523 section 3.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+from urllib.parse import urlencode
+from xml.sax.saxutils import escape
+
+import jwt
+
+from .messages import Answer, Incoming, Refused, json_answer, oauth_error
+from .orgs import App, Org, Session, User
+
+GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+SHARED_LOGIN_URLS = ("https://login.salesforce.com", "https://test.salesforce.com")
+EXPIRY_TOLERANCE_SECONDS = 180
+
+_jws = jwt.PyJWS()
+
+
+def token_endpoint(org: Org, request: Incoming) -> Answer:
+    """Answer `POST /services/oauth2/token`."""
+    if request.method != "POST":
+        return oauth_error("invalid_request", "must use HTTP POST")
+    parameters = request.form()
+    try:
+        session = _judge(org, parameters, request.called_url)
+    except Refused as refusal:
+        return refusal.answer
+    return _granted(org, session, _wanted_format(parameters, request)).of(session.user.username)
+
+
+def _judge(org: Org, parameters: dict[str, str], called_url: str) -> Session:
+    if parameters.get("grant_type") != GRANT_TYPE:
+        _refuse("unsupported_grant_type", "grant type not supported")
+    assertion = parameters.get("assertion", "").strip()
+    if not assertion:
+        _refuse("invalid_request", "missing required parameter: assertion")
+    claims = _read(assertion)
+    app = _find_app(org, claims, parameters, called_url)
+    _verify_signature(assertion, app)
+    _check_expiry(org, claims)
+    _check_audience(org, claims, app, called_url)
+    if not org.active:
+        _refuse("invalid_grant", "inactive organization")
+    user = _find_user(org, claims)
+    _check_app_scopes(app)
+    _check_approval(app, user)
+    jti = claims.get("jti")
+    if org.refuse_replayed_jti and jti is not None and org.is_replayed(str(jti)):
+        _refuse("invalid_grant", "invalid assertion")
+    return org.start_session(user, app)
+
+
+def _refuse(error: str, description: str) -> NoReturn:
+    raise Refused(oauth_error(error, description))
+
+
+def _read(assertion: str) -> dict[str, Any]:
+    """The claims, not yet believed."""
+    try:
+        read = _jws.decode_complete(assertion, options={"verify_signature": False})
+        claims = json.loads(read["payload"])
+    except (jwt.PyJWTError, ValueError):
+        _refuse("invalid_grant", "invalid assertion")
+    if read["header"].get("alg") != "RS256" or not isinstance(claims, dict):
+        _refuse("invalid_grant", "invalid assertion")
+    return claims
+
+
+def _find_app(org: Org, claims: dict[str, Any], parameters: dict[str, str], called_url: str) -> App:
+    issuer = claims.get("iss")
+    app = org.apps.get(issuer) if isinstance(issuer, str) else None
+    if app is None:
+        _refuse("invalid_client_id", "client identifier invalid")
+    # External client apps are unknown at the login hosts all orgs share, as host and as audience.
+    shared = {_bare(claims.get("aud")), called_url} & set(SHARED_LOGIN_URLS)
+    if app.kind == "external" and (shared or not app.installed):
+        _refuse("app_not_found", "External client app is not installed in this org")
+    if parameters.get("client_secret", app.consumer_secret) != app.consumer_secret:
+        _refuse("invalid_client", "invalid client credentials")
+    return app
+
+
+def _verify_signature(assertion: str, app: App) -> None:
+    try:
+        _jws.decode_complete(assertion, key=app.public_key, algorithms=["RS256"])
+    except jwt.PyJWTError:
+        _refuse("invalid_grant", "invalid assertion")
+
+
+def _check_expiry(org: Org, claims: dict[str, Any]) -> None:
+    """`exp` may be a numeric string, or in milliseconds: then it merely lies far ahead, which is allowed."""
+    expires = claims.get("exp")
+    if isinstance(expires, bool) or not isinstance(expires, int | float | str):
+        _refuse("invalid_grant", "invalid assertion")
+    try:
+        has_passed = float(expires) + EXPIRY_TOLERANCE_SECONDS < org.now()
+    except ValueError:
+        _refuse("invalid_grant", "invalid assertion")
+    if has_passed:
+        _refuse("invalid_grant", "expired authorization code")
+
+
+def _check_audience(org: Org, claims: dict[str, Any], app: App, called_url: str) -> None:
+    """One string: a login host all orgs share (connected apps only), or the My Domain, which is this server."""
+    accepted = {org.url, called_url}
+    if app.kind == "connected":
+        accepted.update(SHARED_LOGIN_URLS)
+    if _bare(claims.get("aud")) not in accepted:
+        _refuse("invalid_grant", "audience is invalid")
+
+
+def _bare(audience: object) -> str | None:
+    return audience.removesuffix("/") if isinstance(audience, str) else None
+
+
+def _find_user(org: Org, claims: dict[str, Any]) -> User:
+    """The user named by `prn`, the old name, which wins over `sub`."""
+    username = claims.get("prn", claims.get("sub"))
+    user = org.find_user(username) if isinstance(username, str) else None
+    if user is None:
+        _refuse("invalid_grant", "user hasn't approved this consumer")
+    if not user.may_act:
+        _refuse("invalid_grant", "inactive user")
+    if org.login_rate_reached(user):
+        _refuse("invalid_grant", "login rate exceeded")
+    if user.ip_restricted:
+        _refuse("invalid_grant", "ip restricted")
+    return user
+
+
+def _check_app_scopes(app: App) -> None:
+    offline = {"refresh_token", "offline_access"} & set(app.scopes)
+    if not offline or len(app.scopes) < 2:
+        _refuse(
+            "invalid_request",
+            "refresh_token scope is required and the connected app should be installed and preauthorized.",
+        )
+
+
+def _check_approval(app: App, user: User) -> None:
+    if app.permitted_users == "admin_approved" and not user.approved:
+        _refuse("invalid_app_access", "user is not admin approved to access this app")
+    if app.permitted_users == "self_authorize" and not user.authorized:
+        _refuse("invalid_grant", "user hasn't approved this consumer")
+
+
+def _wanted_format(parameters: dict[str, str], request: Incoming) -> str:
+    accept = request.headers.get("Accept", "")
+    by_accept = "urlencoded" if "x-www-form-urlencoded" in accept else "xml" if "/xml" in accept else "json"
+    return parameters.get("format", by_accept)
+
+
+def _granted(org: Org, session: Session, wanted_format: str) -> Answer:
+    """The fields of this flow's answer: neither `expires_in` nor `refresh_token` is among them."""
+    fields = {
+        "access_token": session.token,
+        "scope": " ".join(session.scopes),
+        "instance_url": org.url,
+        "id": f"{org.url}/id/{org.id}/{session.user.id}",
+        "token_type": "Bearer",
+    }
+    if session.expires is not None:
+        fields["token_format"] = "jwt"  # noqa: S105
+    if wanted_format == "urlencoded":
+        return Answer(200, urlencode(fields).encode(), "application/x-www-form-urlencoded;charset=UTF-8")
+    if wanted_format == "xml":
+        elements = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in fields.items())
+        body = f'<?xml version="1.0" encoding="UTF-8"?><OAuth>{elements}</OAuth>'
+        return Answer(200, body.encode(), "application/xml;charset=UTF-8")
+    return json_answer(fields)

@@ -1,0 +1,251 @@
+"""Single records: read, make, change, delete, with the refusals Salesforce gives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any, NoReturn
+
+from . import ids
+from .messages import Answer, Refused, json_answer, rest_error
+from .orgs import Org, User
+from .schema import Field, SObject
+from .soql import no_such_column
+from .store import salesforce_datetime
+
+
+def read(org: Org, sobject: SObject, record_id: str, wanted: str | None, base_path: str) -> dict[str, Any]:
+    """One record with all fields, or the comma-separated ones in `wanted` and its id."""
+    if not ids.is_well_formed(record_id):
+        _fail(404, "NOT_FOUND", _no_external_id(record_id))
+    record = _by_id(org, sobject, record_id)
+    if record is None:
+        _fail(404, "NOT_FOUND", _no_external_id(record_id))
+    return _shown(sobject, record, wanted, base_path)
+
+
+def read_by_external_id(
+    org: Org, sobject: SObject, field_name: str, value: str, wanted: str | None, base_path: str
+) -> Answer:
+    """The record with this external id; 300 and their paths when there are several."""
+    found = _by_external_id(org, sobject, field_name, value)
+    if not found:
+        _fail(404, "NOT_FOUND", "The requested resource does not exist")
+    if len(found) > 1:
+        return _several(sobject, found, base_path)
+    return json_answer(_shown(sobject, found[0], wanted, base_path))
+
+
+def create(org: Org, sobject: SObject, body: bytes, user: User, base_path: str) -> Answer:
+    values = _read_values(sobject, body)
+    missing = [field.name for field in sobject.fields if field.required and values.get(field.name) is None]
+    if missing:
+        _fail(400, "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", missing)
+    record_id = org.store.new_id(sobject)
+    now = salesforce_datetime(datetime.now(UTC))
+    made = {
+        "Id": record_id,
+        "OwnerId": user.id,
+        "CreatedById": user.id,
+        "LastModifiedById": user.id,
+        "CreatedDate": now,
+        "LastModifiedDate": now,
+        "SystemModstamp": now,
+        **values,
+    }
+    if sobject.name == "Case":
+        made["CaseNumber"] = f"{org.store.count(sobject) + 1_001:08d}"
+    org.store.add(sobject, [{**made, **_derived(sobject, made)}])
+    location = f"{base_path}/sobjects/{sobject.name}/{record_id}"
+    answer = json_answer({"id": record_id, "success": True, "errors": []}, 201)
+    return answer.with_header("Location", location)
+
+
+def update(org: Org, sobject: SObject, record_id: str, body: bytes, user: User) -> Answer:
+    record = _writable_record(org, sobject, record_id)
+    _change(org, sobject, record, _read_values(sobject, body), user)
+    return Answer(204)
+
+
+def upsert(
+    org: Org, sobject: SObject, field_name: str, value: str, body: bytes, user: User, base_path: str
+) -> Answer:
+    """Change the record with this external id, or make it."""
+    found = _by_external_id(org, sobject, field_name, value)
+    if len(found) > 1:
+        return _several(sobject, found, base_path)
+    if found:
+        _change(org, sobject, found[0], _read_values(sobject, body), user)
+        return Answer(204)
+    external_id = sobject.by_name[field_name.lower()].name
+    return create(
+        org, sobject, json.dumps({**_read_json(body), external_id: value}).encode(), user, base_path
+    )
+
+
+def delete(org: Org, sobject: SObject, record_id: str) -> Answer:
+    record = _writable_record(org, sobject, record_id)
+    org.store.change(sobject, record["Id"], {"IsDeleted": 1})
+    return Answer(204)
+
+
+def _fail(status: int, code: str, message: str, fields: list[str] | None = None) -> NoReturn:
+    raise Refused(rest_error(status, code, message, fields))
+
+
+def _no_external_id(value: str) -> str:
+    return f"Provided external ID field does not exist or is not accessible: {value}"
+
+
+# Finding
+
+
+def _by_id(org: Org, sobject: SObject, record_id: str) -> dict[str, Any] | None:
+    found = org.store.find(sobject, sobject.by_name["id"], ids.to_18(record_id))
+    if not found:
+        return None
+    if found[0].get("IsDeleted"):
+        _fail(404, "ENTITY_IS_DELETED", "entity is deleted", [])
+    return found[0]
+
+
+def _by_external_id(org: Org, sobject: SObject, field_name: str, value: str) -> list[dict[str, Any]]:
+    field = sobject.by_name.get(field_name.lower())
+    if field is None or not (field.external_id or field.type == "id"):
+        _fail(404, "NOT_FOUND", _no_external_id(field_name))
+    return [record for record in org.store.find(sobject, field, value) if not record.get("IsDeleted")]
+
+
+def _writable_record(org: Org, sobject: SObject, record_id: str) -> dict[str, Any]:
+    if not ids.is_well_formed(record_id) or not record_id.startswith(sobject.prefix):
+        _fail(400, "MALFORMED_ID", f"Record ID: id value of incorrect type: {record_id}", ["Id"])
+    _require_writable(sobject)
+    record = _by_id(org, sobject, record_id)
+    if record is None:
+        _fail(404, "NOT_FOUND", "The requested resource does not exist")
+    return record
+
+
+def _require_writable(sobject: SObject) -> None:
+    if not sobject.writable:
+        _fail(400, "INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", [])
+
+
+# Showing
+
+
+def _shown(sobject: SObject, record: Mapping[str, Any], wanted: str | None, base_path: str) -> dict[str, Any]:
+    url = f"{base_path}/sobjects/{sobject.name}/{record['Id']}"
+    attributes = {"attributes": {"type": sobject.name, "url": url}}
+    if wanted is None:
+        return {**attributes, **record}
+    shown: dict[str, Any] = {}
+    for name in (name.strip() for name in wanted.split(",")):
+        field = sobject.by_name.get(name.lower())
+        if field is None:
+            _fail(400, "INVALID_FIELD", no_such_column(name, sobject))
+        shown[field.name] = record[field.name]
+    shown["Id"] = record["Id"]
+    return {**attributes, **shown}
+
+
+def _several(sobject: SObject, found: list[dict[str, Any]], base_path: str) -> Answer:
+    return json_answer([f"{base_path}/sobjects/{sobject.name}/{record['Id']}" for record in found], 300)
+
+
+# Writing
+
+
+def _change(org: Org, sobject: SObject, record: dict[str, Any], values: dict[str, Any], user: User) -> None:
+    for name, value in values.items():
+        if value is None and sobject.by_name[name.lower()].required:
+            _fail(400, "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{name}]", [name])
+    now = salesforce_datetime(datetime.now(UTC))
+    stamps = {"LastModifiedById": user.id, "LastModifiedDate": now, "SystemModstamp": now}
+    derived = _derived(sobject, {**record, **values})
+    org.store.change(sobject, record["Id"], {**values, **derived, **stamps})
+
+
+def _derived(sobject: SObject, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields Salesforce works out from others."""
+    match sobject.name:
+        case "Contact":
+            return {"Name": " ".join(filter(None, (record.get("FirstName"), record.get("LastName"))))}
+        case "Opportunity":
+            stage = str(record.get("StageName"))
+            return {"IsClosed": int(stage.startswith("Closed")), "IsWon": int(stage == "Closed Won")}
+        case "Case":
+            return {"IsClosed": int(record.get("Status") == "Closed")}
+    return {}
+
+
+def _read_json(body: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(body)
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        _fail(400, "JSON_PARSER_ERROR", "Unexpected content at [line:1, column:1]: a JSON object is expected")
+    values.pop("attributes", None)
+    return values
+
+
+def _read_values(sobject: SObject, body: bytes) -> dict[str, Any]:
+    """The values of a request as they are stored, by the fields' true names."""
+    _require_writable(sobject)
+    values: dict[str, Any] = {}
+    for name, value in _read_json(body).items():
+        field = sobject.by_name.get(name.lower())
+        if field is None:
+            _fail(400, "INVALID_FIELD", f"No such column '{name}' on sobject of type {sobject.name}")
+        if not field.writable:
+            message = (
+                f"Unable to create/update fields: {field.name}. Please check the security settings of this field and "
+                "verify that it is read/write for your profile or permission set."
+            )
+            _fail(400, "INVALID_FIELD_FOR_INSERT_UPDATE", message, [field.name])
+        values[field.name] = None if value in (None, "") else _stored(field, value)
+    return values
+
+
+def _stored(field: Field, value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    match field.type:
+        case "boolean":
+            return int(value) if isinstance(value, bool) else _wrong_type(field, value)
+        case "int":
+            return value if is_number and value == int(value) else _wrong_type(field, value)
+        case "double" | "currency":
+            return float(value) if is_number else _wrong_type(field, value)
+        case _ if not isinstance(value, str):
+            return _wrong_type(field, value)
+        case "date" | "datetime":
+            return _moment(field, value)
+        case "reference":
+            if not ids.is_well_formed(value):
+                _fail(
+                    400, "MALFORMED_ID", f"{field.label}: id value of incorrect type: {value}", [field.name]
+                )
+            return ids.to_18(value)
+    if field.options and value not in field.options:
+        message = f"{field.label}: bad value for restricted picklist field: {value}"
+        _fail(400, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", message, [field.name])
+    if len(value) > field.length:
+        message = f"{field.label}: data value too large: {value[:80]} (max length={field.length})"
+        _fail(400, "STRING_TOO_LONG", message, [field.name])
+    return value
+
+
+def _moment(field: Field, value: str) -> str:
+    try:
+        if field.type == "date":
+            return date.fromisoformat(value[:10]).isoformat()
+        return salesforce_datetime(datetime.fromisoformat(value))
+    except ValueError:
+        _wrong_type(field, value)
+
+
+def _wrong_type(field: Field, value: Any) -> NoReturn:
+    message = f"Cannot deserialize instance of {field.type} from value {value} or request may be missing a required field"
+    _fail(400, "JSON_PARSER_ERROR", message, [field.name])

@@ -1,0 +1,196 @@
+"""Many at once: threads, processes, a claim holder that dies, a claim that lapses."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection as database
+from django.utils import timezone
+
+from sf_integration import RetryableError, get_token, tokens
+from sf_integration.models import AccessToken
+from sf_integration.testing.django import ConnectableOrg
+from sf_integration.tokens import rows
+from tests import processes
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+SIXTY_FOUR_THREADS = """
+barrier = threading.Barrier(64)
+values = set()
+def ask():
+    barrier.wait()
+    values.add(get_token("acme").value)
+    django.db.connection.close()
+print("ready", flush=True)
+sys.stdin.readline()
+threads = [threading.Thread(target=ask) for _ in range(64)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+import hashlib
+print(*{hashlib.sha256(value.encode()).hexdigest() for value in values})
+"""
+
+
+def in_thread(function: object) -> object:
+    """Call it and close the thread's database connection, which would hold up the test database's end."""
+    try:
+        return function()  # type: ignore[operator]
+    finally:
+        database.close()
+
+
+def test_threads_of_four_processes_make_one_login(
+    salesforce_org: ConnectableOrg, process_environment: dict[str, str]
+) -> None:
+    salesforce_org.connect("acme")
+    get_token("acme")
+    AccessToken.objects.update(expected_expiry=timezone.now())
+    before = salesforce_org.token_requests
+    salesforce_org.fail("slow", seconds=0.3)
+    started = [processes.start(SIXTY_FOUR_THREADS, process_environment, salesforce_org.url) for _ in range(4)]
+    for process in started:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    hashes = {line for process in started for line in processes.finish(process).split()}
+    assert salesforce_org.token_requests - before == 1
+    assert len(hashes) == 1
+
+
+def test_threads_of_one_process_make_one_login(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    salesforce_org.fail("slow", seconds=0.2)
+    with ThreadPoolExecutor(32) as pool:
+        found = list(pool.map(lambda _: in_thread(lambda: get_token("acme").value), range(64)))
+    assert len(set(found)) == 1
+    assert salesforce_org.token_requests == 1
+
+
+def test_many_late_401s_make_one_login(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    old = get_token("acme")
+    salesforce_org.end_sessions()
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda _: in_thread(lambda: tokens.renew("acme", None, old).value), range(32)))
+    assert len(set(found)) == 1
+    assert salesforce_org.token_requests == 2
+
+
+HANG_IN_SIGN_IN = """
+print("signing in", flush=True)
+get_token("acme")
+"""
+
+
+def test_a_claim_holder_killed_in_the_call_holds_up_the_others_for_one_lapse(
+    salesforce_org: ConnectableOrg, process_environment: dict[str, str]
+) -> None:
+    salesforce_org.connect("acme")
+    salesforce_org.fail("slow", seconds=30)
+    holder = processes.start(HANG_IN_SIGN_IN, process_environment, salesforce_org.url)
+    deadline = time.monotonic() + 20
+    while salesforce_org.token_requests == 0 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.communicate()
+    row = AccessToken.objects.get()
+    assert row.claimed_until > timezone.now()
+    # Twelve seconds need not be waited for: what counts is that the lapse is what frees the row.
+    AccessToken.objects.update(claimed_until=timezone.now() + dt.timedelta(seconds=0.5))
+    started = time.monotonic()
+    assert get_token("acme").value
+    assert 0.3 < time.monotonic() - started < 5
+    assert salesforce_org.token_requests == 2
+
+
+def test_a_claim_that_lapses_in_the_call_costs_a_login_but_no_wrong_record(
+    salesforce_org: ConnectableOrg,
+) -> None:
+    salesforce_org.connect("acme")
+    salesforce_org.fail("slow", seconds=1.0)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(in_thread, lambda: get_token("acme"))
+        while salesforce_org.token_requests == 0:
+            time.sleep(0.01)
+        AccessToken.objects.update(claimed_until=timezone.now())  # it lapses
+        tokens.reset()  # another process: it knows nothing of the first one's lock
+        quick = get_token("acme")
+        late = slow.result()
+    assert salesforce_org.token_requests == 2
+    stored = AccessToken.objects.get()
+    assert stored.value.open().decode() == quick.value
+    assert stored.claimed_until is None
+    # The loser's token works too, and is served to its caller at most until the next look.
+    assert salesforce_org.find_session(late.value)
+
+
+def test_a_second_claimant_loses(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    rows.ensure([rows.connection_named("acme")])
+    first, second = rows.find("acme", None), rows.find("acme", None)
+    assert first is not None
+    assert second is not None
+    now = timezone.now()
+    assert rows.claim(first, now)
+    assert not rows.claim(second, now)
+    assert rows.claim(second, now + dt.timedelta(seconds=13))
+
+
+def test_who_waits_too_long_is_told_to_come_again(
+    salesforce_org: ConnectableOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sf_integration.tokens import lifecycle
+
+    salesforce_org.connect("acme")
+    rows.ensure([rows.connection_named("acme")])
+    row = rows.find("acme", None)
+    assert row is not None
+    assert rows.claim(row, timezone.now())
+    monkeypatch.setattr(lifecycle, "CALLER_WAIT_SECONDS", 0.4)
+    with pytest.raises(RetryableError) as caught:
+        get_token("acme")
+    assert caught.value.code == "sign_in_under_way"
+    assert salesforce_org.token_requests == 0
+
+
+def test_a_crash_in_the_sign_in_gives_the_claim_back(
+    salesforce_org: ConnectableOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sf_integration.salesforce import signin
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    salesforce_org.connect("acme")
+    with monkeypatch.context() as patched:
+        patched.setattr(signin, "run", crash)
+        with pytest.raises(KeyboardInterrupt):
+            get_token("acme")
+    assert AccessToken.objects.get().claimed_until is None
+    assert get_token("acme").value
+
+
+def test_one_waiting_connection_does_not_stop_the_others(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("slow")
+    salesforce_org.connect("quick", extra_usernames=[])
+    get_token("quick")
+    salesforce_org.fail("slow", seconds=1.5)
+    waiting = threading.Thread(target=lambda: in_thread(lambda: get_token("slow")))
+    waiting.start()
+    time.sleep(0.2)
+    started = time.monotonic()
+    for copy in tokens.current().copies.values():
+        copy.next_look = 0
+    get_token("quick")
+    assert time.monotonic() - started < 0.5
+    waiting.join()
