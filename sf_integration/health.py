@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
 from django.utils import timezone
 
 from . import hosts, tokens
@@ -27,10 +26,9 @@ from .salesforce.errors import (
     SalesforceError,
     TransportError,
     WrongOrg,
-    without_secrets,
 )
 from .salesforce.http import NoAuth
-from .salesforce.oauth import Identity, Token
+from .salesforce.oauth import Identity
 from .state import CERTIFICATE_WARNING
 from .tokens import renewal
 from .tokens.renewal import Observer
@@ -66,8 +64,7 @@ class _Run:
     light: bool
     renew: bool
     observe: Observer | None
-    token: Token | None = None
-    client: rest.Client | None = None
+    client: rest.Client
     identity: Identity | None = None
     organization: dict[str, Any] = field(default_factory=dict)
     api_version: str = ""
@@ -75,7 +72,7 @@ class _Run:
     skew_seconds: float | None = None
 
 
-class _Warn(Exception):  # noqa: N818 - no error: the way a step ends with a warning
+class _Warn(Exception):
     def __init__(self, code: str, message: str, remedy: str = "") -> None:
         super().__init__(message)
         self.code, self.message, self.remedy = code, message, remedy
@@ -94,9 +91,11 @@ def check_connection(
     `renew` makes it a real sign-in whose token becomes the stored one; else the stored token serves. `light` asks the org
     for one thing only. `observe` is shown the sign-in.
     """
-    run = _Run(connection, light, renew, observe)
+    client = rest.Client(
+        tokens.Source(connection.name), api_version=connection.api_version, http=tokens.current().http
+    )
+    run = _Run(connection, light, renew, observe, client)
     started = time.monotonic()
-    previous = connection.connection_state()
     steps: list[Step] = []
     error: SalesforceError | None = None
     for name, action in _LIGHT_LADDER if light else _LADDER:
@@ -106,7 +105,7 @@ def check_connection(
             step = Step(name, NOT_REACHED)
         steps.append(step)
     _store_facts(run, steps, error)
-    state = _tell(connection, previous)
+    state = connection.connection_state()
     return ConnectionCheck.objects.create(
         connection=connection,
         asked_by=asked_by,
@@ -135,8 +134,9 @@ def due_for_check(now: dt.datetime | None = None) -> Iterator[tuple[UUID, bool]]
         full_at = connection.last_full_check_at
         if full_at is None or _edited(connection) or full_at <= now - FULL_EVERY:
             yield connection.pk, False
-        elif connection.last_checked_at is None or _light_is_due(connection, now):
-            yield connection.pk, True
+        elif _hourly_is_due(connection, connection.last_checked_at or full_at, now):
+            # What fails is looked at whole, so that it is seen to be well again.
+            yield connection.pk, connection.failing_since is None
 
 
 def prune_checks(now: dt.datetime | None = None) -> int:
@@ -145,9 +145,8 @@ def prune_checks(now: dt.datetime | None = None) -> int:
     return ConnectionCheck.objects.filter(at__lt=limit).delete()[0]
 
 
-def _light_is_due(connection: ConnectedApp, now: dt.datetime) -> bool:
-    assert connection.last_checked_at is not None
-    age = now - connection.last_checked_at
+def _hourly_is_due(connection: ConnectedApp, checked_at: dt.datetime, now: dt.datetime) -> bool:
+    age = now - checked_at
     own_minute = connection.pk.int % 60 == now.minute and age > dt.timedelta(minutes=2)
     return own_minute or age > LIGHT_EVERY + dt.timedelta(minutes=5)
 
@@ -200,10 +199,9 @@ def _settings(run: _Run) -> str:
 def _signing_key(run: _Run) -> str:
     signing_key = run.connection.signing_key
     key = tokens.current().private_key(signing_key)
-    if not signing_key.certificate:
+    if not signing_key.certificate or signing_key.not_after is None:
         return f"{signing_key.name}, {signing_key.size} bits; certificate not known here"
     keys.require_match(key, keys.read_certificate(signing_key.certificate.encode()))
-    assert signing_key.not_after is not None
     left = signing_key.not_after - timezone.now()
     if left <= CERTIFICATE_WARNING:
         raise _Warn(
@@ -244,16 +242,12 @@ def _clock(run: _Run) -> str:
 
 def _sign_in(run: _Run) -> str:
     name = run.connection.name
-    run.token = tokens.refresh(name, observe=run.observe) if run.renew else tokens.get(name)
-    run.client = rest.Client(
-        tokens.Source(name), api_version=run.connection.api_version, http=tokens.current().http
-    )
-    return f"instance {run.token.instance_url}"
+    token = tokens.refresh(name, observe=run.observe) if run.renew else tokens.get(name)
+    return f"instance {token.instance_url}"
 
 
 def _scopes(run: _Run) -> str:
-    assert run.token is not None
-    scopes = run.token.scopes
+    scopes = tokens.get(run.connection.name).scopes
     if scopes and not {"api", "full"} & set(scopes):
         raise _Warn(
             "scope_api_missing",
@@ -264,7 +258,6 @@ def _scopes(run: _Run) -> str:
 
 
 def _identity(run: _Run) -> str:
-    assert run.client is not None
     run.identity = run.client.identity()
     _require_pinned_org(run.connection, run.identity.organization_id)
     if run.identity.username.lower() != run.connection.username.lower():
@@ -288,7 +281,6 @@ def _require_pinned_org(connection: ConnectedApp, organization_id: str) -> None:
 
 def _environment(run: _Run) -> str:
     """The org's own word on what it is; the host's name stands when the user may not ask."""
-    assert run.client is not None
     try:
         page = run.client.query(
             "SELECT Id, Name, OrganizationType, IsSandbox, InstanceName, TrialExpirationDate FROM Organization LIMIT 1"
@@ -335,7 +327,6 @@ def _judge_environment(run: _Run, *, trial: bool) -> str:
 
 
 def _api_version(run: _Run) -> str:
-    assert run.client is not None
     served = run.client.versions()
     wanted = run.connection.api_version
     run.api_version = wanted or rest.newest_common_version(served)
@@ -351,7 +342,6 @@ def _api_version(run: _Run) -> str:
 
 def _limits(run: _Run) -> str:
     """Daily API calls. An integration user often may not read the limits: then the answers' own header tells."""
-    assert run.client is not None
     try:
         daily = run.client.limits().get("DailyApiRequests") or {}
         run.usage = rest.ApiUsage(int(daily["Max"]) - int(daily["Remaining"]), int(daily["Max"]))
@@ -368,7 +358,6 @@ def _limits(run: _Run) -> str:
 
 def _sample_record(run: _Run) -> str:
     """A refusal here is a warning: the connection works, its user just may not see this object."""
-    assert run.client is not None
     sobject = run.connection.sample_sobject
     if not sobject:
         return "none asked for"
@@ -429,19 +418,22 @@ def _store_facts(run: _Run, steps: Sequence[Step], error: SalesforceError | None
     ConnectedApp.objects.filter(pk=connection.pk).update(**changes)
     for name, value in changes.items():
         setattr(connection, name, value)
-    if error is None or "host" in taken or "sign_in" in taken:
-        _store_outcome(connection, error, now)
+    _store_outcome(run, steps, error, now)
 
 
-def _store_outcome(connection: ConnectedApp, error: SalesforceError | None, now: dt.datetime) -> None:
-    found = ConnectedApp.objects.filter(pk=connection.pk)
-    if error is None:
-        found.note_success(now)
-    else:
-        found.note_failure(
-            now, without_secrets(error) | {"remedy": getattr(error, "remedy", "") or _remedy(error)}
-        )
-    connection.refresh_from_db(fields=["last_success_at", "failing_since", "last_error"])
+def _store_outcome(run: _Run, steps: Sequence[Step], error: SalesforceError | None, now: dt.datetime) -> None:
+    """What forbids any call (paused, not allowed here, encryption key missing) is a state of its own, no failure."""
+    failed = next((step for step in steps if step.status == FAILED), None)
+    if failed is not None and failed.step in ("settings", "signing_key"):
+        renewal.tell_change(run.connection, now)
+        return
+    renewal.note_outcome(
+        run.connection,
+        error,
+        now,
+        step=failed.step if failed else "",
+        passed=[step.step for step in steps if step.status in (OK, WARNING)],
+    )
 
 
 def _warnings(connection: ConnectedApp, steps: Sequence[Step], taken: set[str]) -> list[dict[str, str]]:
@@ -459,9 +451,3 @@ def _usage_fact(run: _Run, now: dt.datetime) -> dict[str, Any]:
     if run.usage is None:
         return {}
     return {"api_usage": {"used": run.usage.used, "limit": run.usage.limit, "at": now.isoformat()}}
-
-
-def _tell(connection: ConnectedApp, previous: Any) -> Any:
-    now = timezone.now()
-    renewal.tell_change(connection, previous, now)
-    return connection.connection_state(now)

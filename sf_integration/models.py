@@ -201,7 +201,15 @@ class ConnectedApp(Base):
     )
     last_success_at = models.DateTimeField(null=True, editable=False)
     failing_since = models.DateTimeField(null=True, editable=False)
-    last_error = models.JSONField(null=True, editable=False)
+    last_error = models.JSONField(
+        null=True, editable=False, help_text="{step, code, message, cause, remedy, who} of the present failure."
+    )
+    told_state = models.CharField(
+        max_length=30,
+        default=ConnectionState.NOT_CHECKED_YET.value,
+        editable=False,
+        help_text="The state that listeners were told of last.",
+    )
     warnings = models.JSONField(default=list, editable=False)
     organization = models.JSONField(
         default=dict,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
 from django.utils import timezone
@@ -23,10 +23,14 @@ from ..salesforce.errors import (
 from ..salesforce.oauth import Token
 from ..salesforce.signin import Outcome, SignIn
 from ..signals import connection_health_changed, token_refresh_failed, token_refreshed
+from ..state import ConnectionState
 from . import lifecycle, rows
 from .process import Process
 
 log = logging.getLogger("sf_integration.tokens")
+
+SIGN_IN_STEPS = ("settings", "signing_key", "host", "clock", "sign_in")
+"""The steps of a check that a sign-in takes too."""
 
 Observer = Callable[[SignIn, Outcome], None]
 """Is shown a sign-in, for `check --trace`."""
@@ -85,15 +89,14 @@ def settle(process: Process, row: AccessToken, outcome: Outcome) -> Token:
     """Write an outcome down, tell the log and the listeners, hand out the token or raise the error."""
     error = verdict(row.connection, outcome)
     try:
-        token = record(process, row, outcome, error)
+        record(process, row, outcome, error)
     except BaseException:
         rows.release([row])
         raise
     announce(row, outcome, error)
-    if token is None:
-        assert error is not None
+    if error is not None:
         raise error
-    return token
+    return outcome.require()
 
 
 def verdict(connection: ConnectedApp, outcome: Outcome) -> SalesforceError | None:
@@ -116,52 +119,60 @@ def verdict(connection: ConnectedApp, outcome: Outcome) -> SalesforceError | Non
     return None
 
 
-def record(
-    process: Process, row: AccessToken, outcome: Outcome, error: SalesforceError | None
-) -> Token | None:
-    """Write token or failure to the row and the connection. None when it failed."""
+def record(process: Process, row: AccessToken, outcome: Outcome, error: SalesforceError | None) -> None:
+    """Write token or failure to the row and the connection."""
     now = timezone.now()
     if outcome.clock_skew_seconds is not None:
         process.clock_skew[row.connection.login_url] = outcome.clock_skew_seconds
     if error is None:
-        assert outcome.token is not None
-        rows.write_token(row, outcome.token)
+        rows.write_token(row, outcome.require())
         note(row, None, now)
-        return outcome.token
+        return
     kind = lifecycle.kind_of(error)
     rows.write_failure(row, error, kind, now)
     if kind == "set-up" or not row.has_token(now):
         note(row, error, now)
-    return None
 
 
 def note(row: AccessToken, error: SalesforceError | None, now: dt.datetime) -> None:
     """Store what the connection's own user met as the connection's outcome; signal a change of state."""
-    connection = row.connection
-    if row.username != connection.username.lower():
-        return
-    note_outcome(connection, error, now)
+    if row.username == row.connection.username.lower():
+        note_outcome(row.connection, error, now, step="sign_in", passed=SIGN_IN_STEPS)
 
 
-def note_outcome(connection: ConnectedApp, error: SalesforceError | None, now: dt.datetime) -> None:
-    previous = connection.connection_state(now)
+def note_outcome(
+    connection: ConnectedApp,
+    error: SalesforceError | None,
+    now: dt.datetime,
+    *,
+    step: str,
+    passed: Collection[str],
+) -> None:
+    """Store that `step` failed, or that the steps `passed` went well; then tell a change of state.
+
+    A success ends only failures of the steps that it took: a sign-in that works says nothing about the right to use the API.
+    """
     found = ConnectedApp.objects.filter(pk=connection.pk)
-    if error is None:
-        found.note_success(now)
-        connection.last_success_at, connection.failing_since, connection.last_error = now, None, None
-    else:
-        found.note_failure(now, without_secrets(error))
+    if error is not None:
         connection.failing_since = connection.failing_since or now
-        connection.last_error = without_secrets(error)
-    tell_change(connection, previous, now)
+        connection.last_error = without_secrets(error) | {"step": step}
+        found.note_failure(now, connection.last_error)
+    elif connection.failing_since is None or (connection.last_error or {}).get("step") in passed:
+        connection.last_success_at, connection.failing_since, connection.last_error = now, None, None
+        found.note_success(now)
+    tell_change(connection, now)
 
 
-def tell_change(connection: ConnectedApp, previous: object, now: dt.datetime) -> None:
-    current = connection.connection_state(now)
-    if current is not previous:
+def tell_change(connection: ConnectedApp, now: dt.datetime) -> None:
+    """Signal the present state if it is not the one that was told last: once, however many processes see it."""
+    told, current = connection.told_state, connection.connection_state(now)
+    if told == current.value:
+        return
+    connection.told_state = current.value
+    if ConnectedApp.objects.filter(pk=connection.pk, told_state=told).update(told_state=current.value):
         log.info("connection %s: %s", connection.name, current.value.lower())
         connection_health_changed.send_robust(
-            ConnectedApp, connection=connection, previous=previous, state=current
+            ConnectedApp, connection=connection, previous=ConnectionState(told), state=current
         )
 
 

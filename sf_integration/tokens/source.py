@@ -282,11 +282,11 @@ def _require_open_gate(row: AccessToken, now: dt.datetime) -> None:
 def _require_pause(row: AccessToken) -> None:
     """“Try now” passes the gate, but at most once in ten seconds while it fails."""
     now = timezone.now()
-    recent = row.last_try_at is not None and row.last_try_at > now - lifecycle.TRY_NOW_EVERY
-    if recent and row.last_error and row.fits_settings:
-        assert row.last_try_at is not None
-        wait = (row.last_try_at + lifecycle.TRY_NOW_EVERY - now).total_seconds()
-        raise stored_error(row.last_error, retry_after=wait)
+    if row.last_try_at is None or row.last_error is None or not row.fits_settings:
+        return
+    wait = row.last_try_at + lifecycle.TRY_NOW_EVERY - now
+    if wait > dt.timedelta(0):
+        raise stored_error(row.last_error, retry_after=wait.total_seconds())
 
 
 def _require_fuse(row: AccessToken, now: dt.datetime) -> None:

@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from django.utils import timezone
+
+from sf_integration import get_token, health
+from sf_integration.models import ConnectedApp, ConnectionCheck
+from sf_integration.signals import connection_health_changed
+from sf_integration.state import ConnectionState
+from sf_integration.testing.django import ConnectableOrg
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+LADDER = [
+    "settings",
+    "signing_key",
+    "host",
+    "clock",
+    "sign_in",
+    "scopes",
+    "identity",
+    "environment",
+    "api_version",
+    "limits",
+    "sample_record",
+]
+
+
+def steps_of(check: ConnectionCheck) -> dict[str, dict[str, object]]:
+    return {step["step"]: step for step in check.steps}
+
+
+def check(name: str = "acme", **options: bool) -> ConnectionCheck:
+    connection = ConnectedApp.objects.select_related("signing_key").get(name=name)
+    return health.check_connection(connection, asked_by="test", **options)  # type: ignore[arg-type]
+
+
+def test_healthy_connection_passes_every_step(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    found = check()
+    assert [step["step"] for step in found.steps] == LADDER
+    assert {step["status"] for step in found.steps} == {"ok"}
+    assert (found.healthy, found.state) == (True, "Healthy")
+    assert found.api_limit == salesforce_org.api_limit
+    connection = ConnectedApp.objects.get()
+    assert connection.expected_org_id == salesforce_org.id
+    assert connection.api_version == "67.0"
+    assert connection.environment == "developer"
+    assert connection.connection_state() is ConnectionState.HEALTHY
+
+
+def test_check_by_hand_signs_in_and_its_token_is_everybodys(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    before = get_token("acme")
+    check()
+    assert get_token("acme") != before
+    assert salesforce_org.token_requests == 2
+
+
+def test_check_by_beat_uses_the_stored_token(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    get_token("acme")
+    assert check(renew=False).healthy
+    assert check(renew=False, light=True).healthy
+    assert salesforce_org.token_requests == 1
+
+
+def test_light_check_is_one_call(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    check()
+    before = len(salesforce_org.requests)
+    check(light=True, renew=False)
+    assert len(salesforce_org.requests) - before == 1
+
+
+def test_after_a_failure_the_rest_is_not_reached(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.user.approved = False
+    salesforce_org.connect("acme")
+    found = check()
+    steps = steps_of(found)
+    assert (found.healthy, found.state) == (False, "Failing")
+    assert steps["sign_in"]["status"] == "failed"
+    assert steps["sign_in"]["code"] == "invalid_app_access"
+    assert steps["sign_in"]["remedy"]
+    assert {steps[name]["status"] for name in LADDER[LADDER.index("scopes") :]} == {"not_reached"}
+
+
+def test_recovery_clears_the_failure_and_tells_once(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    heard: list[tuple[ConnectionState, ConnectionState]] = []
+
+    def listen(previous: ConnectionState, state: ConnectionState, **_: object) -> None:
+        heard.append((previous, state))
+
+    connection_health_changed.connect(listen, weak=False, dispatch_uid="test")
+    try:
+        check()
+        salesforce_org.user.active = False
+        ConnectedApp.objects.get().tokens.update(last_try_at=None)
+        check()
+        check()
+        salesforce_org.user.active = True
+        ConnectedApp.objects.get().tokens.update(last_try_at=None)
+        check()
+    finally:
+        connection_health_changed.disconnect(dispatch_uid="test")
+    assert heard == [
+        (ConnectionState.NOT_CHECKED_YET, ConnectionState.HEALTHY),
+        (ConnectionState.HEALTHY, ConnectionState.FAILING),
+        (ConnectionState.FAILING, ConnectionState.HEALTHY),
+    ]
+
+
+def test_user_who_may_not_read_the_limits_is_healthy(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.limits_refused = True
+    salesforce_org.connect("acme")
+    found = check()
+    assert found.healthy
+    assert found.api_limit == salesforce_org.api_limit  # from the answers' header
+
+
+def test_nearly_used_up_quota_needs_attention(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.api_used = 12_500
+    salesforce_org.connect("acme")
+    found = check()
+    assert (found.healthy, found.state) == (True, "Needs attention")
+    assert steps_of(found)["limits"]["code"] == "api_limit_near"
+    assert "API calls used" in ConnectedApp.objects.get().state_sentence()
+
+
+def test_beat_does_not_spend_the_last_of_the_quota(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.api_used = 12_500
+    connection = salesforce_org.connect("acme")
+    assert list(health.due_for_check()) == [(connection.pk, False)]
+    check()
+    assert list(health.due_for_check(timezone.now() + dt.timedelta(hours=23))) == []
+
+
+def test_missing_scope_needs_attention_or_fails_where_it_hurts(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.app.scopes = ("id", "refresh_token")
+    salesforce_org.connect("acme")
+    found = check()
+    assert steps_of(found)["scopes"]["status"] == "warning"
+    assert not found.healthy
+
+
+def test_wrong_clock_is_told(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.clock_offset_seconds = -90
+    salesforce_org.connect("acme")
+    found = check()
+    assert steps_of(found)["clock"]["code"] == "clock_skew"
+    assert "seconds ahead" in str(steps_of(found)["clock"]["message"])
+    assert found.state == "Needs attention"
+
+
+def test_sample_object_that_the_user_may_not_see_is_a_warning(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme", sample_sobject="Secret__c")
+    found = check()
+    assert steps_of(found)["sample_record"]["status"] == "warning"
+    assert steps_of(found)["sample_record"]["code"] == "INVALID_TYPE"
+    assert found.healthy
+
+
+def test_replaced_org_is_refused_until_accepted(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme", expected_org_id="00D5g000004FaKeEAK")
+    found = check()
+    assert steps_of(found)["sign_in"]["code"] == "wrong_org"
+    assert found.state == "Failing"
+
+
+def test_org_that_is_no_sandbox_is_refused_where_only_sandboxes_are_allowed(
+    salesforce_org: ConnectableOrg, settings: object
+) -> None:
+    connection = salesforce_org.connect("acme")
+    ConnectedApp.objects.filter(pk=connection.pk).update(environment="sandbox")
+    settings.SF_INTEGRATION = {**settings.SF_INTEGRATION, "ALLOWED_ENVIRONMENTS": ["sandbox"]}  # type: ignore[attr-defined]
+    found = check()
+    assert steps_of(found)["environment"]["code"] == "not_allowed_here"
+    assert found.state == "Not allowed here"
+
+
+def test_api_version_that_is_not_served_fails(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme", api_version="41.0")
+    assert steps_of(check())["environment"]["status"] in ("failed", "ok")
+    assert not check().healthy
+
+
+@pytest.mark.parametrize("version", ["42.0", "58.0", "66.0", "67.0"])
+def test_every_served_version_works(salesforce_org: ConnectableOrg, version: str) -> None:
+    salesforce_org.connect("acme", api_version=version)
+    assert check().healthy
+
+
+def test_paused_connection_is_not_called(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme", enabled=False)
+    found = check()
+    assert found.state == "Paused"
+    assert salesforce_org.requests == []
+    assert ConnectedApp.objects.get().failing_since is None
+
+
+def test_dead_host_is_named_before_the_sign_in(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme", login_url="https://nowhere.my.salesforce.com")
+    steps = steps_of(check())
+    assert steps["host"]["status"] == "failed"
+    assert steps["sign_in"]["status"] == "not_reached"
+
+
+@pytest.mark.parametrize("kind", ["maintenance", "garbage", "html", "cut", "close", "redirect"])
+def test_every_sick_answer_is_a_sentence_not_a_crash(salesforce_org: ConnectableOrg, kind: str) -> None:
+    salesforce_org.connect("acme")
+    salesforce_org.fail(kind, times=None, where="any")
+    found = check()
+    failed = [step for step in found.steps if step["status"] == "failed"]
+    assert len(failed) == 1
+    assert failed[0]["message"].endswith((".", "”"))
+    assert not found.healthy
+
+
+def test_new_and_edited_connections_get_the_full_ladder(salesforce_org: ConnectableOrg) -> None:
+    connection = salesforce_org.connect("acme")
+    assert list(health.due_for_check()) == [(connection.pk, False)]
+    check()
+    assert list(health.due_for_check()) == []
+    ConnectedApp.objects.update(audience="https://login.salesforce.com")
+    assert list(health.due_for_check()) == [(connection.pk, False)]
+
+
+def test_light_checks_come_hourly_and_full_ones_daily(salesforce_org: ConnectableOrg) -> None:
+    connection = salesforce_org.connect("acme")
+    check()
+    now = timezone.now()
+    lights = [
+        minute
+        for minute in range(3, 63)
+        if list(health.due_for_check(now + dt.timedelta(minutes=minute))) == [(connection.pk, True)]
+    ]
+    assert len(lights) == 1  # its own minute of the hour
+    assert list(health.due_for_check(now + dt.timedelta(hours=24, minutes=1))) == [(connection.pk, False)]
+
+
+def test_old_history_is_pruned(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    old, new = check(), check()
+    ConnectionCheck.objects.filter(pk=old.pk).update(at=timezone.now() - dt.timedelta(days=31))
+    assert health.prune_checks() == 1
+    assert ConnectionCheck.objects.get() == new
+
+
+def test_connection_idles_when_nothing_is_asked_for_a_day(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    check()
+    later = timezone.now() + dt.timedelta(hours=26)
+    assert ConnectedApp.objects.get().connection_state(later) is ConnectionState.IDLE
+
+
+def test_a_sign_in_that_works_does_not_hide_what_a_check_found(salesforce_org: ConnectableOrg) -> None:
+    """The app lost its right to the API: signing in goes on working, and the state must not flap."""
+    salesforce_org.connect("acme")
+    check()
+    salesforce_org.app.scopes = ("id", "refresh_token")
+    check()
+    failing_since = ConnectedApp.objects.get().failing_since
+    assert failing_since
+    from sf_integration import tokens
+
+    ConnectedApp.objects.get().tokens.update(refresh_at=timezone.now())
+    assert tokens.refresh_due().renewed == 1
+    check(light=True, renew=False)
+    connection = ConnectedApp.objects.get()
+    assert connection.failing_since == failing_since
+    assert connection.connection_state() is ConnectionState.FAILING
+    salesforce_org.app.scopes = ("api", "refresh_token")
+    check()
+    assert ConnectedApp.objects.get().failing_since is None
