@@ -73,7 +73,7 @@ def refresh(name: str, username: str | None = None, *, observe: Observer | None 
         return _stored_token(row) if row.version != seen else None
 
     _require_pause(row)
-    row, token = _sign_in_once(process, handle, newer, past_gate=True, observe=observe)
+    row, token = _sign_in_once(process, handle, row, newer, past_gate=True, observe=observe)
     _remember(process, handle, row, token)
     return token
 
@@ -127,7 +127,7 @@ def _ask_row(process: Process, handle: Handle, copy: Copy | None) -> Token:
         renewal.guard(row.connection, row.username)
         token = _stored_token(row)
         if token is None:
-            row, token = _sign_in_once(process, handle, _stored_token)
+            row, token = _sign_in_once(process, handle, row, _stored_token)
     except SalesforceError:
         process.forget(handle)
         raise
@@ -188,6 +188,7 @@ def _in_grace(row: AccessToken, now: dt.datetime) -> bool:
 def _sign_in_once(
     process: Process,
     handle: Handle,
+    row: AccessToken,
     wanted: Wanted,
     *,
     past_gate: bool = False,
@@ -196,11 +197,12 @@ def _sign_in_once(
     """Wait for the one sign-in of all threads, processes and hosts, or be the one who does it."""
     deadline = time.monotonic() + lifecycle.CALLER_WAIT_SECONDS
     pause = 0.05
-    with _acquired(process.row_lock(_row(handle).pk), lifecycle.CALLER_WAIT_SECONDS):
+    with _acquired(process.row_lock(row.pk), lifecycle.CALLER_WAIT_SECONDS) as waited:
         if rows.in_callers_transaction():
             return _sign_in_apart(process, handle)
-        while True:
+        if waited:
             row = _row(handle)
+        while True:
             token = wanted(row)
             if token is not None:
                 return row, token
@@ -214,6 +216,7 @@ def _sign_in_once(
                 raise _still_signing_in()
             time.sleep(pause)
             pause = min(pause * 2, 0.25)
+            row = _row(handle)
 
 
 def _renewed(process: Process, row: AccessToken, observe: Observer | None) -> Token:
@@ -321,11 +324,13 @@ def _still_signing_in() -> LoginUnavailable:
 
 
 @contextmanager
-def _acquired(lock: threading.Lock, seconds: float) -> Iterator[None]:
-    if not lock.acquire(timeout=seconds):
+def _acquired(lock: threading.Lock, seconds: float) -> Iterator[bool]:
+    """Holds the lock; tells whether it had to be waited for, so that what was read before may be old."""
+    waited = not lock.acquire(blocking=False)
+    if waited and not lock.acquire(timeout=seconds):
         raise _still_signing_in()
     try:
-        yield
+        yield waited
     finally:
         lock.release()
 
