@@ -52,12 +52,10 @@ class stand_in(TestContextDecorator):  # noqa: N801 - used as a context manager,
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
-        key, certificate = _key_pair()
-        self._server = StandIn(org_type=ConnectableOrg, **options)
-        if "certificate_pem" not in options and "state_dir" not in options:
+        if not {"certificate_pem", "state_dir"} & set(options):
             # Making a key pair takes a tenth of a second: one for all stand-ins of a test run.
-            self._server.org.app.replace_certificate(certificate)
-            self._server.org.app.private_key_pem = key
+            options["private_key_pem"], options["certificate_pem"] = _key_pair()
+        self._server = StandIn(org_type=ConnectableOrg, **options)
 
     @property
     def server(self) -> StandIn:
@@ -71,7 +69,7 @@ class stand_in(TestContextDecorator):  # noqa: N801 - used as a context manager,
         configured["ALLOWED_HOSTS"] = [*configured.get("ALLOWED_HOSTS", ()), host]
         self._settings = override_settings(SF_INTEGRATION=configured)
         self._settings.enable()
-        return cast(ConnectableOrg, self._server.org)
+        return cast("ConnectableOrg", self._server.org)
 
     def disable(self) -> None:
         self._settings.disable()

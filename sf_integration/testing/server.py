@@ -30,6 +30,7 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 KEEP_ALIVE_SECONDS = 75
 _SHUTDOWN_POLL_SECONDS = 0.02
 _IDENTITY = re.compile(r"/id/([^/]+)/([^/]+)/?")
+_HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{1,16}")
 _PLAIN = Effect()
 
 
@@ -213,10 +214,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _read_chunk_size(self) -> int:
         size = self.rfile.readline(1024).partition(b";")[0].strip()
-        try:
-            return int(size, 16)
-        except ValueError:
-            raise _BadRequest from None
+        if not _HEXADECIMAL.fullmatch(size):
+            raise _BadRequest
+        return int(size, 16)
 
     # Answering
 
