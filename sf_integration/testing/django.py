@@ -5,13 +5,13 @@ Imports the app, as nothing else of this package but the pytest plugin does.
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, cast
 
 from django.conf import settings
 from django.test import override_settings
-from django.test.utils import TestContextDecorator
 
 from .. import keystore, tokens
 from ..models import ConnectedApp
@@ -43,39 +43,26 @@ class ConnectableOrg(Org):
         return connection
 
 
-class stand_in(TestContextDecorator):  # noqa: N801 - used as a context manager, as override_settings is
-    """A running stand-in that the settings allow to be called; gives its org.
+@contextmanager
+def stand_in(**options: Any) -> Iterator[ConnectableOrg]:
+    """A running stand-in that the settings allow to be called. `options` are those of StandIn.
 
     Process memory is emptied before and after, so that no test sees another's tokens.
-    `options` are those of StandIn.
     """
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__()
-        if not {"certificate_pem", "state_dir"} & set(options):
-            # Making a key pair takes a tenth of a second: one for all stand-ins of a test run.
-            options["private_key_pem"], options["certificate_pem"] = _key_pair()
-        self._server = StandIn(org_type=ConnectableOrg, **options)
-
-    @property
-    def server(self) -> StandIn:
-        return self._server
-
-    def enable(self) -> ConnectableOrg:
-        tokens.reset()
-        self._server.start()
-        configured = copy.copy(getattr(settings, "SF_INTEGRATION", {}))
-        host = self._server.url.split("://")[1]
+    if not {"certificate_pem", "state_dir"} & set(options):
+        # Making a key pair takes a tenth of a second: one for all stand-ins of a test run.
+        options["private_key_pem"], options["certificate_pem"] = _key_pair()
+    tokens.reset()
+    with StandIn(org_type=ConnectableOrg, **options) as server:
+        configured = dict(getattr(settings, "SF_INTEGRATION", {}))
+        host = server.url.split("://")[1]
         configured["ALLOWED_HOSTS"] = [*configured.get("ALLOWED_HOSTS", ()), host]
-        self._settings = override_settings(SF_INTEGRATION=configured)
-        self._settings.enable()
-        return cast("ConnectableOrg", self._server.org)
-
-    def disable(self) -> None:
-        self._settings.disable()
-        self._server.stop()
-        tokens.current().http.close()
-        tokens.reset()
+        try:
+            with override_settings(SF_INTEGRATION=configured):
+                yield cast("ConnectableOrg", server.org)
+        finally:
+            tokens.current().http.close()
+            tokens.reset()
 
 
 class SalesforceOrgMixin:
@@ -85,9 +72,7 @@ class SalesforceOrgMixin:
 
     def setUp(self) -> None:
         super().setUp()  # type: ignore[misc]
-        context = stand_in()
-        self.salesforce_org = context.enable()
-        self.addCleanup(context.disable)  # type: ignore[attr-defined]
+        self.salesforce_org = self.enterContext(stand_in())  # type: ignore[attr-defined]
 
 
 @cache
