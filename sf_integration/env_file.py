@@ -1,9 +1,9 @@
 """The env file of the JWT tutorials: lines of `Name = 'value'` with blanks around the `=`, which no dotenv library reads.
 
-    KeyFile = 'certs/server.key'
-    ClientId = ''
-    UserName = ''
-    Domain = 'https://acme--uat.sandbox.my.salesforce.com/' //for a Sandbox
+KeyFile = 'certs/server.key'
+ClientId = ''
+UserName = ''
+Domain = 'https://acme--uat.sandbox.my.salesforce.com/' //for a Sandbox
 """
 
 from __future__ import annotations

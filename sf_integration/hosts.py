@@ -11,6 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from .conf import settings
 from .salesforce.errors import InvalidInput, NotAllowedHere
+from .salesforce.http import is_web_address
 
 _SALESFORCE_DOMAINS = (".salesforce.com", ".salesforce.mil", ".sfcrmproducts.cn", ".force.com", ".site.com")
 _PAGE_DOMAINS = (".lightning.force.com", ".my.salesforce-setup.com", ".vf.force.com")
@@ -33,25 +34,25 @@ def normal_login_url(text: str) -> str:
     parts = _split(text)
     if parts.scheme not in ("https", "http"):
         raise InvalidInput(f"“{text[:80]}” is not a web address: begin it with https://.")
-    if not parts.hostname or parts.username or parts.password or parts.query or parts.fragment:
+    url = f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+    if not is_web_address(url) or parts.query or parts.fragment:
         raise InvalidInput(f"“{_without_user(parts)}” is not a login URL: give scheme and host, as in https://acme.my.salesforce.com.")
-    return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+    return url
 
 
 def require_allowed(url: str) -> None:
     """Raise NotAllowedHere unless login or API calls may go to `url`."""
-    parts = _split(url)
+    if not is_web_address(url):
+        raise NotAllowedHere(f"“{_without_user(_split(url))}” is no https address.", remedy="Use the org's My Domain URL.")
+    parts = urlsplit(url)
     host, netloc = (parts.hostname or "").lower(), parts.netloc.lower()
     listed = netloc in settings.ALLOWED_HOSTS or host in settings.ALLOWED_HOSTS and not is_loopback(host)
-    if parts.scheme == "http":
-        if not is_loopback(host):
-            raise NotAllowedHere(
-                f"http://{netloc} would send the sign-in unprotected; plain http is for this machine itself only.",
-                remedy=f"Use https://{netloc}.",
-                who="whoever runs this site",
-            )
-    elif parts.scheme != "https":
-        raise NotAllowedHere(f"“{url[:80]}” is no https address.", remedy="Use the org's My Domain URL.")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise NotAllowedHere(
+            f"http://{netloc} would send the sign-in unprotected; plain http is for this machine itself only.",
+            remedy=f"Use https://{netloc}.",
+            who="whoever runs this site",
+        )
     if host.endswith(_PAGE_DOMAINS):
         raise NotAllowedHere(
             f"{host} serves pages, not sign-ins of programs.",

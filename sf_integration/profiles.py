@@ -13,17 +13,15 @@ from . import access, audit, hosts, keystore
 from .models import ConnectedApp, SigningKey
 from .salesforce.errors import InvalidInput
 
-_NEEDED = ("login_url", "consumer_key", "username")
-_WORDS = {"login_url": "login URL", "consumer_key": "consumer key", "signing_key": "private key"}
+REQUIRED = ("login_url", "consumer_key", "username", "signing_key")
 
 
 @dataclass(frozen=True)
 class KeyMaterial:
-    """A signing key as it lies in a file."""
+    """A signing key as it lies in a file, PEM or DER."""
 
     data: bytes = field(repr=False)
     passphrase: str | None = field(default=None, repr=False)
-    certificate: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -31,16 +29,16 @@ class Saved:
     connection: ConnectedApp
     outcome: Literal["created", "changed", "same"]
     changed: tuple[str, ...]
-    """Names of the fields that are new or other than before, `certificate` among them."""
+    """Names of the fields that are new or other than before; `certificate` is the signing key's."""
 
 
 class Incomplete(InvalidInput):
     """A new connection lacks something; `missing` names the fields."""
 
     def __init__(self, name: str, missing: tuple[str, ...]) -> None:
+        verb = "is" if len(missing) == 1 else "are"
         super().__init__(
-            f"“{name}” would be a new connection, and its {', '.join(word(part) for part in missing)} "
-            f"{'is' if len(missing) == 1 else 'are'} missing."
+            f"There is no connection “{name}” yet, and to make it {listed(map(word, missing))} {verb} missing."
         )
         self.missing = missing
 
@@ -48,61 +46,100 @@ class Incomplete(InvalidInput):
 @transaction.atomic
 def save(
     name: str,
-    values: Mapping[str, Any],
+    values: Mapping[str, str],
     *,
     actor: Any,
     key: KeyMaterial | SigningKey | None = None,
     certificate: bytes | None = None,
 ) -> Saved:
-    """Make the connection `name`, or change what `values` (by field of ConnectedApp) say otherwise.
+    """Make the connection `name`, or set those of its fields that `values` names. Nobody is called.
 
-    Without a `key` the present one stays; `certificate` is then that of the present key. Calls nobody.
-    Raises InvalidInput, InvalidPrivateKey, NotAllowedHere, EncryptionKeyMissing or AccessDenied, and then nothing is
-    changed at all.
+    Without a `key` the present one stays. Raises InvalidInput, InvalidPrivateKey, NotAllowedHere, EncryptionKeyMissing
+    or AccessDenied, and then nothing at all is changed.
     """
-    connection = ConnectedApp.objects.select_related("signing_key").filter(name=name).first()
-    access.require(actor, access.Act.MANAGE_KEYS, connection)
-    is_new = connection is None
-    if connection is None:
-        connection = ConnectedApp(name=name)
+    found = ConnectedApp.objects.select_related("signing_key").filter(name=name).first()
+    access.require(actor, access.Act.MANAGE_KEYS, found)
+    if found is None:
         _require_complete(name, values, key)
-    before = _facts(connection)
-    for field_name, value in values.items():
-        setattr(connection, field_name, _required(field_name, value) if field_name in _NEEDED else value)
-    if "login_url" in values:
-        # Before the field's own validation, which knows whole URLs only.
-        connection.login_url = hosts.normal_login_url(connection.login_url)
-        hosts.require_allowed(connection.login_url)
-    _set_key(connection, name, key, certificate)
+    connection = found or ConnectedApp(name=name)
+    before = _snapshot(connection, values) if found else {}
+    _set_values(connection, values)
+    _set_signing_key(connection, key, certificate)
     _validate(connection)
-    after = _facts(connection)
-    changed = tuple(fact for fact in after if after[fact] != before.get(fact))
-    if is_new:
+    after = _snapshot(connection, values)
+    changed = tuple(sorted(fact for fact, value in after.items() if value != before.get(fact, "")))
+    if found is None:
         connection.save(force_insert=True)
     elif changed:
-        connection.save(update_fields=[fact for fact in changed if fact != "certificate"])
+        columns = {"environment", "environment_for", *changed} - {"certificate"}
+        connection.save(update_fields=columns)
     if changed:
-        audit.record("created" if is_new else "changed", connection, actor=actor, fields=map(_shown, changed))
-    outcome: Literal["created", "changed", "same"] = "created" if is_new else "changed" if changed else "same"
-    return Saved(connection, outcome, tuple(_shown(fact) for fact in changed if fact not in _WORKED_OUT))
+        audit.record("changed" if found else "created", connection, actor=actor, fields=changed)
+    return Saved(connection, "created" if found is None else "changed" if changed else "same", changed)
 
 
 def word(field_name: str) -> str:
     """What people call a field."""
-    return _WORDS.get(field_name, field_name.replace("_", " "))
+    return {"login_url": "login URL", "signing_key": "signing key"}.get(
+        field_name, field_name.replace("_", " ")
+    )
 
 
-_WORKED_OUT = ("environment", "environment_for")
+def listed(words: Any) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else str(last)
 
 
-def _facts(connection: ConnectedApp) -> dict[str, Any]:
-    """All that is set by people or worked out from it, by attribute; nothing for a connection that is not there yet."""
-    if connection._state.adding and not connection.signing_key_id:
-        return {}
-    names = [
-        field.attname
-        for field in connection._meta.concrete_fields
-        if not field.primary_key and (field.editable or field.name in _WORKED_OUT)
-    ]
-    facts = {name: getattr(connection, name) for name in names}
-    return facts | {"certificate": connection.signing_key.certificate_fingerprint}
+def _require_complete(name: str, values: Mapping[str, str], key: object) -> None:
+    given = {*values, "signing_key"} if key else {*values}
+    missing = tuple(field_name for field_name in REQUIRED if field_name not in given)
+    if missing:
+        raise Incomplete(name, missing)
+
+
+def _snapshot(connection: ConnectedApp, names: Mapping[str, str]) -> dict[str, object]:
+    return {name: getattr(connection, name) for name in names} | {
+        "signing_key": connection.signing_key_id,
+        "certificate": connection.signing_key.certificate_fingerprint,
+    }
+
+
+def _set_values(connection: ConnectedApp, values: Mapping[str, str]) -> None:
+    for name, value in values.items():
+        if name in REQUIRED and not value.strip():
+            raise InvalidInput(f"The {word(name)} is empty: fill it in.")
+        setattr(connection, name, value)
+    if "login_url" in values:
+        # Before the field's own validation, which takes whole URLs only.
+        connection.login_url = hosts.normal_login_url(values["login_url"])
+        hosts.require_allowed(connection.login_url)
+
+
+def _set_signing_key(
+    connection: ConnectedApp, key: KeyMaterial | SigningKey | None, certificate: bytes | None
+) -> None:
+    if isinstance(key, KeyMaterial):
+        connection.signing_key = keystore.take_in(
+            key.data, name=connection.name, passphrase=key.passphrase, certificate=certificate
+        )
+        return
+    if key is not None:
+        connection.signing_key = key
+    if certificate is not None:
+        keystore.add_certificate(connection.signing_key, certificate)
+
+
+def _validate(connection: ConnectedApp) -> None:
+    try:
+        connection.full_clean()
+    except ValidationError as exc:
+        raise InvalidInput(_sentence(exc)) from exc
+
+
+def _sentence(error: ValidationError) -> str:
+    told = []
+    for name, messages in error.message_dict.items():
+        text = " ".join(messages)
+        told.append(text if name == NON_FIELD_ERRORS else f"{word(name)}: {text}")
+    return " ".join(told)

@@ -11,7 +11,7 @@ import requests
 
 from . import diagnosis
 from .errors import ApiError, NotFound, QueryCursorLost, SessionExpired, TransportError
-from .http import decode_json, excerpt, mask
+from .http import Answer, excerpt, mask
 
 
 def raise_for_error(response: requests.Response) -> None:
@@ -26,13 +26,14 @@ def raise_for_error(response: requests.Response) -> None:
         )
     if not text or text[:1] not in b"[{":
         raise _unstructured(status, response)
-    data = decode_json(status, response.headers.get("Content-Type", ""), text)
+    data = json_of(response)
     first = data[0] if isinstance(data, list) and data else data
     if not isinstance(first, dict):
         first = {}
-    code = str(first.get("errorCode") or first.get("error") or "")
+    code = mask(str(first.get("errorCode") or first.get("error") or ""))[:80]
     message = mask(str(first.get("message") or first.get("error_description") or "no message"))
-    fields = tuple(str(field) for field in first.get("fields") or ())
+    named = first.get("fields")
+    fields = tuple(str(field) for field in named) if isinstance(named, list) else ()
     raise _error_class(status, code, message)(message, status_code=status, error_code=code, fields=fields)
 
 
@@ -55,4 +56,4 @@ def _unstructured(status: int, response: requests.Response) -> ApiError | Transp
 
 def json_of(response: requests.Response) -> Any:
     """The decoded body. Raises TransportError when it is not JSON."""
-    return decode_json(response.status_code, response.headers.get("Content-Type", ""), response.content)
+    return Answer(response.status_code, response.headers, response.content).json()

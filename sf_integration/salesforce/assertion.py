@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from .secret import Secret
+
 LIFETIME_SECONDS = 180
 """Salesforce's documented maximum. It bounds the assertion only and says nothing about the access token's life."""
 
@@ -34,6 +36,6 @@ def claims(*, consumer_key: str, username: str, audience: str, now: float) -> Cl
     return Claims(consumer_key, username, audience.rstrip("/"), int(now) + LIFETIME_SECONDS)
 
 
-def sign(claims: Claims, key: RSAPrivateKey) -> str:
+def sign(claims: Claims, key: RSAPrivateKey) -> Secret:
     """The compact JWS, RS256. Takes a loaded key: reading a PEM costs a hundred times the signature."""
-    return jwt.encode(dict(claims.as_json()), key, algorithm="RS256")
+    return Secret(jwt.encode(dict(claims.as_json()), key, algorithm="RS256"))

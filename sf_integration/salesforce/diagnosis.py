@@ -469,6 +469,9 @@ _SESSION_ENDED, _IDENTITY_SESSION_ENDED = (
     for code in ("INVALID_SESSION_ID", "Bad_OAuth_Token")
 )
 
+_FAMILIES = ("http_4", "http_5", "INSUFFICIENT_ACCESS")
+"""Beginnings that many codes share."""
+
 _UNKNOWN = Diagnosis(
     "",
     "",
@@ -491,7 +494,7 @@ def explain(code: str, description: str = "") -> Diagnosis:
     """The catalogue's entry for an error code and its description; a general one when nothing fits."""
     described = description.lower()
     for entry in CATALOGUE:
-        family = entry.code in ("http_4", "http_5") and code.startswith(entry.code)
+        family = entry.code in _FAMILIES and code.startswith(entry.code)
         if (entry.code == code or family) and entry.fragment in described:
             return entry
     return _UNKNOWN
@@ -510,7 +513,7 @@ def explain_text(text: str) -> Diagnosis | None:
         if entry.fragment and entry.fragment in lowered and entry.code.lower() in lowered:
             return entry
     for entry in CATALOGUE:
-        if entry.fragment and len(entry.fragment) > 8 and entry.fragment in lowered:
+        if entry.fragment and len(entry.fragment) >= 8 and entry.fragment in lowered:
             return entry
     for entry in CATALOGUE:
         if not entry.fragment and len(entry.code) > 6 and entry.code.lower() in lowered:

@@ -29,6 +29,16 @@ class SalesforceError(Exception):
     code: str = ""
     """What Salesforce said (`invalid_client_id`), or our own word for it (`wrong_org`)."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions are copied by calling the class with the text; here the class takes other arguments.
+        return _copied, (type(self), self.args, vars(self))
+
+
+def _copied(kind: type[SalesforceError], args: tuple[Any, ...], state: dict[str, Any]) -> SalesforceError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
 
 class RetryableError(SalesforceError):
     """Nothing is wrong with the set-up; trying again after `retry_after` seconds can help."""
@@ -45,7 +55,8 @@ class TransportError(RetryableError):
     """No usable answer came: name, connection, TLS, deadline, or a body that is not what it should be.
 
     `code` is one of `dns_failure`, `connection_refused`, `connection_failed`, `tls_failure`, `timeout`, `cut_off`,
-    `redirected`, `not_json`, `too_large`, `malformed_answer`, `http_503` (any status).
+    `redirected`, `not_json`, `too_large`, `malformed_answer`, `connection_stale`, `proxy_failure`,
+    `no_common_api_version`, `http_503` (any status).
     """
 
     def __init__(

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -29,12 +29,18 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
-from requests.utils import get_environ_proxies, select_proxy
+from requests.utils import get_environ_proxies, prepend_scheme_if_needed, select_proxy
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NameResolutionError,
+    NewConnectionError,
+    ReadTimeoutError,
+)
 
-from .errors import TransportError
+from .errors import InvalidInput, TransportError
 
 USER_AGENT = "sf-integration/1.0"
 TOKEN_ANSWER_MAX_BYTES = 1_000_000
@@ -42,8 +48,19 @@ REST_ANSWER_MAX_BYTES = 64_000_000
 _CHUNK = 65_536
 _POOL_SIZE = 32
 
+
+class _Retry(urllib3.Retry):
+    """Time-outs are not tried again: they have used up the deadline, and a host in trouble needs no more load."""
+
+    def increment(self, *args: Any, **kwargs: Any) -> urllib3.Retry:
+        error = kwargs.get("error")
+        if isinstance(error, ReadTimeoutError):
+            raise error
+        return super().increment(*args, **kwargs)
+
+
 # Reads are idempotent, so they may be repeated; writes and sign-ins never are.
-_READ_RETRIES = urllib3.Retry(
+_READ_RETRIES = _Retry(
     total=2,
     connect=0,
     redirect=0,
@@ -59,11 +76,19 @@ _READ_RETRIES = urllib3.Retry(
 class Answer:
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    body: bytes = field(repr=False)
 
     def json(self) -> Any:
         """The decoded body. Raises TransportError, with a harmless excerpt, when it is not JSON."""
-        return decode_json(self.status, self.headers.get("Content-Type", ""), self.body)
+        try:
+            return json.loads(self.body, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as exc:
+            content_type = self.headers.get("Content-Type", "").partition(";")[0] or "no content type"
+            raise TransportError(
+                f"The host answered {self.status} with {content_type} instead of JSON: “{excerpt(self.body)}”",
+                code=f"http_{self.status}" if self.status >= 400 else "not_json",
+                status_code=self.status,
+            ) from _without_frames(exc)
 
     def clock_skew_seconds(self, now: float) -> float | None:
         """How far our clock (`now`, seconds since 1970) is ahead of the answering host's; None when it sent no date."""
@@ -118,7 +143,7 @@ class Http:
                     raise
                 response.release_conn()
         except (HTTPError, OSError, http.client.HTTPException) as exc:
-            raise transport_error(exc, url, timeout_seconds) from exc
+            raise transport_error(exc, url, timeout_seconds) from _without_frames(exc)
         _refuse_redirect(response.status, response.headers, url)
         return Answer(response.status, response.headers, body)
 
@@ -155,7 +180,7 @@ class Http:
                 # The body is whole, so the connection can serve the next call.
                 response.raw.release_conn()
         except (requests.RequestException, HTTPError, OSError, http.client.HTTPException) as exc:
-            raise transport_error(exc, url, timeout_seconds) from exc
+            raise transport_error(exc, url, timeout_seconds) from _without_frames(exc)
         _refuse_redirect(response.status_code, response.headers, url)
         return response
 
@@ -201,26 +226,17 @@ class BearerAuth(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if not same_origin(request.url or "", self._instance_url):
-            raise TransportError(
+            raise InvalidInput(
                 f"The access token belongs to {host_of(self._instance_url)} and is not sent to "
-                f"{host_of(request.url or '')}.",
-                code="foreign_host",
+                f"{host_of(request.url or '')}."
             )
         request.headers["Authorization"] = f"Bearer {self._token_value}"
         return request
 
 
-def decode_json(status: int, content_type: str, body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError as exc:
-        code = f"http_{status}" if status >= 400 else "not_json"
-        raise TransportError(
-            f"The host answered {status} with {content_type.split(';')[0] or 'no content type'} instead of JSON: "
-            f"“{excerpt(body)}”",
-            code=code,
-            status_code=status,
-        ) from exc
+def _refuse_constant(name: str) -> None:
+    """NaN and Infinity are Python's own additions to JSON."""
+    raise ValueError(name)
 
 
 def excerpt(body: bytes, length: int = 200) -> str:
@@ -231,15 +247,31 @@ def excerpt(body: bytes, length: int = 200) -> str:
 
 
 def mask(text: str) -> str:
-    """`text` with JWTs and session ids replaced by their length."""
-    return _SECRET.sub(lambda match: f"[{len(match.group())} characters hidden]", text)
+    """`text` with JWTs and session ids replaced by their length, and without what upsets terminals and databases."""
+    return _SECRET.sub(lambda match: f"[{len(match.group())} characters hidden]", _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _SECRET = re.compile(r"\beyJ[\w-]+(?:\.[\w-]*){0,2}|\b00D\w{12,15}(?:!|%21)[\w.%]+")
 
 
+_ADDRESS = re.compile(r"https?://(?:[\w.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?(?:/[!-\[\]-~]*)?", re.ASCII | re.IGNORECASE)
+
+
+def is_web_address(url: str) -> bool:
+    """Whether `url` is an http(s) address in which every parser finds the same host: no user, backslash or blank."""
+    try:
+        return _ADDRESS.fullmatch(url) is not None and urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
 def host_of(url: str) -> str:
-    return urlsplit(url).netloc
+    """Host and port, for messages; empty when there is none."""
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2]
+    except ValueError:
+        return ""
 
 
 def same_origin(url: str, other: str) -> bool:
@@ -263,14 +295,15 @@ def transport_error(exc: Exception, url: str, timeout_seconds: float) -> Transpo
     def any_of(*kinds: type[BaseException]) -> bool:
         return any(isinstance(reason, kinds) for reason in reasons)
 
+    # First, since it wraps what went wrong on the way to the proxy: its name, its TLS, its time-out.
+    if any_of(requests.exceptions.ProxyError, urllib3.exceptions.ProxyError):
+        return TransportError(f"The proxy to {host} could not be used.", code="proxy_failure")
     if any_of(NameResolutionError, socket.gaierror):
         return TransportError(f"The name {host} does not resolve.", code="dns_failure")
     if any_of(ssl.SSLError, urllib3.exceptions.SSLError, requests.exceptions.SSLError):
         return TransportError(f"No trusted TLS connection to {host} could be made.", code="tls_failure")
     if any_of(AnswerTooLarge):
         return TransportError(f"{host} answered with more than can be right.", code="too_large")
-    if any_of(requests.exceptions.ProxyError, urllib3.exceptions.ProxyError):
-        return TransportError(f"The proxy to {host} could not be used.", code="proxy_failure")
     if any_of(ConnectionRefusedError):
         return TransportError(f"Nothing answers at {host}: connection refused.", code="connection_refused")
     if any_of(TimeoutError, ConnectTimeoutError, urllib3.exceptions.TimeoutError, requests.Timeout):
@@ -301,6 +334,13 @@ def _reasons(exc: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(reason))
         yield reason
         pending += [getattr(reason, "reason", None), reason.__cause__, reason.__context__, *reason.args]
+
+
+def _without_frames(exc: Exception) -> Exception:
+    """`exc` and its causes without their tracebacks: the variables in there hold assertion, bearer or token answer."""
+    for reason in _reasons(exc):
+        reason.__traceback__ = None
+    return exc
 
 
 def _refuse_redirect(status: int, headers: Mapping[str, str], url: str) -> None:
@@ -377,13 +417,18 @@ class _DeadlineConnection:
 
     response_class = _Response
     _answers = 0
+    """Over the present socket."""
+
+    def connect(self) -> None:
+        self._answers = 0
+        super().connect()  # type: ignore[misc]
 
     def getresponse(self) -> Any:
         try:
             response = super().getresponse()  # type: ignore[misc]
         except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as exc:
             if self._answers:
-                raise StaleConnection from exc
+                raise StaleConnection("") from exc
             raise
         self._answers += 1
         return response
@@ -410,28 +455,42 @@ _POOL_CLASSES = {"http": _HTTPPool, "https": _HTTPSPool}
 
 def _new_manager(proxy: str | None) -> urllib3.PoolManager:
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
-    options: dict[str, Any] = {"num_pools": 256, "maxsize": _POOL_SIZE, "ca_certs": bundle}
-    manager = urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+    if proxy:
+        # By the adapter, which knows what may stand in a proxy's address: no scheme, a user and a password, SOCKS.
+        return _Adapter().proxy_manager_for(prepend_scheme_if_needed(proxy, "http"), ca_certs=bundle)
+    manager = urllib3.PoolManager(num_pools=256, maxsize=_POOL_SIZE, ca_certs=bundle)
     manager.pool_classes_by_scheme = _POOL_CLASSES
     return manager
 
 
 class _Adapter(HTTPAdapter):
+    """The adapter of requests with our connections, which keep to the deadline; SOCKS brings its own."""
+
+    def __init__(self) -> None:
+        super().__init__(pool_connections=256, pool_maxsize=_POOL_SIZE, max_retries=_READ_RETRIES)
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _POOL_CLASSES
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = _POOL_CLASSES
+        if isinstance(manager, urllib3.ProxyManager):
+            manager.pool_classes_by_scheme = _POOL_CLASSES
         return manager
 
 
+class _Session(requests.Session):
+    def resolve_redirects(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        """None. The parent reads a redirect's whole body, past our cap, only to know where it would lead."""
+        return iter(())
+
+
 def _new_session(user_agent: str) -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     session.headers["User-Agent"] = user_agent
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-    adapter = _Adapter(pool_connections=256, pool_maxsize=_POOL_SIZE, max_retries=_READ_RETRIES)
+    adapter = _Adapter()
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session

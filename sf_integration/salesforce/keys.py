@@ -9,12 +9,15 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import re
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import NameOID
 
 from .errors import InvalidInput, InvalidPrivateKey
@@ -29,6 +32,7 @@ _MISTAKES = {
     b"TRUSTED CERTIFICATE": "a certificate",
     b"CERTIFICATE REQUEST": "a certificate request",
     b"NEW CERTIFICATE REQUEST": "a certificate request",
+    b"OPENSSH PRIVATE KEY": "a key in OpenSSH's own form (`ssh-keygen -p -m PEM -f FILE` turns it into PEM)",
     b"EC PRIVATE KEY": "an elliptic-curve key",
     b"EC PARAMETERS": "an elliptic-curve key",
     b"DSA PRIVATE KEY": "a DSA key",
@@ -55,25 +59,16 @@ def read_private_key(data: bytes, passphrase: str | None = None) -> RSAPrivateKe
     Raises InvalidPrivateKey with a sentence that names what was given instead.
     """
     data = _repair(data)
-    label = _private_label(data)
-    secret = passphrase.encode() if passphrase else None
-    load = serialization.load_pem_private_key if label else serialization.load_der_private_key
-    encrypted = label == b"ENCRYPTED PRIVATE KEY" or b"Proc-Type: 4,ENCRYPTED" in data
-    if encrypted and secret is None:
-        raise InvalidPrivateKey(
-            "The private key is protected by a passphrase.",
-            remedy="Give the passphrase too; it is used once and not kept.",
-        )
+    load = serialization.load_pem_private_key if _is_pem(data) else serialization.load_der_private_key
     try:
-        key = load(data, secret if encrypted or not label else None)
-    except TypeError as exc:
-        raise InvalidPrivateKey(
-            "The private key is protected by a passphrase.",
-            remedy="Give the passphrase too; it is used once and not kept.",
-        ) from exc
+        key = load(data, None)
+    except TypeError:
+        key = _unlock(load, data, passphrase)
     except (ValueError, UnsupportedAlgorithm) as exc:
         # OpenSSL's own text is left out: it can quote what it read.
-        raise _unreadable(encrypted) from exc
+        raise InvalidPrivateKey(
+            "The private key can't be read: it is damaged or cut off.", remedy=_HOW_TO_MAKE
+        ) from exc
     if not isinstance(key, RSAPrivateKey):
         kind = type(key).__name__.lstrip("_").removesuffix("PrivateKey")
         raise InvalidPrivateKey(
@@ -140,7 +135,7 @@ def read_certificate(data: bytes) -> Certificate:
             return _describe(x509.load_pem_x509_certificate(data))
         if not _PEM_LABEL.search(data):
             return _describe(x509.load_der_x509_certificate(data))
-    except ValueError as exc:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as exc:
         raise InvalidInput("The certificate can't be read: it is damaged or cut off.") from exc
     raise InvalidInput("This is not a certificate. Give the .crt or .pem file that was uploaded to Salesforce.")
 
@@ -164,33 +159,56 @@ def _repair(data: bytes) -> bytes:
         return data
     text = data.removeprefix(b"\xef\xbb\xbf").strip().strip(b"\"'")
     text = text.replace(b"\\r", b"").replace(b"\\n", b"\n")
-    return text.replace(b"\r\n", b"\n").replace(b"\r", b"\n").strip() + b"\n"
+    return b"\n".join(line.strip() for line in text.splitlines()).strip() + b"\n"
 
 
-def _private_label(data: bytes) -> bytes | None:
-    """The label of the private key's PEM block; None for DER. Raises when a PEM file holds no private key."""
+def _is_pem(data: bytes) -> bool:
+    """Whether `data` is PEM, else DER. Raises InvalidPrivateKey when it holds something other than a private key."""
     labels = _PEM_LABEL.findall(data)
     if not labels:
-        _refuse_what_is_no_der(data)
-        return None
-    private = [label for label in labels if label.endswith(b"PRIVATE KEY")]
-    if not private or private[0] in _MISTAKES:
-        what = _MISTAKES.get((private or labels)[0], f"a {labels[0].decode().lower()}")
+        if what := _kind_without_label(data):
+            raise InvalidPrivateKey(f"This is {what}.", remedy=_HOW_TO_MAKE)
+        return False
+    label = next((label for label in labels if label.endswith(b"PRIVATE KEY")), labels[0])
+    if label in _MISTAKES or not label.endswith(b"PRIVATE KEY"):
+        what = _MISTAKES.get(label, f"a {label.decode().lower()}")
         raise InvalidPrivateKey(f"This is {what}, not an RSA private key.", remedy=_HOW_TO_MAKE)
-    return private[0]
+    return True
 
 
-def _refuse_what_is_no_der(data: bytes) -> None:
+def _kind_without_label(data: bytes) -> str | None:
+    """What `data` is when it can't be a private key in DER."""
     if data.lstrip().startswith((b"ssh-rsa", b"ssh-ed25519", b"ecdsa-")):
-        raise InvalidPrivateKey("This is an OpenSSH public key, not a private key.", remedy=_HOW_TO_MAKE)
+        return "an OpenSSH public key, not a private key"
     if not data.startswith(b"\x30"):
-        raise InvalidPrivateKey("This is not a private key.", remedy=_HOW_TO_MAKE)
+        return "not a private key"
+    for what, load in (
+        ("a certificate", x509.load_der_x509_certificate),
+        ("a public key", serialization.load_der_public_key),
+    ):
+        with suppress(ValueError, UnsupportedAlgorithm, x509.InvalidVersion):
+            load(data)
+            return f"{what}, not an RSA private key"
+    return None
 
 
-def _unreadable(encrypted: bool) -> InvalidPrivateKey:
-    if encrypted:
-        return InvalidPrivateKey("The passphrase does not open this private key.", remedy="Check the passphrase.")
-    return InvalidPrivateKey("The private key can't be read: it is damaged or cut off.", remedy=_HOW_TO_MAKE)
+def _unlock(load: Callable[..., PrivateKeyTypes], data: bytes, passphrase: str | None) -> PrivateKeyTypes:
+    if not passphrase:
+        raise InvalidPrivateKey(
+            "The private key is protected by a passphrase.",
+            remedy="Give the passphrase too; it is used once and not kept.",
+        )
+    try:
+        return load(data, passphrase.encode())
+    except UnsupportedAlgorithm as exc:
+        raise InvalidPrivateKey(
+            "The private key is encrypted in a way that can't be read here.",
+            remedy="Encrypt it anew, or take the passphrase off, with `openssl pkcs8`.",
+        ) from exc
+    except (ValueError, TypeError) as exc:
+        raise InvalidPrivateKey(
+            "The passphrase does not open this private key.", remedy="Check the passphrase."
+        ) from exc
 
 
 def _describe(certificate: x509.Certificate) -> Certificate:

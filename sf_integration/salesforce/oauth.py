@@ -7,6 +7,7 @@ Source: RFC 7523 section 2.1; Salesforce Help, "OAuth 2.0 JWT Bearer Flow for Se
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +19,8 @@ import jwt
 from . import diagnosis
 from .answers import json_of, raise_for_error
 from .errors import ApiError, AuthenticationError, LoginUnavailable, RetryableError, TransportError
-from .http import Answer, BearerAuth, Http, mask
+from .http import Answer, BearerAuth, Http, is_web_address, mask
+from .secret import Secret
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 TOKEN_PATH = "/services/oauth2/token"
@@ -39,23 +41,27 @@ class Token:
     identity_url: str = ""
     scopes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", Secret(self.value))
+
     @classmethod
     def from_json(cls, data: object, *, now: dt.datetime, session: dt.timedelta = DEFAULT_SESSION) -> Token:
         """Read a token answer. Raises TransportError when it has no access token or no instance URL."""
         if not isinstance(data, dict):
             raise _malformed("it is no JSON object")
         value, instance_url = data.get("access_token"), data.get("instance_url")
-        if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
+        if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value):
             raise _malformed("it has no usable access_token")
-        if not isinstance(instance_url, str) or urlsplit(instance_url).scheme not in ("https", "http"):
+        if not isinstance(instance_url, str) or not is_web_address(instance_url):
             raise _malformed("it has no usable instance_url")
+        identity_url = str(data.get("id") or "")
         return cls(
             value=value,
             instance_url=instance_url.rstrip("/"),
             issued_at=now,
             expected_expiry=jwt_expiry(value, now) or now + session,
-            identity_url=str(data.get("id") or ""),
-            scopes=tuple(str(data.get("scope") or "").split()),
+            identity_url=identity_url if is_web_address(identity_url) else "",
+            scopes=tuple(scope for scope in str(data.get("scope") or "").split() if scope.isprintable()),
         )
 
 
@@ -131,6 +137,8 @@ def post_assertion(
 def read_token(answer: Answer, *, now: dt.datetime, session: dt.timedelta = DEFAULT_SESSION) -> Token:
     """The token in the answer to `post_assertion`, or the error it stands for; see `exchange`."""
     data = answer.json()
+    if isinstance(data, dict) and isinstance(data.get("access_token"), str):
+        data["access_token"] = Secret(data["access_token"])
     if answer.status == 200:
         return Token.from_json(data, now=now, session=session)
     raise refusal(answer.status, data)
@@ -210,7 +218,7 @@ def jwt_expiry(value: str, now: dt.datetime) -> dt.datetime | None:
     try:
         claims = jwt.decode(value, options={"verify_signature": False, "verify_exp": False})
         expiry = dt.datetime.fromtimestamp(float(claims["exp"]), dt.UTC)
-    except (jwt.InvalidTokenError, KeyError, TypeError, ValueError, OverflowError, OSError):
+    except (jwt.InvalidTokenError, LookupError, TypeError, ValueError, ArithmeticError, OSError, RecursionError):
         return None
     return expiry if now < expiry <= now + _LONGEST_SESSION else None
 

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
-from urllib.parse import urljoin
 
 import requests
 
@@ -22,7 +21,7 @@ from .oauth import Identity, Token
 OLDEST_API_VERSION = "42.0"
 NEWEST_API_VERSION = "67.0"
 DEFAULT_TIMEOUT_SECONDS = 30.0
-_USAGE = re.compile(r"api-usage=(\d+)/(\d+)")
+_USAGE = re.compile(r"api-usage=(\d{1,18})/(\d{1,18})(?!\d)")
 
 
 class TokenSource(Protocol):
@@ -84,10 +83,11 @@ class QueryResult:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> QueryResult:
         try:
+            next_path = data.get("nextRecordsUrl")
             return cls(
                 records=tuple(Record.from_json(row) for row in data["records"]),
                 total_size=int(data["totalSize"]),
-                next_path=data.get("nextRecordsUrl"),
+                next_path=None if next_path is None else str(next_path),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             raise TransportError(
@@ -161,7 +161,7 @@ class Client:
         """
         timeout = timeout_seconds or self._timeout_seconds
         token = self._source.get()
-        position = _position(arguments.get("data"))
+        position = False if arguments.get("files") else _position(arguments.get("data"))
         try:
             return self._send(token, method, path, timeout, arguments)
         except SessionExpired:
@@ -246,7 +246,7 @@ class Client:
         headers = {"Accept": "application/json", **(arguments.get("headers") or {})}
         response = self._http.request(
             method,
-            urljoin(token.instance_url + "/", path),
+            token.instance_url + path,
             auth=BearerAuth(token.value, token.instance_url),
             timeout_seconds=timeout_seconds,
             **{**arguments, "headers": headers},

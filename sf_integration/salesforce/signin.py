@@ -46,8 +46,7 @@ class Outcome:
     def require(self) -> Token:
         """The token; raises the error when there is none."""
         if self.token is None:
-            assert self.error is not None
-            raise self.error
+            raise self.error or SalesforceError("The sign-in came to nothing.")
         return self.token
 
 
@@ -91,10 +90,13 @@ def _harmless(answer: Answer) -> object:
         return excerpt(answer.body)
     if not isinstance(data, dict):
         return excerpt(answer.body)
-    shown = {name: mask(value) if isinstance(value, str) else value for name, value in data.items()}
-    if isinstance(data.get("access_token"), str):
-        shown["access_token"] = f"({len(data['access_token'])} characters)"
-    return shown
+    return {
+        mask(name): mask(text) if name in _SHOWN else f"({len(text)} characters)"
+        for name, text in ((name, str(value)) for name, value in data.items())
+    }
+
+
+_SHOWN = {"error", "error_description", "id", "instance_url", "issued_at", "scope", "token_format", "token_type"}
 
 
 def organization_id(token: Token) -> str:

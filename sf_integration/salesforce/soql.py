@@ -76,6 +76,8 @@ def format_soql(template: str, *values: object) -> str:
         if text in ("{", "}"):
             raise InvalidInput("A lone brace in SOQL: write {} for a value, {{ or }} for a brace.")
         filled += 1
+        if (match.group("kind") is not None) is not _in_literal(template, match.start()):
+            raise InvalidInput("SOQL places: {} quotes its value itself, {:like} stands between quotes ('%{:like}%').")
         try:
             value = next(remaining)
         except StopIteration:
@@ -89,6 +91,11 @@ def format_soql(template: str, *values: object) -> str:
     if filled != len(values):
         raise InvalidInput(f"The SOQL has {filled} places for {len(values)} values.")
     return text
+
+
+def _in_literal(template: str, position: int) -> bool:
+    """Whether `position` is between quotes. A value that is quoted there once more would end the literal."""
+    return re.sub(r"\\.", "", template[:position]).count("'") % 2 == 1
 
 
 def name(text: str, what: str = "sObject") -> str:
@@ -106,15 +113,16 @@ def field_path(text: str) -> str:
 
 
 def _number(value: float | Decimal) -> str:
-    if value != value or value in (float("inf"), float("-inf")):
+    number = Decimal(repr(float(value))) if isinstance(value, float) else value
+    if not number.is_finite():
         raise InvalidInput("NaN and infinity can't be put into SOQL.")
-    return format(Decimal(repr(value)) if isinstance(value, float) else value, "f")
+    return format(number, "f")
 
 
 def _datetime(value: dt.datetime) -> str:
     if value.tzinfo is None:
         raise InvalidInput("A datetime for SOQL needs a time zone; this one has none.")
-    return value.astimezone(dt.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return value.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def _list(values: Iterable[object]) -> str:

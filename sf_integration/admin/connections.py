@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path, reverse
+from django.utils.decorators import method_decorator
+from django.utils.html import format_html
+from django.utils.text import Truncator
+from django.views.decorators.debug import sensitive_post_parameters
+
+from .. import access, audit, operations
+from ..access import Act
+from ..forms import ConnectedAppForm
+from ..models import ConnectedApp, ConnectedAppQuerySet
+from ..operations import Outcome
+from ..state import ConnectionState
+from ..templatetags.sf_integration_tags import state_pill, username, when
+from .permissions import ManagedAdmin
+
+_SAVE_AND_TEST = "_test"
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(state.value, state.value) for state in ConnectionState]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(state=self.value()) if self.value() else queryset
+
+
+@admin.register(ConnectedApp)
+class ConnectedAppAdmin(ManagedAdmin):
+    form = ConnectedAppForm
+    list_display = ("name", "state_and_reason", "shown_environment", "shown_username", "certificate_ends", "last_check")
+    list_filter = (StateFilter, "environment", "enabled")
+    list_select_related = ("signing_key",)
+    list_per_page = 50
+    show_full_result_count = False
+    search_fields = ("name", "label", "username", "login_url")
+    search_help_text = "Name, label, username or login URL"
+    actions = ("check_now", "renew_now", "pause", "resume")
+    filter_horizontal = ("groups",)
+    view_on_site = False  # the button “Health page” leads there
+    readonly_fields = ("shown_state", "sentence", "shown_environment", "last_check", "last_success")
+    fieldsets = (
+        ("Health", {"fields": ("shown_state", "sentence", "shown_environment", "last_check", "last_success")}),
+        (None, {"fields": ("name", "label", "enabled")}),
+        (
+            "Salesforce",
+            {
+                "fields": ("login_url", "consumer_key", "username", "audience"),
+                "description": "As in the External Client App or Connected App of the org.",
+            },
+        ),
+        (
+            "Signing key",
+            {
+                "fields": (
+                    "signing_key",
+                    "private_key",
+                    "private_key_file",
+                    "passphrase",
+                    "certificate",
+                    "certificate_file",
+                    "make_key",
+                ),
+                "description": "Choose a stored one, or give one, or have one made. What is given is stored encrypted "
+                "and never shown again.",
+            },
+        ),
+        (
+            "Details",
+            {
+                "classes": ("collapse",),
+                "fields": (
+                    "session_minutes",
+                    "api_version",
+                    "sample_sobject",
+                    "sample_fields",
+                    "extra_usernames",
+                    "expected_org_id",
+                    "staged_signing_key",
+                ),
+            },
+        ),
+        (
+            "People and notes",
+            {"classes": ("collapse",), "fields": ("groups", "tags", "our_contacts", "org_contacts", "notes")},
+        ),
+    )
+
+    # ---- what is shown ----
+
+    def get_queryset(self, request: HttpRequest) -> ConnectedAppQuerySet:
+        return access.visible_to(request.user).with_state().order_by(*self.get_ordering(request))
+
+    def get_ordering(self, request: HttpRequest) -> list[str]:
+        return ["state_rank", "name"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: ConnectedApp | None = None) -> Any:
+        shown = self.fieldsets if obj else self.fieldsets[1:]
+        if self.has_change_permission(request, obj):
+            return shown
+        inputs = set(ConnectedAppForm.KEY_FIELDS)
+        return [
+            (title, options | {"fields": [name for name in options["fields"] if name not in inputs]})
+            for title, options in shown
+        ]
+
+    @admin.display(description="State")
+    def shown_state(self, connection: ConnectedApp) -> str:
+        return state_pill(connection.connection_state())
+
+    @admin.display(description="State", ordering="state_rank")
+    def state_and_reason(self, connection: ConnectedApp) -> str:
+        reason = Truncator(connection.state_sentence()).chars(120)
+        return format_html('{}<span class="sf-reason">{}</span>', state_pill(connection.connection_state()), reason)
+
+    @admin.display(description="Why")
+    def sentence(self, connection: ConnectedApp) -> str:
+        return connection.state_sentence()
+
+    @admin.display(description="Environment", ordering="environment")
+    def shown_environment(self, connection: ConnectedApp) -> str:
+        return connection.known_environment
+
+    @admin.display(description="Username", ordering="username")
+    def shown_username(self, connection: ConnectedApp) -> str:
+        return username(connection.username)
+
+    @admin.display(description="Certificate ends", ordering="signing_key__not_after")
+    def certificate_ends(self, connection: ConnectedApp) -> str:
+        return when(connection.signing_key.not_after, never="not known")
+
+    @admin.display(description="Last check", ordering="last_checked_at")
+    def last_check(self, connection: ConnectedApp) -> str:
+        return when(connection.last_checked_at)
+
+    @admin.display(description="Last success")
+    def last_success(self, connection: ConnectedApp) -> str:
+        return when(connection.last_success_at, exact=True)
+
+    # ---- saving ----
+
+    @method_decorator(sensitive_post_parameters("private_key", "passphrase"))
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """As Django's, and the test that “Save and test” asks for: after the transaction, since it calls Salesforce."""
+        response = super().changeform_view(request, *args, **kwargs)
+        saved: ConnectedApp | None = getattr(request, "saved_connection", None)
+        if saved is None or _SAVE_AND_TEST not in request.POST:
+            return response
+        _tell(request, operations.check(saved, actor=request.user))
+        return redirect(reverse("admin:sf_integration_connectedapp_change", args=[saved.pk]))
+
+    def save_model(self, request: HttpRequest, obj: ConnectedApp, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        audit.record("changed" if change else "added", obj, actor=request.user, fields=form.changed_names)
+        request.saved_connection = obj  # type: ignore[attr-defined]
+
+    def delete_model(self, request: HttpRequest, obj: ConnectedApp) -> None:
+        audit.record("deleted", obj, actor=request.user)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[ConnectedApp]) -> None:
+        for connection in queryset:
+            audit.record("deleted", connection, actor=request.user)
+        super().delete_queryset(request, queryset)
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Tokens and checks go with their connection, though nobody may delete them one by one."""
+        shown, counts, _, protected = super().get_deleted_objects(objs, request)
+        return shown, counts, set(), protected
+
+    # ---- doing ----
+
+    def get_urls(self) -> list[URLPattern]:
+        check = path(
+            "<uuid:connection_id>/check/",
+            self.admin_site.admin_view(self.check_view),
+            name="sf_integration_connectedapp_check",
+        )
+        return [check, *super().get_urls()]
+
+    def check_view(self, request: HttpRequest, connection_id: UUID) -> HttpResponse:
+        """The button “Test connection”: of what is stored."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        connection = get_object_or_404(self.get_queryset(request).select_related("signing_key"), pk=connection_id)
+        access.require(request.user, Act.RUN_CHECKS, connection)
+        _tell(request, operations.check(connection, actor=request.user))
+        return HttpResponseRedirect(reverse("admin:sf_integration_connectedapp_change", args=[connection.pk]))
+
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        context |= {"may_check": self.has_run_checks_permission(request), "save_and_test": _SAVE_AND_TEST}
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def has_run_checks_permission(self, request: HttpRequest) -> bool:
+        return access.may(request.user, Act.RUN_CHECKS)
+
+    @admin.action(description="Check now", permissions=["run_checks"])
+    def check_now(self, request: HttpRequest, queryset: QuerySet[ConnectedApp]) -> None:
+        self._each(request, queryset, operations.check)
+
+    @admin.action(description="Sign in anew", permissions=["run_checks"])
+    def renew_now(self, request: HttpRequest, queryset: QuerySet[ConnectedApp]) -> None:
+        self._each(request, queryset, operations.renew)
+
+    @admin.action(description="Pause", permissions=["run_checks"])
+    def pause(self, request: HttpRequest, queryset: QuerySet[ConnectedApp]) -> None:
+        self._each(request, queryset, operations.pause)
+
+    @admin.action(description="Resume", permissions=["run_checks"])
+    def resume(self, request: HttpRequest, queryset: QuerySet[ConnectedApp]) -> None:
+        self._each(request, queryset, operations.resume)
+
+    def _each(
+        self, request: HttpRequest, queryset: Iterable[ConnectedApp], act: Callable[..., Outcome]
+    ) -> None:
+        for connection in queryset:
+            _tell(request, act(connection, actor=request.user))
+
+
+def _tell(request: HttpRequest, outcome: Outcome) -> None:
+    messages.add_message(request, messages.SUCCESS if outcome.done else messages.ERROR, outcome.sentence)

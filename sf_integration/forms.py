@@ -1,0 +1,389 @@
+"""The forms of pages and admin. A form refuses bad input with a sentence; it never calls Salesforce.
+
+Private keys and passphrases go in and never come out: their inputs are empty again on every page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import UploadedFile
+
+from . import hosts, keystore
+from .fields import keyring
+from .models import ConnectedApp, SigningKey
+from .salesforce import ids, keys, soql
+from .salesforce.errors import InvalidInput, InvalidPrivateKey, NotAllowedHere, SalesforceError
+
+LARGEST_UPLOAD = 64 * 1024
+"""Bytes. Keys and certificates have a few thousand."""
+
+
+# ---- lookups --------------------------------------------------------------------------------------------------------
+
+
+class RecordForm(forms.Form):
+    sobject = forms.CharField(
+        label="sObject",
+        max_length=80,
+        help_text="API name, e.g. Account or Invoice__c.",
+        widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}),
+    )
+    record_id = forms.CharField(
+        label="Record id",
+        max_length=60,
+        help_text="15 or 18 characters, as in the record's address in Salesforce.",
+        widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false", "class": "sf-mono"}),
+    )
+    fields = forms.CharField(
+        required=False,
+        max_length=10_000,
+        help_text="API names with commas between; empty: all that the user may see.",
+        widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false"}),
+    )
+
+    def clean_sobject(self) -> str:
+        return _checked(soql.name, self.cleaned_data["sobject"])
+
+    def clean_record_id(self) -> str:
+        return _checked(ids.to_18, self.cleaned_data["record_id"])
+
+    def clean_fields(self) -> list[str]:
+        names = [name.strip() for name in self.cleaned_data["fields"].split(",")]
+        return [_checked(lambda text: soql.name(text, "field"), name) for name in dict.fromkeys(names) if name]
+
+
+class QueryForm(forms.Form):
+    soql = forms.CharField(
+        label="SOQL",
+        max_length=100_000,
+        help_text="SELECT only: nothing can be changed here. It runs as the connection's user and sees what that user may see.",
+        widget=forms.Textarea(
+            {
+                "rows": 6,
+                "spellcheck": "false",
+                "autocapitalize": "off",
+                "class": "sf-mono",
+                "placeholder": "SELECT Id, Name FROM Account ORDER BY Name LIMIT 50",
+            }
+        ),
+    )
+
+    def clean_soql(self) -> str:
+        statement: str = self.cleaned_data["soql"].rstrip("; \n")
+        if not re.match(r"SELECT\s", statement, re.IGNORECASE):
+            raise ValidationError("Begin with SELECT: this page reads only, and SOQL has no other statement.")
+        return statement
+
+    def sobjects(self) -> list[str]:
+        """The objects asked for, for the audit trail. Texts in the query are left out: they are data."""
+        without_texts = re.sub(r"'(?:[^'\\]|\\.)*'", "''", self.cleaned_data["soql"])
+        return sorted(set(re.findall(r"\bFROM\s+(\w+)", without_texts, re.IGNORECASE)))
+
+
+class NextPageForm(forms.Form):
+    """The hidden part of the query form: where the next page is, and how many rows came before."""
+
+    next_path = forms.CharField(required=False, max_length=300)
+    before = forms.IntegerField(required=False, min_value=0)
+
+
+def _checked(check: Callable[[str], str], text: str) -> str:
+    try:
+        return check(text)
+    except InvalidInput as error:
+        raise ValidationError(str(error)) from error
+
+
+# ---- secrets that go in ---------------------------------------------------------------------------------------------
+
+
+class WriteOnlyTextarea(forms.Textarea):
+    """Forgets what was typed: a secret must not come back in the page that reports a mistake elsewhere."""
+
+    def format_value(self, value: Any) -> str:
+        return ""
+
+
+_PEM = {"rows": 5, "spellcheck": "false", "class": "vLargeTextField sf-pem"}
+
+
+class KeyInputs(forms.Form):
+    """A private key pasted or uploaded, with its certificate; or the wish that a key pair be made here."""
+
+    private_key = forms.CharField(
+        required=False,
+        max_length=LARGEST_UPLOAD,
+        help_text="PEM, beginning with -----BEGIN. It is stored encrypted and never shown again.",
+        widget=WriteOnlyTextarea(_PEM | {"autocomplete": "off"}),
+    )
+    private_key_file = forms.FileField(required=False, label="…or its file", help_text="server.key in most tutorials.")
+    passphrase = forms.CharField(
+        required=False,
+        strip=False,
+        help_text="Only when the private key is protected by one. Used once and not kept.",
+        widget=forms.PasswordInput({"autocomplete": "off"}),
+    )
+    certificate = forms.CharField(
+        required=False,
+        max_length=LARGEST_UPLOAD,
+        help_text="PEM; the one uploaded to Salesforce. Without it the connection works, but its end can't be watched.",
+        widget=forms.Textarea(_PEM),
+    )
+    certificate_file = forms.FileField(required=False, label="…or its file", help_text="server.crt in most tutorials.")
+    make_key = forms.BooleanField(
+        required=False,
+        label="Make a key pair here",
+        help_text="2048 bits, certificate for one year. The private key never leaves this site; "
+        "download the certificate afterwards and upload it to the app in Salesforce.",
+    )
+
+    KEY_FIELDS = ("private_key", "private_key_file", "passphrase", "certificate", "certificate_file", "make_key")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        self._key, self._certificate = self._bytes("private_key"), self._bytes("certificate")
+        if data.get("make_key") and (self._key or self._certificate):
+            self.add_error("make_key", "Either give a key or have one made, not both.")
+        elif self._key or data.get("make_key"):
+            self._require_encryption_key()
+        if self._key:
+            self._prove_key(data.get("passphrase") or None)
+        return data
+
+    @property
+    def changed_names(self) -> list[str]:
+        """Names of what is changed, for the audit trail: whatever way a key comes in, it is the signing key."""
+        ways = set(self.KEY_FIELDS)
+        changed = set(self.changed_data)
+        return sorted(changed - ways | {"signing_key"} if changed & ways else changed)
+
+    @property
+    def gives_key(self) -> bool:
+        """Whether there is a new key to take in or to make."""
+        return bool(self._key or self.cleaned_data.get("make_key"))
+
+    def take_key(self, name: str) -> SigningKey:
+        """Store the key given, or make one. Call it inside a transaction, after is_valid()."""
+        if self.cleaned_data.get("make_key"):
+            return keystore.make(name=name)
+        assert self._key is not None
+        passphrase = self.cleaned_data.get("passphrase") or None
+        return keystore.take_in(self._key, name=name, passphrase=passphrase, certificate=self._certificate)
+
+    def _bytes(self, field: str) -> bytes | None:
+        """What was pasted or uploaded; None when neither was."""
+        pasted, upload = self.cleaned_data.get(field), self.cleaned_data.get(f"{field}_file")
+        if pasted and upload:
+            self.add_error(field, "Paste it or choose a file, not both.")
+        if isinstance(upload, UploadedFile):
+            if (upload.size or 0) > LARGEST_UPLOAD:
+                self.add_error(f"{field}_file", "This file is too large to be a key or certificate.")
+                return None
+            return upload.read() or None
+        return pasted.encode() if pasted else None
+
+    def _prove_key(self, passphrase: str | None) -> None:
+        assert self._key is not None
+        try:
+            key = keys.read_private_key(self._key, passphrase)
+        except InvalidPrivateKey as error:
+            field = "passphrase" if "passphrase" in error.cause else "private_key"
+            self.add_error(field, str(error))
+            return
+        if self._certificate:
+            try:
+                keys.require_match(key, keys.read_certificate(self._certificate))
+            except InvalidInput as error:
+                self.add_error("certificate", str(error))
+
+    def _require_encryption_key(self) -> None:
+        if not keyring().keys:
+            self.add_error(
+                None,
+                "No encryption key is configured, so no private key can be stored. "
+                "Set SF_ENCRYPTION_KEYS to a base64url key of 32 bytes.",
+            )
+
+    def _ask_again(self) -> None:
+        """Say that the private key is gone from the page, when something else was wrong."""
+        if self.errors and getattr(self, "_key", None) and not self.errors.get("private_key"):
+            self.add_error("private_key", "Give the private key again: it is not kept while the form has mistakes.")
+
+
+# ---- admin ----------------------------------------------------------------------------------------------------------
+
+
+class LinesField(forms.CharField):
+    """A list of texts, one per line."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(widget=forms.Textarea({"rows": 3, "spellcheck": "false"}), required=False, **kwargs)
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+
+    def to_python(self, value: Any) -> Any:
+        lines = value if isinstance(value, (list, tuple)) else str(value or "").replace(",", "\n").splitlines()
+        return [line.strip() for line in lines if line.strip()]
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return bool(self.to_python(initial) != self.to_python(data))
+
+
+class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[misc]
+    """A Connected App profile with the ways to give it a signing key."""
+
+    login_url = forms.CharField(
+        label="Login URL",
+        max_length=255,
+        help_text=ConnectedApp._meta.get_field("login_url").help_text,
+        widget=forms.TextInput({"class": "vTextField", "spellcheck": "false"}),
+    )
+    extra_usernames = LinesField(
+        label="Allowed extra usernames", help_text="Other users that code may ask tokens for, one per line."
+    )
+    sample_fields = LinesField(
+        label="Sample fields", help_text="Fields that the check reads of one sample record, one per line."
+    )
+    tags = LinesField(help_text="One per line.")
+
+    field_order = ("name", "label", "login_url")
+
+    class Meta:
+        model = ConnectedApp
+        exclude = ()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "signing_key" in self.fields:
+            self.fields["signing_key"].required = False
+            self.fields["signing_key"].help_text = "One that is stored already; or give or make one below."
+        for secret_free in ("consumer_key", "username"):
+            if secret_free in self.fields:
+                self.fields[secret_free].widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}
+
+    def clean_login_url(self) -> str:
+        try:
+            url = hosts.normal_login_url(self.cleaned_data["login_url"])
+            hosts.require_allowed(url)
+        except (InvalidInput, NotAllowedHere) as error:
+            raise ValidationError(str(error)) from error
+        return url
+
+    def clean_consumer_key(self) -> str:
+        return _not_blank(self.cleaned_data["consumer_key"], "Copy the consumer key from the app in Salesforce.")
+
+    def clean_username(self) -> str:
+        return _not_blank(self.cleaned_data["username"], "Give the username of the integration user.")
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean()
+        chose_another = "signing_key" in self.changed_data and data.get("signing_key")
+        if self.gives_key and chose_another:
+            self.add_error("signing_key", "Either choose a stored signing key or give a new one, not both.")
+        elif not self.gives_key and not data.get("signing_key"):
+            self.add_error("signing_key", "Choose a signing key, give a private key below, or have a key pair made.")
+        if self._certificate and not self._key and not data.get("make_key"):
+            self._prove_certificate_of_stored_key(data.get("signing_key"))
+        return data
+
+    def _prove_certificate_of_stored_key(self, signing_key: SigningKey | None) -> None:
+        assert self._certificate is not None
+        try:
+            certificate = keys.read_certificate(self._certificate)
+            if signing_key and certificate.public_key_fingerprint != signing_key.fingerprint:
+                raise keys.mismatch()
+        except InvalidInput as error:
+            self.add_error("certificate", str(error))
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        self._ask_again()
+
+    def save(self, commit: bool = True) -> ConnectedApp:
+        """Takes the key in first; so it has to be inside a transaction, as the admin's pages are."""
+        if self.gives_key:
+            self.instance.signing_key = self.take_key(self.cleaned_data["name"])
+        elif self._certificate:
+            keystore.add_certificate(self.instance.signing_key, self._certificate)
+        saved: ConnectedApp = super().save(commit=commit)
+        return saved
+
+
+class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[misc]
+    """A signing key given or made; it is proved before it is stored."""
+
+    class Meta:
+        model = SigningKey
+        fields = ("name",)
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean()
+        if not self.gives_key and not self.errors:
+            self.add_error("private_key", "Give a private key, or have a key pair made here.")
+        if self._key and not self.errors:
+            self._refuse_known_key()
+        return data
+
+    def _refuse_known_key(self) -> None:
+        assert self._key is not None
+        fingerprint = keys.fingerprint(keys.read_private_key(self._key, self.cleaned_data.get("passphrase") or None))
+        known = SigningKey.objects.filter(fingerprint=fingerprint).first()
+        if known:
+            self.add_error("private_key", f"This key pair is stored already, as “{known.name}”.")
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        self._ask_again()
+
+    def save(self, commit: bool = True) -> SigningKey:
+        """The stored row; whatever `commit` says, since a secret can't be sealed without storing it."""
+        self.instance = self.take_key(self.cleaned_data["name"])
+        self.save_m2m = lambda: None
+        return self.instance
+
+
+class SigningKeyForm(forms.ModelForm):  # type: ignore[type-arg]
+    """What can be changed of a stored key: its name, and its certificate when it has a new one."""
+
+    new_certificate = forms.CharField(
+        required=False,
+        max_length=LARGEST_UPLOAD,
+        help_text="PEM; of this very key pair. Needed only when it is missing or was renewed.",
+        widget=forms.Textarea(_PEM),
+    )
+
+    class Meta:
+        model = SigningKey
+        fields = ("name",)
+
+    @property
+    def changed_names(self) -> list[str]:
+        return sorted({"certificate" if name == "new_certificate" else name for name in self.changed_data})
+
+    def clean_new_certificate(self) -> str:
+        text: str = self.cleaned_data["new_certificate"]
+        if text:
+            try:
+                if keys.read_certificate(text.encode()).public_key_fingerprint != self.instance.fingerprint:
+                    raise keys.mismatch()
+            except SalesforceError as error:
+                raise ValidationError(str(error)) from error
+        return text
+
+    def save(self, commit: bool = True) -> SigningKey:
+        if self.cleaned_data["new_certificate"]:
+            keystore.add_certificate(self.instance, self.cleaned_data["new_certificate"].encode())
+        saved: SigningKey = super().save(commit=commit)
+        return saved
+
+
+def _not_blank(text: str, what_to_do: str) -> str:
+    if not text.strip():
+        raise ValidationError(f"This is empty. {what_to_do}")
+    return text.strip()

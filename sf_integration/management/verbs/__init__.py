@@ -1,0 +1,1 @@
+"""What `manage.py salesforce` can do: one module per group of verbs, each a few lines over functions anyone can call."""

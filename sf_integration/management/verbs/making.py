@@ -1,0 +1,241 @@
+"""Making connections and signing keys: `import`, `make-key`."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+from pathlib import Path
+
+from django.db import transaction
+
+from ... import access, audit, env_file, keystore, profiles
+from ...access import Act
+from ...models import SigningKey
+from ...profiles import KeyMaterial, listed, word
+from ...salesforce import keys
+from ...salesforce.errors import InvalidInput
+from . import checking
+from .verb import Output, Verb
+
+_OPTIONS = {
+    "login_url": "--login-url",
+    "consumer_key": "--consumer-key",
+    "username": "--username",
+    "signing_key": "--key-file",
+}
+_LARGEST_FILE_BYTES = 1_000_000
+_LONGEST_DAYS = 3650
+
+
+def _import(options: argparse.Namespace, output: Output) -> bool:
+    if options.env_file:
+        _fill_in(options)
+    fields = ("login_url", "consumer_key", "username", "audience")
+    values = {name: getattr(options, name) for name in fields if getattr(options, name) is not None}
+    key: KeyMaterial | SigningKey | None = None
+    beside: Path | None = None
+    if options.key_file:
+        key = _key_material(options.key_file, options.passphrase_file)
+        beside = None if options.certificate_file else _certificate_beside(options.key_file, key)
+    elif options.signing_key:
+        key = _signing_key(options.signing_key)
+    certificate_file = options.certificate_file or beside
+    certificate = _read(certificate_file, "certificate") if certificate_file else None
+    try:
+        saved = profiles.save(options.name, values, actor=access.SHELL, key=key, certificate=certificate)
+    except profiles.Incomplete as exc:
+        raise InvalidInput(f"{exc} Give {listed(_OPTIONS[name] for name in exc.missing)}.") from exc
+    if beside:
+        output.say(f"Took the certificate {beside} too, which lies beside the key and fits it.")
+    return _tell(saved, options, output)
+
+
+def _tell(saved: profiles.Saved, options: argparse.Namespace, output: Output) -> bool:
+    connection = saved.connection
+    found = checking.check(connection) if options.check else None
+    if output.as_json:
+        told: dict[str, object] = {
+            "name": connection.name,
+            "outcome": saved.outcome,
+            "changed": saved.changed,
+        }
+        output.data(told | ({"check": checking.as_json(connection, found)} if found else {}))
+    else:
+        what = f": {listed(map(word, saved.changed))}" if saved.changed else ", nothing to change"
+        output.line(f"{connection.name}: {saved.outcome}{what}.")
+    if found:
+        checking.tell(connection, found, output)
+    elif not output.as_json:
+        output.line(f"Try it: manage.py salesforce check {connection.name}")
+    return found is None or found.healthy
+
+
+def _fill_in(options: argparse.Namespace) -> None:
+    """Options that were not given, from the env file."""
+    path: Path = options.env_file
+    try:
+        found = env_file.read(_read(path, "env").decode(), name=str(path))
+    except UnicodeDecodeError as exc:
+        raise InvalidInput(f"The env file {path} is no text in UTF-8.") from exc
+    wanted = [name for name in env_file.NAMES if getattr(options, name) is None]
+    if options.signing_key:
+        wanted.remove("key_file")
+    empty = [env_file.NAMES[name] for name in wanted if not getattr(found, name)]
+    if empty:
+        verb, it = ("is", "it") if len(empty) == 1 else ("are", "them")
+        raise InvalidInput(f"{listed(empty)} {verb} empty in {path}: fill {it} in.")
+    for name in wanted:
+        value = getattr(found, name)
+        setattr(options, name, _key_file_of(path, value) if name == "key_file" else value)
+
+
+def _key_file_of(path: Path, named: str) -> Path:
+    """Beside the env file first, then in the working folder."""
+    for folder in (path.parent, Path()):
+        if (folder / named).is_file():
+            return folder / named
+    raise InvalidInput(
+        f"The key file {named}, named in {path}, is neither beside that file nor in the working folder {Path.cwd()}. "
+        "Correct KeyFile, or copy the key there."
+    )
+
+
+def _read(path: Path, what: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_LARGEST_FILE_BYTES)
+    except FileNotFoundError as exc:
+        raise InvalidInput(
+            f"There is no {what} file {path}. Check the path; it counts from {Path.cwd()}."
+        ) from exc
+    except OSError as exc:
+        raise InvalidInput(f"The {what} file {path} can't be read: {exc.strerror}.") from exc
+
+
+def _key_material(path: Path, passphrase_file: Path | None) -> KeyMaterial:
+    """The passphrase comes from a file, the environment or the person at the terminal: options can be seen by others."""
+    data = _read(path, "key")
+    passphrase = os.environ.get("SF_KEY_PASSPHRASE")
+    if passphrase_file:
+        passphrase = _read(passphrase_file, "passphrase").decode(errors="replace").rstrip("\r\n")
+    elif passphrase is None and b"ENCRYPTED" in data:
+        if not sys.stdin.isatty():
+            raise InvalidInput(
+                f"The private key {path} is protected by a passphrase: give it by --passphrase-file FILE or in the "
+                "environment as SF_KEY_PASSPHRASE. It is used once and not kept."
+            )
+        passphrase = getpass.getpass(f"Passphrase of {path}: ")
+    return KeyMaterial(data, passphrase)
+
+
+def _certificate_beside(key_file: Path, key: KeyMaterial) -> Path | None:
+    """The key's certificate, when it lies beside it under a usual name."""
+    public = keys.fingerprint(keys.read_private_key(key.data, key.passphrase))
+    for path in (*map(key_file.with_suffix, (".crt", ".pem", ".cer")), key_file.with_name("server.crt")):
+        try:
+            if keys.read_certificate(path.read_bytes()).public_key_fingerprint == public:
+                return path
+        except (OSError, InvalidInput):
+            continue
+    return None
+
+
+def _signing_key(name: str) -> SigningKey:
+    found = SigningKey.objects.filter(name=name).first()
+    if found is None:
+        raise InvalidInput(
+            f"There is no signing key “{name}”. Make it with: manage.py salesforce make-key {name}"
+        )
+    return found
+
+
+def _make_key(options: argparse.Namespace, output: Output) -> bool:
+    access.require(access.SHELL, Act.MANAGE_KEYS)
+    if not 1 <= options.days <= _LONGEST_DAYS:
+        raise InvalidInput(f"A certificate can hold 1 to {_LONGEST_DAYS} days, not {options.days}.")
+    path: Path = options.out or Path(f"{options.name}.crt")
+    # One transaction: no key without its certificate in the caller's hands.
+    with transaction.atomic():
+        made = keystore.make(name=options.name, bits=options.bits, days=options.days)
+        audit.record("made key", made, actor=access.SHELL)
+        try:
+            with path.open("x") as file:
+                file.write(made.certificate)
+        except OSError as exc:
+            raise InvalidInput(
+                f"The certificate can't be written to {path}: {exc.strerror}. Choose another file with --out."
+            ) from exc
+    if output.as_json:
+        told = {"name": made.name, "certificate_file": str(path), "fingerprint": made.certificate_fingerprint}
+        output.data(told | {"not_after": made.not_after.isoformat() if made.not_after else None})
+    else:
+        output.line(f"Signing key {made.name}: {made.size} bits, certificate to {made.not_after:%Y-%m-%d}.")
+        output.line(
+            f"Upload {path} to the app in Salesforce (“Use digital signatures”), then import with --signing-key."
+        )
+    return True
+
+
+def _import_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="the connection's handle in code, as acme-prod")
+    parser.add_argument(
+        "--env-file", type=Path, metavar="FILE", help="with KeyFile, ClientId, UserName, Domain"
+    )
+    parser.add_argument("--login-url", metavar="URL", help="the org's My Domain URL")
+    parser.add_argument("--consumer-key", metavar="TEXT", help="of the app; also called client id")
+    parser.add_argument("--username", help="of the integration user")
+    parser.add_argument("--audience", metavar="URL", help="when it is not the login URL")
+    key = parser.add_mutually_exclusive_group()
+    key.add_argument("--key-file", type=Path, metavar="FILE", help="private key, PEM or DER")
+    key.add_argument(
+        "--signing-key", metavar="KEY", help="a signing key that is stored here, instead of a file"
+    )
+    parser.add_argument(
+        "--certificate-file", type=Path, metavar="FILE", help="the certificate uploaded to the app"
+    )
+    parser.add_argument(
+        "--passphrase-file",
+        type=Path,
+        metavar="FILE",
+        help="passphrase of the private key; else SF_KEY_PASSPHRASE of the environment, else it is asked for",
+    )
+    parser.add_argument("--check", action="store_true", help="sign in with it afterwards")
+
+
+def _make_key_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="of the signing key")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="where the certificate goes (default: NAME.crt)"
+    )
+    parser.add_argument("--bits", type=int, default=2048, choices=(2048, 3072, 4096))
+    parser.add_argument(
+        "--days", type=int, default=365, help="how long the certificate holds (default: %(default)s)"
+    )
+
+
+VERBS = (
+    Verb(
+        "import",
+        "make a connection, or change one",
+        _import,
+        arguments=_import_arguments,
+        examples=[
+            "import acme --env-file acme.env --check",
+            "import acme --login-url https://acme.my.salesforce.com --consumer-key 3MVG9… \\\n"
+            "    --username integration@acme.example --key-file server.key",
+            "import acme --username ops@acme.example",
+        ],
+        details="Of a connection that exists only what is given changes. An option given twice: the last counts. "
+        "A certificate that lies beside the key file and fits it is taken too. Nothing is called without --check.",
+    ),
+    Verb(
+        "make-key",
+        "make a signing key here and write its certificate to a file",
+        _make_key,
+        arguments=_make_key_arguments,
+        examples=["make-key acme", "import acme --signing-key acme --login-url …"],
+        details="The private key never leaves the database, where it lies sealed.",
+    ),
+)

@@ -1,0 +1,116 @@
+"""Tokens: `token`, `refresh`, `revoke`."""
+
+from __future__ import annotations
+
+import argparse
+
+from ... import access, audit, tokens
+from ...access import Act
+from ...salesforce.errors import InvalidInput, SalesforceError
+from .verb import Output, Verb, connection_for, sentence
+
+
+def _token(options: argparse.Namespace, output: Output) -> bool:
+    connection = connection_for(options.name, Act.TAKE_TOKENS)
+    if not options.yes and not output.is_terminal:
+        raise InvalidInput(
+            "The output is no terminal, so the token might end up in a file or log. Add --yes if that is meant."
+        )
+    token = tokens.get(connection.name, options.username)
+    audit.record(
+        "took token", connection, actor=access.SHELL, username=options.username or connection.username
+    )
+    output.raw(token.value)
+    return True
+
+
+def _refresh(options: argparse.Namespace, output: Output) -> bool:
+    if not options.names:
+        return _refresh_due(output)
+    outcomes = [_refresh_one(name, output) for name in dict.fromkeys(options.names)]
+    if output.as_json:
+        output.data(outcomes)
+    return all(outcome["renewed"] for outcome in outcomes)
+
+
+def _refresh_one(name: str, output: Output) -> dict[str, object]:
+    """One connection's failure is told and doesn't keep the others from their turn."""
+    try:
+        connection = connection_for(name, Act.RUN_CHECKS)
+        audit.record("renewed", connection, actor=access.SHELL)
+        token = tokens.refresh(name)
+    except SalesforceError as exc:
+        output.complain(f"{name}: {sentence(exc)}")
+        return {"name": name, "renewed": False, "code": exc.code}
+    if not output.as_json:
+        output.line(f"{name}: renewed, good until about {token.expected_expiry:%Y-%m-%d %H:%M} UTC.")
+    return {"name": name, "renewed": True, "expected_expiry": token.expected_expiry.isoformat()}
+
+
+def _refresh_due(output: Output) -> bool:
+    access.require(access.SHELL, Act.RUN_CHECKS)
+    tally = tokens.refresh_due()
+    if output.as_json:
+        output.data({"renewed": tally.renewed, "failed": tally.failed, "put_off": tally.put_off})
+    else:
+        output.line(f"{tally.renewed} renewed, {tally.failed} failed, {tally.put_off} put off.")
+    if tally.failed:
+        output.complain("Why they failed: manage.py salesforce list")
+    return tally.failed == 0
+
+
+def _revoke(options: argparse.Namespace, output: Output) -> bool:
+    connection = connection_for(options.name, Act.RUN_CHECKS)
+    revoked = tokens.revoke(connection.name, options.username)
+    if revoked:
+        audit.record(
+            "revoked token", connection, actor=access.SHELL, username=options.username or connection.username
+        )
+    output.say("The session was ended and its token dropped." if revoked else "There was no token to revoke.")
+    return True
+
+
+def _token_arguments(parser: argparse.ArgumentParser) -> None:
+    _revoke_arguments(parser)
+    parser.add_argument("--yes", action="store_true", help="also when the output is no terminal")
+
+
+def _revoke_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="of the connection")
+    parser.add_argument("--username", help="another user that the connection lists")
+
+
+def _refresh_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "names", metavar="NAME", nargs="*", help="connections to renew now; none: whatever is due"
+    )
+
+
+VERBS = (
+    Verb(
+        "token",
+        "print an access token, on a line by itself",
+        _token,
+        arguments=_token_arguments,
+        examples=["token acme-prod", "token acme-prod --username ops@acme.example --yes"],
+        details="The token is a password for the org. Taking one is noted in the audit trail.",
+        prints_data=False,
+    ),
+    Verb(
+        "refresh",
+        "renew tokens",
+        _refresh,
+        arguments=_refresh_arguments,
+        examples=["refresh acme-prod globex", "refresh"],
+        details="Without a name it does once what the worker does every minute: renew what is due.",
+    ),
+    Verb(
+        "revoke",
+        "end the session in the org and drop the token",
+        _revoke,
+        arguments=_revoke_arguments,
+        examples=["revoke acme-prod"],
+        details="Whoever needs a token next signs in anew; pause the connection to prevent that.",
+        prints_data=False,
+    ),
+)

@@ -1,0 +1,135 @@
+"""What a verb is, and how it prints."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import IO, cast
+
+from django.core.management.base import OutputWrapper
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ... import access
+from ...access import Act
+from ...models import ConnectedApp
+from ...salesforce import diagnosis
+from ...salesforce.errors import ApiError, RetryableError, SalesforceError
+from ...salesforce.rest import QueryResult
+from ...tokens.rows import connection_named
+
+_WIDTH_OF_PIPES = 120
+
+
+@dataclass(frozen=True)
+class Verb:
+    name: str
+    help: str
+    """One line for the list of verbs."""
+    run: Callable[[argparse.Namespace, Output], bool]
+    """Whether it did all it was asked. Raises SalesforceError, whose text is then the message."""
+    arguments: Callable[[argparse.ArgumentParser], None]
+    examples: Sequence[str] = ()
+    """What is typed behind `manage.py salesforce`."""
+    details: str = ""
+    prints_data: bool = True
+    """Whether it takes --json."""
+
+
+class Output:
+    """Data to standard output; what is said about it too, unless that would spoil JSON."""
+
+    def __init__(self, stdout: OutputWrapper, stderr: OutputWrapper, *, as_json: bool, colour: bool) -> None:
+        self._stdout, self._stderr = stdout, stderr
+        self.as_json = as_json
+        self._console = Console(
+            file=cast("IO[str]", stdout),
+            width=None if stdout.isatty() else int(os.environ.get("COLUMNS") or _WIDTH_OF_PIPES),
+            no_color=not colour,
+            markup=False,
+            highlight=False,
+            emoji=False,
+        )
+
+    @property
+    def is_terminal(self) -> bool:
+        return self._stdout.isatty()
+
+    def data(self, value: object) -> None:
+        """One JSON text."""
+        self._stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n")
+
+    def raw(self, text: str) -> None:
+        """`text` on one line, as it is."""
+        self._stdout.write(text + "\n")
+
+    def say(self, text: str) -> None:
+        if self.as_json:
+            self.complain(text)
+        else:
+            self.line(text)
+
+    def complain(self, text: str) -> None:
+        self._stderr.write(text + "\n")
+
+    def line(
+        self, text: str, *, indent: int = 0, style: str = "", mark: str = "", mark_style: str = ""
+    ) -> None:
+        """A paragraph; on a terminal it wraps under its own beginning."""
+        text = printable(text)
+        if not self.is_terminal:
+            self.raw(" " * indent + " ".join(filter(None, [mark, text])))
+            return
+        row = Table.grid(padding=(0, 1, 0, 0))
+        cells = [
+            (Text(" " * (indent - 1)), indent > 0),
+            (Text(mark, mark_style), bool(mark)),
+            (Text(text, style), True),
+        ]
+        row.add_row(*(cell for cell, shown in cells if shown))
+        self._console.print(row)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*(value if isinstance(value, Text) else Text(printable(value)) for value in row))
+        self._console.print(table)
+
+
+def connection_for(name: str, act: Act) -> ConnectedApp:
+    """The connection `name`. Raises UnknownConnection, or AccessDenied when the command line may not do `act` to it."""
+    connection = connection_named(name)
+    access.require(access.SHELL, act, connection)
+    return connection
+
+
+def sentence(error: SalesforceError) -> str:
+    """Cause and remedy on one line."""
+    text, remedy = str(error), ""
+    if isinstance(error, (ApiError, RetryableError)):
+        found = diagnosis.explain(error.code, getattr(error, "message", ""))
+        if found.code and found.remedy not in text:
+            remedy = found.remedy
+    stop = "." if remedy and not text.endswith((".", "?", "!")) else ""
+    return " ".join(printable(f"{text}{stop} {remedy}").split())
+
+
+def printable(value: object) -> str:
+    """A value of an org as text that can't steer the terminal: control characters become blanks."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=_plain)
+    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, QueryResult):
+        return list(value)
+    raise TypeError(f"a {type(value).__name__} is no JSON")

@@ -1,0 +1,122 @@
+"""The small repeated things of the pages: times, state pills, icons."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+from ..state import ConnectionState
+
+register = template.Library()
+
+# Drawn on a grid of 16 × 16 with round strokes. In the page and not in a file: a static host of another origin could
+# not serve them to <use>.
+_ICONS = {
+    "brand": '<path d="M5 12.2a3 3 0 0 1-.3-6 3.8 3.8 0 0 1 7.3-.5 3.3 3.3 0 0 1-.7 6.5z"/><path d="m6 8.9 1.5 1.5 2.7-2.9"/>',
+    "check": '<circle cx="8" cy="8" r="6.2"/><path d="m5.2 8.2 2 2 3.6-4.1"/>',
+    "cross": '<circle cx="8" cy="8" r="6.2"/><path d="m5.8 5.8 4.4 4.4m0-4.4-4.4 4.4"/>',
+    "alert": '<path d="M8 2.2 14.4 13.4H1.6z"/><path d="M8 6.4v3.2"/><path d="M8 11.6v.01"/>',
+    "lock": '<rect x="3" y="7" width="10" height="6.5" rx="1.2"/><path d="M5.2 7V5.2a2.8 2.8 0 0 1 5.6 0V7"/>',
+    "barred": '<circle cx="8" cy="8" r="6.2"/><path d="m3.8 3.8 8.4 8.4"/>',
+    "pause": '<circle cx="8" cy="8" r="6.2"/><path d="M6.4 5.8v4.4m3.2-4.4v4.4"/>',
+    "question": '<circle cx="8" cy="8" r="6.2"/><path d="M6.2 6.4a1.9 1.9 0 1 1 2.5 1.8c-.5.2-.7.5-.7 1"/><path d="M8 11.3v.01"/>',
+    "clock": '<circle cx="8" cy="8" r="6.2"/><path d="M8 4.6V8l2.2 1.5"/>',
+    "dash": '<path d="M4.5 8h7"/>',
+    "play": '<circle cx="8" cy="8" r="6.2"/><path d="M6.7 5.6v4.8L10.4 8z"/>',
+    "search": '<circle cx="7" cy="7" r="4.4"/><path d="m10.3 10.3 3.4 3.4"/>',
+    "renew": '<path d="M13 8a5 5 0 1 1-1.5-3.6"/><path d="M13.3 2.6v2.6h-2.6"/>',
+    "pen": '<path d="m3 13 .6-2.8 7.3-7.3 2.2 2.2-7.3 7.3z"/>',
+    "info": '<circle cx="8" cy="8" r="6.2"/><path d="M8 7.4v3.4"/><path d="M8 5.2v.01"/>',
+    "download": '<path d="M8 2.6v7m-3-2.7 3 3 3-3"/><path d="M3 13.2h10"/>',
+}
+_STATE_ICONS = {
+    ConnectionState.FAILING: "cross",
+    ConnectionState.NEEDS_ATTENTION: "alert",
+    ConnectionState.ENCRYPTION_KEY_MISSING: "lock",
+    ConnectionState.NOT_ALLOWED_HERE: "barred",
+    ConnectionState.PAUSED: "pause",
+    ConnectionState.NOT_CHECKED_YET: "question",
+    ConnectionState.IDLE: "clock",
+    ConnectionState.HEALTHY: "check",
+}
+_STEP_ICONS = {"ok": "check", "warning": "alert", "failed": "cross", "not_reached": "dash"}
+_STEP_WORDS = {"ok": "passed", "warning": "warning", "failed": "failed", "not_reached": "not reached"}
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """One icon, hidden from screen readers: a word always stands beside it."""
+    return mark_safe(  # noqa: S308 - constants of this module
+        '<svg class="sf-icon" viewBox="0 0 16 16" width="16" height="16" fill="none" stroke="currentColor" '
+        'stroke-width="1.5" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" focusable="false">'
+        f"{_ICONS[name]}</svg>"
+    )
+
+
+@register.simple_tag
+def state_pill(state: ConnectionState | str) -> SafeString:
+    """A connection's state as colour, icon and word."""
+    state = ConnectionState(state)
+    return format_html(
+        '<span class="sf-pill sf-{}" title="{}">{}{}</span>',
+        state.colour,
+        state.meaning,
+        icon(_STATE_ICONS[state]),
+        state.value,
+    )
+
+
+@register.simple_tag
+def step_mark(status: str) -> SafeString:
+    """The outcome of one step of a check, as icon and word."""
+    return format_html(
+        '<span class="sf-mark sf-mark-{}">{}<span>{}</span></span>',
+        status,
+        icon(_STEP_ICONS.get(status, "question")),
+        _STEP_WORDS.get(status, status),
+    )
+
+
+@register.simple_tag
+def when(moment: dt.datetime | None, exact: bool = False, never: str = "never") -> SafeString | str:
+    """How long ago, or in how long; the exact time with its zone in the title, with `exact` before it."""
+    if moment is None:
+        return never
+    local = timezone.localtime(moment)
+    age, full = distance(moment, timezone.now()), date_format(local, "j M Y, H:i:s T")
+    if exact:
+        return format_html(
+            '<time datetime="{}">{} <span class="sf-quiet">· {}</span></time>', local.isoformat(), full, age
+        )
+    return format_html('<time datetime="{}" title="{}">{}</time>', local.isoformat(), full, age)
+
+
+def distance(moment: dt.datetime, now: dt.datetime) -> str:
+    """`2 min ago`, `in 3 h`."""
+    seconds = (now - moment).total_seconds()
+    size = abs(seconds)
+    if size < 10:
+        return "just now" if seconds >= 0 else "now"
+    if size < 90:
+        words = f"{size:.0f} s"
+    elif size < 90 * 60:
+        words = f"{size / 60:.0f} min"
+    elif size < 36 * 3600:
+        words = f"{size / 3600:.0f} h"
+    else:
+        words = f"{size / 86400:.0f} days"
+    return f"{words} ago" if seconds >= 0 else f"in {words}"
+
+
+@register.simple_tag
+def username(text: str) -> SafeString:
+    """A Salesforce username, which may be broken before its @ and dots when there is no room."""
+    parts = re.split(r"(?=[@.])", text)
+    return format_html_join(mark_safe("<wbr>"), "{}", ((part,) for part in parts))

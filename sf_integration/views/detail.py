@@ -1,0 +1,97 @@
+"""One connection: its stored health, and the buttons that do something to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+
+from .. import access, operations
+from ..access import Act
+from ..models import ConnectedApp, ConnectionCheck
+from ..operations import Outcome
+from . import facts, problems
+from .gate import View, for_connection
+
+HISTORY = 20
+
+
+@for_connection(Act.VIEW_HEALTH)
+def detail(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
+    now = timezone.now()
+    history = list(connection.checks.all()[:HISTORY])
+    shown = _shown_check(connection, history, request.GET.get("check"))
+    context = page_context(request, connection, "detail") | {
+        "first": problems.first_thing_to_do(connection, connection.connection_state(now), now),
+        "check": shown,
+        "steps": facts.ladder(shown) if shown else [],
+        "history": history,
+        "tokens": facts.tokens_of(connection, now),
+        "sign_in_limit": facts.SIGN_IN_LIMIT,
+        "usage": facts.api_usage(connection),
+        "scheduler": facts.scheduler_note(now),
+    }
+    return render(request, "sf_integration/detail.html", context)
+
+
+@for_connection(Act.VIEW_HEALTH)
+def certificate(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
+    """The public certificate, to be uploaded to the app in Salesforce."""
+    if not connection.signing_key.certificate:
+        raise Http404("The certificate of this signing key is not known here.")
+    return HttpResponse(
+        connection.signing_key.certificate,
+        content_type="application/x-x509-ca-cert",
+        headers={"Content-Disposition": f'attachment; filename="{connection.name}.crt"'},
+    )
+
+
+def _button(act: Callable[..., Outcome]) -> View:
+    """A view that does one thing on POST and leads back to the connection. Whoever comes by GET, as after signing in
+    anew, is led there too and nothing is done."""
+
+    @for_connection(Act.RUN_CHECKS)
+    def press(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
+        if request.method == "POST":
+            outcome = act(connection, actor=request.user)
+            messages.add_message(request, messages.SUCCESS if outcome.done else messages.ERROR, outcome.sentence)
+        return redirect(connection)
+
+    return press
+
+
+check = _button(operations.check)
+refresh = _button(operations.renew)
+pause = _button(operations.pause)
+resume = _button(operations.resume)
+
+
+def page_context(request: HttpRequest, connection: ConnectedApp, page: str) -> dict[str, Any]:
+    """What the head of every page of one connection needs."""
+    return {
+        "connection": connection,
+        "summary": facts.Summary.of(connection, timezone.now()),
+        "page": page,
+        "may_run": access.may(request.user, Act.RUN_CHECKS),
+        "may_look_up": access.may(request.user, Act.LOOK_UP_RECORDS),
+        "may_manage": access.may(request.user, Act.MANAGE_KEYS),
+    }
+
+
+def _shown_check(
+    connection: ConnectedApp, history: list[ConnectionCheck], wanted: str | None
+) -> ConnectionCheck | None:
+    """The one asked for; else the last one that failed just now or took the whole ladder: a light one tells little."""
+    if wanted:
+        try:
+            return next(check for check in history if check.pk == UUID(wanted))
+        except (ValueError, StopIteration) as exc:
+            raise Http404("This check is no longer kept.") from exc
+    if not history or not history[0].healthy or not history[0].light:
+        return history[0] if history else None
+    return connection.checks.filter(light=False).first() or history[0]

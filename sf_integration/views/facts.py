@@ -1,0 +1,156 @@
+"""Stored facts of connections, made ready for the templates. Nothing here calls Salesforce or opens a secret."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import urlsplit
+
+from .. import hosts
+from ..models import AccessToken, ConnectedApp, ConnectionCheck, Heartbeat
+from ..probes import SILENT_AFTER_SECONDS
+from ..state import CERTIFICATE_WARNING, ConnectionState
+from ..tasks import REFRESH_HEARTBEAT
+from ..templatetags.sf_integration_tags import distance
+from ..tokens import lifecycle, rows
+
+_STEP_TITLES = {"api_version": "API version", "sign_in": "Sign-in", "sample_record": "Sample record"}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One connection in a list."""
+
+    connection: ConnectedApp
+    state: ConnectionState
+    sentence: str
+    since: dt.datetime | None
+    """Since when it fails."""
+    is_stand_in: bool
+    certificate: Certificate
+
+    @classmethod
+    def of(cls, connection: ConnectedApp, now: dt.datetime) -> Self:
+        state = connection.connection_state(now)
+        return cls(
+            connection=connection,
+            state=state,
+            sentence=connection.state_sentence(now),
+            since=connection.failing_since if state is ConnectionState.FAILING else None,
+            is_stand_in=is_stand_in(connection),
+            certificate=Certificate.of(connection, now),
+        )
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """How long the certificate still runs, as words and the colour for them."""
+
+    words: str
+    colour: str
+    ends: dt.datetime | None
+
+    @classmethod
+    def of(cls, connection: ConnectedApp, now: dt.datetime) -> Self:
+        ends, days = connection.signing_key.not_after, connection.signing_key.days_left(now)
+        if days is None:
+            return cls("not known here", "mute", None)
+        if days < 0:
+            return cls(f"ended {-days} days ago", "warn", ends)
+        return cls(f"{days} days left", "warn" if days <= CERTIFICATE_WARNING.days else "plain", ends)
+
+
+@dataclass(frozen=True)
+class TokenFacts:
+    """What may be told of a token: never the token, nor anything made from it."""
+
+    username: str
+    issued_at: dt.datetime | None
+    expected_expiry: dt.datetime | None
+    renewal_at: dt.datetime | None
+    instance_url: str
+    scopes: str
+    next_try_at: dt.datetime | None
+    last_error: str
+    sign_ins: int
+    """By us within the hour, over all connections of that user: Salesforce counts by user."""
+
+    @classmethod
+    def of(cls, row: AccessToken, sign_ins: int, now: dt.datetime) -> Self:
+        live = row.has_token(now)
+        return cls(
+            username=row.username,
+            issued_at=row.issued_at if live else None,
+            expected_expiry=row.expected_expiry if live else None,
+            renewal_at=row.refresh_at if live else None,
+            instance_url=row.instance_url if live else "",
+            scopes=row.scopes if live else "",
+            next_try_at=row.next_try_at if row.next_try_at and row.next_try_at > now else None,
+            last_error=str((row.last_error or {}).get("cause", "")),
+            sign_ins=sign_ins,
+        )
+
+
+def tokens_of(connection: ConnectedApp, now: dt.datetime) -> list[TokenFacts]:
+    """Own user first, then the others by name."""
+    found = list(connection.tokens.select_related("connection__signing_key"))
+    found.sort(key=lambda row: (row.username != connection.username.lower(), row.username))
+    counts = rows.logins_this_hour([row.username for row in found], now)
+    return [TokenFacts.of(row, counts.get(row.username, 0), now) for row in found]
+
+
+SIGN_IN_LIMIT = lifecycle.FUSE_LOGINS
+
+
+@dataclass(frozen=True)
+class ShownStep:
+    title: str
+    status: str
+    code: str
+    message: str
+    remedy: str
+    milliseconds: int
+
+    @classmethod
+    def of(cls, stored: dict[str, str]) -> Self:
+        name, remedy = stored.get("step", ""), stored.get("remedy", "")
+        return cls(
+            title=_STEP_TITLES.get(name) or name.replace("_", " ").capitalize(),
+            status=stored.get("status", ""),
+            code=stored.get("code", ""),
+            message=stored.get("message", "").removesuffix(remedy).strip(),
+            remedy=remedy,
+            milliseconds=int(stored.get("milliseconds") or 0),
+        )
+
+
+def ladder(check: ConnectionCheck) -> list[ShownStep]:
+    return [ShownStep.of(step) for step in check.steps]
+
+
+def api_usage(connection: ConnectedApp) -> str:
+    """`61 of 100,000 in 24 hours`, as at the last look; empty when unknown."""
+    usage = connection.organization.get("api_usage")
+    return f"{usage['used']:,} of {usage['limit']:,} in 24 hours" if usage else ""
+
+
+def is_stand_in(connection: ConnectedApp) -> bool:
+    """Whether it leads to this machine itself, so to no real org."""
+    return hosts.is_loopback(urlsplit(connection.login_url).hostname or "")
+
+
+def scheduler_note(now: dt.datetime) -> str:
+    """A sentence when the scheduler is silent, else nothing."""
+    heartbeat = Heartbeat.objects.filter(name=REFRESH_HEARTBEAT).first()
+    if heartbeat is None:
+        return (
+            "The scheduler has not run here yet: tokens are renewed only when a call needs one, and nothing is "
+            "checked by itself. Start a Celery worker with beat."
+        )
+    if (now - heartbeat.at).total_seconds() <= SILENT_AFTER_SECONDS:
+        return ""
+    return (
+        f"The scheduler was last heard of {distance(heartbeat.at, now)}: tokens are renewed only when a call needs "
+        "one. Look whether the Celery worker with beat is running."
+    )

@@ -1,0 +1,80 @@
+"""The way into every page: signed in, allowed, and the connection found by its name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+
+from .. import access
+from ..access import Act
+from ..models import ConnectedApp
+from ..salesforce.errors import UnknownConnection
+from . import problems
+
+View = Callable[..., HttpResponse]
+
+
+def signed_in(view: View) -> View:
+    """For pages over many connections, to people who may see any. Answers are kept by no cache."""
+
+    @never_cache
+    @login_required
+    @wraps(view)
+    def gated(request: HttpRequest) -> HttpResponse:
+        try:
+            access.require(request.user, Act.VIEW_HEALTH)
+        except access.AccessDenied as error:
+            return refusal(request, error, status=403)
+        return view(request)
+
+    return gated
+
+
+def for_connection(act: Act) -> Callable[[View], View]:
+    """For pages of one connection: the view gets it in place of its name. Answers are kept by no cache."""
+
+    def decorate(view: View) -> View:
+        @never_cache
+        @login_required
+        @wraps(view)
+        def gated(request: HttpRequest, name: str) -> HttpResponse:
+            try:
+                # In this order: who may see nothing does not learn which names there are.
+                access.require(request.user, act)
+                connection = _named(request.user, name)
+                access.require(request.user, act, connection)
+            except access.AccessDenied as error:
+                return refusal(request, error, status=403)
+            except UnknownConnection as error:
+                return refusal(request, error, status=404)
+            return view(request, connection)
+
+        return gated
+
+    return decorate
+
+
+def refusal(request: HttpRequest, error: access.AccessDenied | UnknownConnection, *, status: int) -> HttpResponse:
+    context = {
+        "title": "Not allowed" if status == 403 else "No such connection",
+        "problem": problems.of_error(error),
+        "suggestion": getattr(error, "suggestion", None),
+    }
+    return render(request, "sf_integration/refused.html", context, status=status)
+
+
+def _named(user: Any, name: str) -> ConnectedApp:
+    """Raises UnknownConnection, with the nearest name among those that `user` may know."""
+    found = ConnectedApp.objects.select_related("signing_key").filter(name=name).first()
+    if found is None:
+        known = list(access.visible_to(user).values_list("name", flat=True))
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        raise UnknownConnection(name, suggestion=near[0] if near else None)
+    return found

@@ -1,0 +1,1 @@
+"""The site that `make run` starts. Nothing in `sf_integration` knows of it."""

@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+import datetime as dt
+import json
+import threading
+import time
+
+import pytest
+
+from sf_integration.salesforce import signin
+from sf_integration.salesforce.errors import AuthenticationError, RetryableError, TransportError
+from sf_integration.salesforce.http import Answer
+from sf_integration.salesforce.signin import Outcome
+
+from .conftest import sign_in_request, token_for
+from .raw_server import Visit
+
+
+def test_a_sign_in_brings_a_token(org, http):
+    outcome = signin.run(sign_in_request(org, session=dt.timedelta(minutes=15)), http)
+    token = outcome.require()
+    assert token.instance_url == org.url
+    assert token.expected_expiry - token.issued_at == dt.timedelta(minutes=15)
+    assert outcome.error is None
+    assert abs(outcome.clock_skew_seconds) < 5
+
+
+def test_a_refusal_comes_back_in_the_outcome(org, http):
+    org.user.approved = False
+    outcome = signin.run(sign_in_request(org), http)
+    assert isinstance(outcome.error, AuthenticationError)
+    assert outcome.token is None
+    with pytest.raises(AuthenticationError):
+        outcome.require()
+    assert org.token_requests == 1
+
+
+def test_unknown_error_is_tried_once_more(org, http):
+    org.fail("unknown_error")
+    started = time.monotonic()
+    assert signin.run(sign_in_request(org), http).token
+    assert org.token_requests == 2
+    assert time.monotonic() - started >= 1
+
+
+def test_a_second_unknown_error_is_the_end(org, http):
+    org.fail("unknown_error", times=None)
+    outcome = signin.run(sign_in_request(org), http)
+    assert outcome.error.code == "unknown_error"
+    assert org.token_requests == 2
+
+
+@pytest.mark.parametrize("fault", ["maintenance", "bad_gateway", "html", "garbage", "cut", "close", "redirect"])
+def test_other_trouble_is_not_tried_again(org, http, fault):
+    org.fail(fault, times=None)
+    assert isinstance(signin.run(sign_in_request(org), http).error, TransportError)
+    assert org.token_requests == 1
+
+
+def test_nothing_listening_is_told_at_once(http, raw_server):
+    server = raw_server(lambda visit: None)
+    server.close()
+    started = time.monotonic()
+    outcome = signin.run(sign_in_request_for(server.url), http)
+    assert outcome.error.code == "connection_refused"
+    assert time.monotonic() - started < 0.9
+
+
+def sign_in_request_for(url: str) -> signin.SignIn:
+    from .conftest import app_key
+
+    return signin.SignIn(login_url=url, audience=url, consumer_key="k", username="u", key=app_key())
+
+
+TOKEN_ANSWER = json.dumps({"access_token": "00D5g000004FaKe!AQx", "instance_url": "https://acme.my.salesforce.com"}).encode()
+
+
+def test_a_pooled_connection_that_died_is_replaced_once(http, raw_server):
+    def closes_at_the_second_request(visit: Visit) -> None:
+        visit.read_request()
+        visit.answer(TOKEN_ANSWER)
+        visit.read_request()
+
+    server = raw_server(closes_at_the_second_request)
+    assert signin.run(sign_in_request_for(server.url), http).token
+    assert signin.run(sign_in_request_for(server.url), http).token
+    assert (server.visits, len(server.requests)) == (2, 3)
+
+
+def test_both_posts_together_keep_to_the_call_time(http, raw_server, monkeypatch):
+    monkeypatch.setattr(signin, "CALL_SECONDS", 2.5)
+
+    def unknown_then_silent(visit: Visit) -> None:
+        visit.read_request()
+        visit.answer(b'{"error":"unknown_error","error_description":"retry your request"}', status="400 Bad Request")
+        visit.read_request()
+        visit.drip(b"", 30)
+        visit.connection.recv(1)
+
+    started = time.monotonic()
+    outcome = signin.run(sign_in_request_for(raw_server(unknown_then_silent).url), http)
+    assert outcome.error.code == "timeout"
+    assert time.monotonic() - started < 3
+
+
+def test_no_second_post_when_there_is_no_time_left(org, http, monkeypatch):
+    monkeypatch.setattr(signin, "CALL_SECONDS", 1.5)
+    org.fail("unknown_error", times=None)
+    assert signin.run(sign_in_request(org), http).error.code == "unknown_error"
+    assert org.token_requests == 1
+
+
+@pytest.mark.parametrize("offset", [-600, 600])
+def test_the_skew_is_measured_from_the_answer(org, http, offset):
+    org.clock_offset_seconds = offset
+    outcome = signin.run(sign_in_request(org), http)
+    assert outcome.clock_skew_seconds == pytest.approx(-offset, abs=5)
+
+
+def test_many_sign_ins_at_once_get_a_token_each(org, http):
+    values = []
+    threads = [
+        threading.Thread(target=lambda: values.append(signin.run(sign_in_request(org), http).require().value))
+        for _ in range(16)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(set(values)) == 16
+
+
+@pytest.mark.parametrize("exception", [ValueError("bug"), KeyError("bug")])
+def test_a_bug_is_raised_not_hidden(http, exception):
+    class Broken:
+        def post_form(self, *args: object, **kwargs: object) -> None:
+            raise exception
+
+    with pytest.raises(type(exception)):
+        signin.run(sign_in_request_for("https://acme.my.salesforce.com"), Broken())
+
+
+@pytest.mark.parametrize(
+    ("identity_url", "found"),
+    [
+        ("https://login.salesforce.com/id/00D5g000004FaKeEAK/0055g00000DemoUAAR", "00D5g000004FaKeEAK"),
+        ("", ""),
+        ("https://login.salesforce.com/id/00D5g000004FaKeEAK", ""),
+        ("https://login.salesforce.com/other/00D5g000004FaKeEAK/005", ""),
+    ],
+)
+def test_the_org_is_read_from_the_identity_url(identity_url, found):
+    token = token_for("https://acme.my.salesforce.com")
+    from dataclasses import replace
+
+    assert signin.organization_id(replace(token, identity_url=identity_url)) == found
+
+
+# The trace
+
+
+def traced(org, http) -> str:
+    request = sign_in_request(org)
+    return json.dumps(signin.describe(request, signin.run(request, http)), default=repr)
+
+
+def test_the_trace_shows_what_was_sent_and_said(org, http):
+    shown = json.loads(traced(org, http))
+    assert shown["endpoint"] == f"{org.url}/services/oauth2/token"
+    assert shown["header"]["alg"] == "RS256"
+    assert shown["claims"]["sub"] == org.user.username
+    assert shown["status"] == 200
+    assert shown["answer"]["scope"] == "api refresh_token"
+
+
+def test_the_trace_holds_neither_token_nor_assertion(org, http):
+    request = sign_in_request(org)
+    outcome = signin.run(request, http)
+    assert len(outcome.token.value) > 50
+    text = json.dumps(signin.describe(request, outcome), default=repr)
+    assert outcome.token.value not in text
+    assert "eyJ" not in text
+    assert f"({len(outcome.token.value)} characters)" in text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"access_token": {"value": "planted"}}',
+        '{"access_token": ["planted"]}',
+        '{"refresh_token": "planted", "id_token": "planted", "signature": "planted"}',
+        '{"data": {"access_token": "planted"}}',
+        '{"planted-free": 1}',
+    ],
+)
+def test_the_trace_shows_known_fields_only(org, http, body):
+    org.fail("answer", body=body)
+    assert '"planted"' not in traced(org, http)
+    assert "planted'" not in traced(org, http)
+
+
+@pytest.mark.parametrize("fault", ["html", "garbage", "maintenance", "close", "unknown_error"])
+def test_there_is_a_trace_of_every_kind_of_trouble(org, http, fault):
+    org.fail(fault, times=None)
+    assert json.loads(traced(org, http))["endpoint"]
+
+
+def test_an_outcome_shows_neither_token_nor_answer():
+    outcome = Outcome(
+        token=token_for("https://acme.my.salesforce.com", "planted"),
+        error=RetryableError("x"),
+        seconds=0.1,
+        answer=Answer(200, {}, b"planted"),
+    )
+    assert "planted" not in repr(outcome)
