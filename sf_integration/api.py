@@ -71,9 +71,13 @@ class SalesforceAuth(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         token = get_token(self._name, username=self._username)
-        BearerAuth(token.value, token.instance_url)(request)
+        self.sign(request, token)
         request.hooks["response"].append(partial(self._renew_once, token, _position(request.body)))
         return request
+
+    def sign(self, request: requests.PreparedRequest, token: Token) -> None:
+        """Put the token where the API looks for it; for subclasses that know of further places."""
+        BearerAuth(token.value, token.instance_url)(request)
 
     def _renew_once(
         self, failed: Token, position: int | None, response: requests.Response, **arguments: Any
@@ -89,7 +93,7 @@ class SalesforceAuth(AuthBase):
         request = response.request.copy()
         if position is not None:
             request.body.seek(position)  # type: ignore[union-attr]
-        BearerAuth(renewed.value, renewed.instance_url)(request)
+        self.sign(request, renewed)
         replay: requests.Response = response.connection.send(request, **arguments)
         replay.history.append(response)
         replay.request = request

@@ -1,9 +1,12 @@
-"""The one function that writes the audit trail."""
+"""The audit trail: who did what, never what it was."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+
+from django.db.models import F
+from django.utils import timezone
 
 from .models import AuditEvent
 
@@ -13,10 +16,24 @@ def record(
 ) -> AuditEvent:
     """Append one event. `subject` is a connection, signing key or API client; `fields` are names, never values."""
     return AuditEvent.objects.create(
-        actor=actor.get_username() if hasattr(actor, "get_username") else str(actor),
+        actor=_name(actor),
         act=act,
         subject=getattr(subject, "name", ""),
         subject_id=getattr(subject, "pk", None),
         username=username,
         fields=sorted(fields),
     )
+
+
+def record_use(act: str, subject: Any, *, actor: Any, username: str) -> None:
+    """As `record`, for what programs do all day: one event per minute, with a count."""
+    minute = timezone.now().replace(second=0, microsecond=0)
+    same = AuditEvent.objects.filter(
+        at__gte=minute, act=act, actor=_name(actor), subject_id=subject.pk, username=username
+    )
+    if not same.update(count=F("count") + 1):
+        record(act, subject, actor=actor, username=username)
+
+
+def _name(actor: Any) -> str:
+    return actor.get_username() if hasattr(actor, "get_username") else str(actor)

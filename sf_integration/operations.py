@@ -53,8 +53,6 @@ def resume(connection: ConnectedApp, *, actor: Any) -> Outcome:
 
 
 def _switch(connection: ConnectedApp, *, enabled: bool) -> None:
-    now = timezone.now()
-    previous = connection.connection_state(now)
     ConnectedApp.objects.filter(pk=connection.pk).update(enabled=enabled)
     connection.enabled = enabled
-    renewal.tell_change(connection, previous, now)
+    renewal.tell_change(connection, timezone.now())

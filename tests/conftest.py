@@ -17,8 +17,8 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-if importlib.util.find_spec("sf_integration.testing.pytest_plugin"):
-    pytest_plugins = ["sf_integration.testing.pytest_plugin"]
+# What users get by installing the package.
+pytest_plugins = ["sf_integration.testing.pytest_plugin"]
 
 
 def has_postgres() -> bool:

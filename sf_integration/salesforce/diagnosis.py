@@ -353,6 +353,14 @@ CATALOGUE: tuple[Diagnosis, ...] = (
         kind="passing",
     ),
     Diagnosis(
+        "INVALID_SESSION_ID",
+        "",
+        "The org does not accept the session: it has ended, or the app or user may not use this API.",
+        ORG_ADMIN,
+        "If a new sign-in does not help, check the app's scope “api” and API Access Control.",
+        _SETTINGS,
+    ),
+    Diagnosis(
         "Bad_OAuth_Token",
         "",
         "The session has ended: it expired or somebody ended it.",

@@ -225,11 +225,7 @@ class BearerAuth(AuthBase):
         self._instance_url = instance_url
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if not same_origin(request.url or "", self._instance_url):
-            raise InvalidInput(
-                f"The access token belongs to {host_of(self._instance_url)} and is not sent to "
-                f"{host_of(request.url or '')}."
-            )
+        require_same_origin(request.url or "", self._instance_url)
         request.headers["Authorization"] = f"Bearer {self._token_value}"
         return request
 
@@ -276,6 +272,14 @@ def host_of(url: str) -> str:
 
 def same_origin(url: str, other: str) -> bool:
     return _origin(url) == _origin(other)
+
+
+def require_same_origin(url: str, instance_url: str) -> None:
+    """Raise InvalidInput when a call to `url` would take the bearer of `instance_url` elsewhere."""
+    if not same_origin(url, instance_url):
+        raise InvalidInput(
+            f"The access token belongs to {host_of(instance_url)} and is not sent to {host_of(url)}."
+        )
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

@@ -113,7 +113,8 @@ def make_certificate(
 ) -> Certificate:
     """A self-signed certificate for `key`, as Salesforce takes it: it checks no chain."""
     now = now or dt.datetime.now(dt.UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name[:64])])
+    fitting = common_name.encode()[:64].decode(errors="ignore")  # the standard counts bytes
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, fitting)])
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -5,10 +5,12 @@ Imports the app, as nothing else of this package but the pytest plugin does.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, cast
+from unittest import mock
 
 from django.conf import settings
 from django.test import override_settings
@@ -47,7 +49,8 @@ class ConnectableOrg(Org):
 def stand_in(**options: Any) -> Iterator[ConnectableOrg]:
     """A running stand-in that the settings allow to be called. `options` are those of StandIn.
 
-    Process memory is emptied before and after, so that no test sees another's tokens.
+    Process memory is emptied before and after, so that no test sees another's tokens. With `tls=True` its certificate
+    authority is trusted meanwhile.
     """
     if not {"certificate_pem", "state_dir"} & set(options):
         # Making a key pair takes a tenth of a second: one for all stand-ins of a test run.
@@ -57,8 +60,9 @@ def stand_in(**options: Any) -> Iterator[ConnectableOrg]:
         configured = dict(getattr(settings, "SF_INTEGRATION", {}))
         host = server.url.split("://")[1]
         configured["ALLOWED_HOSTS"] = [*configured.get("ALLOWED_HOSTS", ()), host]
+        trusted = {"REQUESTS_CA_BUNDLE": str(server.ca_file)} if server.ca_file else {}
         try:
-            with override_settings(SF_INTEGRATION=configured):
+            with override_settings(SF_INTEGRATION=configured), mock.patch.dict(os.environ, trusted):
                 yield cast("ConnectableOrg", server.org)
         finally:
             tokens.current().http.close()

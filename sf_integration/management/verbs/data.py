@@ -20,7 +20,7 @@ def _query(options: argparse.Namespace, output: Output) -> bool:
         while page.next_path:
             page = client.query_page(page.next_path)
             records += page
-    audit.record("looked up", connection, actor=access.SHELL)
+    audit.record("looked up", connection, actor=access.SHELL, fields={record.sobject for record in records})
     if output.as_json:
         output.data(records)
     elif records:

@@ -17,7 +17,7 @@ def _token(options: argparse.Namespace, output: Output) -> bool:
             "The output is no terminal, so the token might end up in a file or log. Add --yes if that is meant."
         )
     token = tokens.get(connection.name, options.username)
-    audit.record(
+    audit.record_use(
         "took token", connection, actor=access.SHELL, username=options.username or connection.username
     )
     output.raw(token.value)

@@ -1,0 +1,482 @@
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import Group, Permission, User
+from django.core.management import call_command
+from django.db import connection as database
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from sf_integration.models import AccessToken, AuditEvent, ConnectedApp, ConnectionCheck, Heartbeat, SigningKey
+from sf_integration.tasks import REFRESH_HEARTBEAT
+from sf_integration.testing.django import ConnectableOrg
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ACCOUNT = "001Dn00000Gi7HJIAZ"
+PAGES = ("detail", "identity", "record", "query")
+
+
+@pytest.fixture
+def groups() -> None:
+    """Those of the migration, which a transactional test before may have swept away."""
+    from sf_integration.models import ConnectedApp as model
+
+    for name, codenames in {"look": ["view_health"], "operate": ["view_health", "run_checks", "look_up_records"]}.items():
+        group = Group.objects.create(name=f"test: {name}")
+        group.permissions.set(
+            Permission.objects.filter(content_type__app_label=model._meta.app_label, codename__in=codenames)
+        )
+
+
+def person(name: str, *groups: str) -> Client:
+    user = User.objects.create_user(name)
+    user.groups.set(Group.objects.filter(name__in=[f"test: {group}" for group in groups]))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def alice(groups: None) -> Client:
+    """May look and operate."""
+    return person("alice", "operate")
+
+
+def page(client: Client, path: str) -> str:
+    response = client.get(path)
+    assert response.status_code == 200
+    return text_of(response.content.decode())
+
+
+def text_of(html: str) -> str:
+    """What a reader sees, blanks folded."""
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html)).replace("&#x27;", "'")
+
+
+# ---- who may see what -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["", "health.json", "acme/", "acme/identity/", "acme/record/", "acme/query/", "acme/certificate.crt"])
+def test_anonymous_is_sent_to_sign_in(salesforce_org: ConnectableOrg, client: Client, path: str) -> None:
+    salesforce_org.connect("acme")
+    response = client.get(f"/connections/{path}")
+    assert response.status_code == 302
+    assert response["Location"].startswith("/login/?next=/connections/")
+
+
+@pytest.mark.parametrize("act", ["check", "refresh", "pause", "resume", "record", "query", "identity"])
+def test_anonymous_post_does_nothing(salesforce_org: ConnectableOrg, client: Client, act: str) -> None:
+    salesforce_org.connect("acme")
+    assert client.post(f"/connections/acme/{act}/").status_code == 302
+    assert not salesforce_org.requests
+    assert ConnectedApp.objects.get().enabled
+
+
+def test_without_permission_nothing_is_seen(salesforce_org: ConnectableOrg, groups: None) -> None:
+    salesforce_org.connect("acme")
+    charlie = person("charlie")
+    for path in ("", "health.json", "acme/", "nonsense/"):
+        response = charlie.get(f"/connections/{path}")
+        assert response.status_code == 403
+        assert "acme" not in response.content.decode()
+
+
+def test_who_may_only_look_can_press_and_ask_nothing(salesforce_org: ConnectableOrg, groups: None) -> None:
+    salesforce_org.connect("acme")
+    bob = person("bob", "look")
+    html = bob.get("/connections/acme/").content.decode()
+    assert "Check now" not in html
+    assert "/connections/acme/query/" not in html
+    for act in ("check", "refresh", "pause", "resume", "record", "query", "identity"):
+        assert bob.post(f"/connections/acme/{act}/").status_code == 403
+    assert not salesforce_org.requests
+
+
+def test_connection_of_another_group_is_hidden(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("open")
+    secret = salesforce_org.connect("closed")
+    secret.groups.add(Group.objects.create(name="others"))
+    assert "closed" not in page(alice, "/connections/")
+    assert [row["name"] for row in alice.get("/connections/health.json").json()] == ["open"]
+    for path in ("", "record/", "query/", "identity/", "certificate.crt"):
+        assert alice.get(f"/connections/closed/{path}").status_code == 403
+    assert alice.post("/connections/closed/check/").status_code == 403
+    assert not salesforce_org.requests
+
+
+def test_unknown_name_offers_the_nearest_visible_one(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("acme-prod")
+    hidden = salesforce_org.connect("acme-prot")
+    hidden.groups.add(Group.objects.create(name="others"))
+    response = alice.get("/connections/acme-prdo/")
+    assert response.status_code == 404
+    assert 'href="/connections/acme-prod/"' in response.content.decode()
+    assert "acme-prot" not in response.content.decode()
+
+
+def test_no_get_calls_salesforce(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("acme")
+    for path in ("", "health.json", "acme/", "acme/identity/", "acme/record/", "acme/query/"):
+        assert alice.get(f"/connections/{path}").status_code == 200
+    for act in ("check", "refresh", "pause", "resume"):
+        assert alice.get(f"/connections/acme/{act}/").status_code == 302
+    assert not salesforce_org.requests
+    assert ConnectedApp.objects.get().enabled
+
+
+def test_no_answer_is_cached(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("acme")
+    found = alice.post("/connections/acme/record/", {"sobject": "Account", "record_id": ACCOUNT})
+    for response in (found, alice.get("/connections/acme/"), alice.get("/connections/")):
+        assert "no-store" in response["Cache-Control"]
+
+
+# ---- list -----------------------------------------------------------------------------------------------------------
+
+
+def test_list_tells_sick_ones_first_with_reason_and_age(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    now = timezone.now()
+    salesforce_org.connect("anna", last_success_at=now, last_checked_at=now - dt.timedelta(minutes=2))
+    salesforce_org.connect(
+        "zoe", failing_since=now, last_checked_at=now, last_error={"cause": "The org does not know this consumer key."}
+    )
+    told = page(alice, "/connections/")
+    assert told.index("zoe") < told.index("anna")
+    assert "The org does not know this consumer key." in told
+    assert "2 min ago" in told
+    assert "stand-in" in told
+
+
+def test_list_is_filtered_by_state_and_words(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    now = timezone.now()
+    salesforce_org.connect("anna", last_success_at=now)
+    salesforce_org.connect("zoe", failing_since=now, last_error={"cause": "Broken."})
+    assert "anna" not in page(alice, "/connections/?state=failing")
+    assert "zoe" not in page(alice, "/connections/?q=ann")
+    assert "Nothing found" in page(alice, "/connections/?q=ann&state=failing")
+
+
+def test_empty_list_says_what_to_do(alice: Client, admin_client: Client) -> None:
+    assert "No connections yet" in page(alice, "/connections/")
+    assert "/admin/sf_integration/connectedapp/add/" in admin_client.get("/connections/").content.decode()
+
+
+def many(org: ConnectableOrg, count: int) -> None:
+    first = org.connect("c-0000")
+    ConnectedApp.objects.bulk_create(
+        ConnectedApp(
+            name=f"c-{number:04}",
+            login_url=org.url,
+            consumer_key="k",
+            username=f"u{number}@example.com",
+            signing_key=first.signing_key,
+        )
+        for number in range(1, count)
+    )
+
+
+def test_list_pages_by_fifty(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    many(salesforce_org, 120)
+    assert page(alice, "/connections/").count("@example.com") == 49
+    last = page(alice, "/connections/?page=3")
+    assert "101–120 of 120" in last
+    assert "c-0119" in last
+
+
+@pytest.mark.parametrize("path", ["/connections/", "/connections/health.json"])
+def test_number_of_queries_does_not_depend_on_rows(salesforce_org: ConnectableOrg, alice: Client, path: str) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(database) as captured:
+            assert alice.get(path).status_code == 200
+        return len(captured)
+
+    salesforce_org.connect("one")
+    few = queries()
+    many(salesforce_org, 50)
+    assert queries() == few <= 15
+
+
+def test_health_json_agrees_with_the_command(
+    salesforce_org: ConnectableOrg, alice: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    salesforce_org.connect("acme", label="Acme", last_success_at=timezone.now())
+    (row,) = alice.get("/connections/health.json").json()
+    assert row["name"] == "acme"
+    assert row["state"] == "Healthy"
+    assert row["seconds_since_success"] in range(30)
+    assert row["seconds_since_check"] is None
+    import json
+
+    call_command("salesforce", "list", "--json")
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told.items() <= row.items()
+
+
+def test_silent_scheduler_is_told(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    assert "has not run here yet" in page(alice, "/connections/")
+    Heartbeat.objects.create(name=REFRESH_HEARTBEAT, at=timezone.now() - dt.timedelta(hours=2))
+    assert "last heard of 2 h ago" in page(alice, "/connections/")
+    Heartbeat.beat(REFRESH_HEARTBEAT)
+    assert "scheduler" not in page(alice, "/connections/").lower()
+
+
+# ---- one connection -------------------------------------------------------------------------------------------------
+
+
+def test_check_now_runs_the_ladder_and_shows_it(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("acme")
+    response = alice.post("/connections/acme/check/", follow=True)
+    told = text_of(response.content.decode())
+    assert "acme: Healthy." in told
+    for title in ("Settings", "Signing key", "Sign-in", "Identity", "Sample record"):
+        assert f"passed {title}" in told
+    assert salesforce_org.name in told
+    assert ConnectionCheck.objects.get().asked_by == "alice"
+    assert AuditEvent.objects.filter(actor="alice", act="checked", subject="acme").count() == 1
+
+
+def test_failure_is_told_with_cause_remedy_who_and_where(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("acme", consumer_key="3MVG9nonsense")
+    told = text_of(alice.post("/connections/acme/check/", follow=True).content.decode())
+    assert "Failing" in told
+    assert "The org does not know this consumer key." in told
+    assert "What to do Copy the consumer key again" in told
+    assert "Who must act Salesforce admin of the org" in told
+    assert "Where to click External Client App Manager" in told
+    assert "not reached Sample record" in told
+
+
+def test_detail_shows_times_of_the_token_but_never_the_token(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("acme")
+    alice.post("/connections/acme/check/")
+    html = alice.get("/connections/acme/").content.decode()
+    row = AccessToken.objects.get()
+    assert row.value is not None
+    token = row.value.open().decode()
+    assert "Next renewal" in html
+    assert "Expected expiry" in html
+    for secret in (token, token.split("!")[1], row.fingerprint, row.value.ciphertext):
+        assert secret
+        assert secret not in html
+
+
+def test_sign_in_anew_makes_another_token(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("acme")
+    told = text_of(alice.post("/connections/acme/refresh/", follow=True).content.decode())
+    assert "acme: signed in anew" in told
+    assert salesforce_org.logins == 1
+    assert AuditEvent.objects.filter(act="renewed").count() == 1
+
+
+def test_refused_sign_in_is_told_on_the_page(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("acme")
+    salesforce_org.user.approved = False
+    told = text_of(alice.post("/connections/acme/refresh/", follow=True).content.decode())
+    assert "The app is not approved for this user" in told
+
+
+def test_pause_stops_all_calls_until_resumed(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("acme")
+    told = text_of(alice.post("/connections/acme/pause/", follow=True).content.decode())
+    assert "Paused" in told
+    assert "Resume" in told
+    response = alice.post("/connections/acme/record/", {"sobject": "Account", "record_id": ACCOUNT})
+    assert response.status_code == 424
+    assert not salesforce_org.requests
+    alice.post("/connections/acme/resume/")
+    response = alice.post("/connections/acme/record/", {"sobject": "Account", "record_id": ACCOUNT})
+    assert response.status_code == 200
+    assert list(AuditEvent.objects.order_by("at").values_list("act", flat=True)) == ["paused", "resumed", "looked up"]
+
+
+def test_older_check_can_be_opened_from_the_history(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    connection = salesforce_org.connect("acme", consumer_key="3MVG9nonsense")
+    alice.post("/connections/acme/check/")
+    failed = ConnectionCheck.objects.get()
+    ConnectedApp.objects.filter(pk=connection.pk).update(consumer_key=salesforce_org.app.consumer_key)
+    alice.post("/connections/acme/check/")
+    assert "not reached" not in page(alice, "/connections/acme/")
+    assert "not reached" in page(alice, f"/connections/acme/?check={failed.pk}")
+    assert alice.get("/connections/acme/?check=nonsense").status_code == 404
+
+
+def test_certificate_can_be_downloaded(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("acme")
+    response = alice.get("/connections/acme/certificate.crt")
+    assert response.content.decode() == SigningKey.objects.get().certificate
+    assert response["Content-Disposition"] == 'attachment; filename="acme.crt"'
+
+
+# ---- lookups --------------------------------------------------------------------------------------------------------
+
+
+def test_identity_is_compared_with_what_is_expected(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("acme")
+    alice.post("/connections/acme/check/")
+    told = text_of(alice.post("/connections/acme/identity/").content.decode())
+    assert salesforce_org.user.username in told
+    assert salesforce_org.id in told
+    assert told.count("as expected") == 2
+
+
+@pytest.mark.parametrize("record_id", [ACCOUNT, ACCOUNT[:15]])
+def test_record_is_shown_by_either_length_of_id(
+    salesforce_org: ConnectableOrg, alice: Client, record_id: str
+) -> None:
+    salesforce_org.connect("acme")
+    response = alice.post(
+        "/connections/acme/record/", {"sobject": "Account", "record_id": record_id, "fields": "Name, AccountNumber"}
+    )
+    told = text_of(response.content.decode())
+    assert "AccountNumber NH-10000" in told
+    assert "Industry" not in told
+    event = AuditEvent.objects.get(act="looked up")
+    assert (event.actor, event.subject, event.fields) == ("alice", "acme", ["Account"])
+
+
+def test_record_without_fields_shows_all_and_compounds_readably(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("acme")
+    html = alice.post("/connections/acme/record/", {"sobject": "Account", "record_id": ACCOUNT}).content.decode()
+    assert "&lt;b&gt;Not bold&lt;/b&gt;" in html
+    assert "<b>Not bold" not in html
+    assert "postalCode" in html
+    assert "attributes" not in html
+
+
+@pytest.mark.parametrize(
+    ("record_id", "sentence"),
+    [
+        ("001Dn00000Gi7HJIA", "it has 17 characters"),
+        ("001Dn00000Gi7HJIAX", "its last three characters should be IAZ"),
+        ("", "This field is required."),
+    ],
+)
+def test_bad_record_id_is_refused_without_a_call(
+    salesforce_org: ConnectableOrg, alice: Client, record_id: str, sentence: str
+) -> None:
+    salesforce_org.connect("acme")
+    response = alice.post("/connections/acme/record/", {"sobject": "Contact", "record_id": record_id})
+    assert response.status_code == 422
+    assert sentence in text_of(response.content.decode())
+    assert 'value="Contact"' in response.content.decode()
+    assert not salesforce_org.requests
+    assert not AuditEvent.objects.exists()
+
+
+def test_missing_record_is_told_and_the_input_kept(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("acme")
+    response = alice.post("/connections/acme/record/", {"sobject": "Account", "record_id": "001000000000001AAA"})
+    told = text_of(response.content.decode())
+    assert response.status_code == 422
+    assert "There is no such record" in told
+    assert "Who must act" in told
+    assert 'value="001000000000001AAA"' in response.content.decode()
+
+
+def ask(client: Client, soql: str, **more: object) -> tuple[int, str, str]:
+    response = client.post("/connections/acme/query/", {"soql": soql, **more})
+    html = response.content.decode()
+    return response.status_code, text_of(html), html
+
+
+def test_query_spreads_related_records_and_nests_child_queries(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("acme")
+    soql = f"SELECT Name, Owner.Name, (SELECT LastName FROM Contacts LIMIT 2) FROM Account WHERE Id = '{ACCOUNT}'"
+    status, told, html = ask(alice, soql)
+    assert status == 200
+    assert "1 row" in told
+    assert "Owner.Name" in html
+    assert html.count('<table class="sf-data">') == 2
+    assert AuditEvent.objects.get(act="looked up").fields == ["Account", "Contacts"]
+
+
+def test_query_count_without_rows_is_told(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("acme")
+    status, told, _ = ask(alice, "SELECT COUNT() FROM Contact")
+    assert (status, "2500 rows" in told) == (200, True)
+
+
+def test_query_goes_on_to_the_next_page(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("acme")
+    soql = "SELECT Id FROM Contact"
+    _, told, html = ask(alice, soql)
+    assert "2500 rows rows 1 to 2000" in told
+    found = re.search(r'name="next_path" value="([^"]+)"', html)
+    assert found
+    _, told, html = ask(alice, soql, next_path=found[1], before=2000)
+    assert "rows 2001 to 2500" in told
+    assert "next_path" not in html
+
+
+@pytest.mark.parametrize("path", ["https://elsewhere.example/", "/services/data/v67.0/limits", "/../x"])
+def test_next_page_leads_to_query_pages_only(salesforce_org: ConnectableOrg, alice: Client, path: str) -> None:
+    salesforce_org.connect("acme")
+    status, told, _ = ask(alice, "SELECT Id FROM Contact", next_path=path, before=1)
+    assert status == 422
+    assert "not the path of a further query page" in told
+
+
+def test_malformed_soql_shows_row_and_column(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("acme")
+    status, told, html = ask(alice, "SELECT Id FROM Account WHERE")
+    assert status == 422
+    assert "The SOQL is malformed." in told
+    assert re.search(r"<pre[^>]*>[^<]*ERROR at Row:1:Column:", html)
+    assert "SELECT Id FROM Account WHERE</textarea>" in html
+
+
+@pytest.mark.parametrize("soql", ["DELETE FROM Account", "FIND {x} IN ALL FIELDS", "", "UPDATE Account SET Name = 'x'"])
+def test_only_select_is_taken(salesforce_org: ConnectableOrg, alice: Client, soql: str) -> None:
+    salesforce_org.connect("acme")
+    assert ask(alice, soql)[0] == 422
+    assert not salesforce_org.requests
+
+
+def test_texts_of_a_query_are_not_audited(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("acme")
+    ask(alice, "SELECT Id FROM Account WHERE Name = 'from Smith\\' from Jones'")
+    assert AuditEvent.objects.get(act="looked up").fields == ["Account"]
+
+
+def stop(org: ConnectableOrg) -> None:
+    org.fail("close", times=None, where="any")
+
+
+def html_instead(org: ConnectableOrg) -> None:
+    org.fail("html", times=None, where="any")
+
+
+def garbage_instead(org: ConnectableOrg) -> None:
+    org.fail("garbage", times=None, where="any")
+
+
+def maintenance(org: ConnectableOrg) -> None:
+    org.fail("maintenance", times=None, where="any")
+
+
+def refuse_user(org: ConnectableOrg) -> None:
+    org.user.active = False
+
+
+@pytest.mark.parametrize("trouble", [stop, html_instead, garbage_instead, maintenance, refuse_user])
+@pytest.mark.parametrize("lookup", ["identity", "record", "query"])
+def test_trouble_of_the_org_is_a_page_that_says_what_to_do(
+    salesforce_org: ConnectableOrg, alice: Client, lookup: str, trouble: Callable[[ConnectableOrg], None]
+) -> None:
+    salesforce_org.connect("acme")
+    trouble(salesforce_org)
+    asked = {"sobject": "Account", "record_id": ACCOUNT, "soql": "SELECT Id FROM Account"}
+    response = alice.post(f"/connections/acme/{lookup}/", asked)
+    told = text_of(response.content.decode())
+    assert response.status_code == 424
+    assert "What to do" in told
+    assert "Who must act" in told
+    if lookup != "identity":
+        assert "Account" in response.content.decode()
+    assert not AuditEvent.objects.exists()
