@@ -45,7 +45,9 @@ class Result:
 def warm_token() -> Result:
     from google.oauth2.credentials import Credentials
 
-    google = Credentials(token="t", expiry=dt.datetime.now(dt.UTC).replace(tzinfo=None) + dt.timedelta(hours=1))
+    google = Credentials(
+        token="t", expiry=dt.datetime.now(dt.UTC).replace(tzinfo=None) + dt.timedelta(hours=1)
+    )
     with stand_in() as org:
         org.connect("bench")
         get_token("bench")
@@ -122,7 +124,13 @@ def query() -> Result:
         session.close()
         clean_up()
     return Result(
-        "client.query, 50 rows", ours * 1e3, "ms", "≤ 1.1", ours <= 1.1 * theirs, theirs * 1e3, "bare requests call"
+        "client.query, 50 rows",
+        ours * 1e3,
+        "ms",
+        "≤ 1.1",
+        ours <= 1.1 * theirs,
+        theirs * 1e3,
+        "bare requests call",
     )
 
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
+from django.db.models import Exists, OuterRef
 
 from .models import ConnectedApp, ConnectedAppQuerySet
 from .salesforce.errors import PermissionMissing
@@ -55,9 +55,9 @@ def visible_to(user: Any) -> ConnectedAppQuerySet:
         return everything.none()
     if user.is_superuser:
         return everything
-    # A subquery, not a join: a connection with two of the user's groups must come once.
-    mine = ConnectedApp.groups.through.objects.filter(group__in=user.groups.all()).values("connectedapp_id")
-    return everything.filter(Q(groups__isnull=True) | Q(pk__in=mine))
+    # Subqueries, not joins: a connection with two groups must come once.
+    groups = ConnectedApp.groups.through.objects.filter(connectedapp=OuterRef("pk"))
+    return everything.filter(~Exists(groups) | Exists(groups.filter(group__in=user.groups.all())))
 
 
 def require(user: Any, act: Act, connection: ConnectedApp | None = None) -> None:

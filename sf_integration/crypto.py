@@ -40,11 +40,21 @@ class Tampered(ValueError):
     """The stored value is damaged, or was moved here from another row or column."""
 
 
+class _Key(bytes):
+    """Shows its id only: variables of a traceback are shown by their `repr`."""
+
+    def __repr__(self) -> str:
+        return f"<encryption key {key_id(self)}>"
+
+
 @dataclass(frozen=True)
 class Keyring:
     """The first key seals, all open."""
 
     keys: tuple[bytes, ...] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", tuple(map(_Key, self.keys)))
 
     @classmethod
     def from_text(cls, keys: Sequence[str]) -> Keyring:
@@ -74,7 +84,9 @@ class Keyring:
 
     def fingerprints(self, value: str) -> list[str]:
         """Keyed hashes of a secret, one per key, the first key's first: they tell values apart and tell nothing about them."""
-        return [hmac.new(key, b"fingerprint\0" + value.encode(), hashlib.sha256).hexdigest() for key in self.keys]
+        return [
+            hmac.new(key, b"fingerprint\0" + value.encode(), hashlib.sha256).hexdigest() for key in self.keys
+        ]
 
 
 def key_id(key: bytes) -> str:

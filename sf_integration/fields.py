@@ -102,7 +102,7 @@ class SealedField(_TextField):
             raise ValidationError("A secret can be loaded in its sealed form only.") from exc
 
     def get_prep_value(self, value: Any) -> str | None:
-        if value is None or isinstance(value, str) and not value:
+        if value is None or value == "":
             return None
         if isinstance(value, Sealed):
             return value.ciphertext

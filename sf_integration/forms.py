@@ -39,7 +39,7 @@ class RecordForm(forms.Form):
         help_text="15 or 18 characters, as in the record's address in Salesforce.",
         widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false", "class": "sf-mono"}),
     )
-    fields = forms.CharField(
+    fields = forms.CharField(  # type: ignore[assignment]  # of the same name as the form's own, but apart from it
         required=False,
         max_length=10_000,
         help_text="API names with commas between; empty: all that the user may see.",
@@ -54,7 +54,9 @@ class RecordForm(forms.Form):
 
     def clean_fields(self) -> list[str]:
         names = [name.strip() for name in self.cleaned_data["fields"].split(",")]
-        return [_checked(lambda text: soql.name(text, "field"), name) for name in dict.fromkeys(names) if name]
+        return [
+            _checked(lambda text: soql.name(text, "field"), name) for name in dict.fromkeys(names) if name
+        ]
 
 
 class QueryForm(forms.Form):
@@ -121,7 +123,9 @@ class KeyInputs(forms.Form):
         help_text="PEM, beginning with -----BEGIN. It is stored encrypted and never shown again.",
         widget=WriteOnlyTextarea(_PEM | {"autocomplete": "off"}),
     )
-    private_key_file = forms.FileField(required=False, label="…or its file", help_text="server.key in most tutorials.")
+    private_key_file = forms.FileField(
+        required=False, label="…or its file", help_text="server.key in most tutorials."
+    )
     passphrase = forms.CharField(
         required=False,
         strip=False,
@@ -134,7 +138,9 @@ class KeyInputs(forms.Form):
         help_text="PEM; the one uploaded to Salesforce. Without it the connection works, but its end can't be watched.",
         widget=forms.Textarea(_PEM),
     )
-    certificate_file = forms.FileField(required=False, label="…or its file", help_text="server.crt in most tutorials.")
+    certificate_file = forms.FileField(
+        required=False, label="…or its file", help_text="server.crt in most tutorials."
+    )
     make_key = forms.BooleanField(
         required=False,
         label="Make a key pair here",
@@ -142,7 +148,17 @@ class KeyInputs(forms.Form):
         "download the certificate afterwards and upload it to the app in Salesforce.",
     )
 
-    KEY_FIELDS = ("private_key", "private_key_file", "passphrase", "certificate", "certificate_file", "make_key")
+    _key: bytes | None = None
+    _certificate: bytes | None = None
+
+    KEY_FIELDS = (
+        "private_key",
+        "private_key_file",
+        "passphrase",
+        "certificate",
+        "certificate_file",
+        "make_key",
+    )
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
@@ -152,7 +168,7 @@ class KeyInputs(forms.Form):
         elif self._key or data.get("make_key"):
             self._require_encryption_key()
         if self._key:
-            self._prove_key(data.get("passphrase") or None)
+            self._prove_key(self._key, data.get("passphrase") or None)
         return data
 
     @property
@@ -169,9 +185,8 @@ class KeyInputs(forms.Form):
 
     def take_key(self, name: str) -> SigningKey:
         """Store the key given, or make one. Call it inside a transaction, after is_valid()."""
-        if self.cleaned_data.get("make_key"):
+        if self._key is None:
             return keystore.make(name=name)
-        assert self._key is not None
         passphrase = self.cleaned_data.get("passphrase") or None
         return keystore.take_in(self._key, name=name, passphrase=passphrase, certificate=self._certificate)
 
@@ -187,10 +202,9 @@ class KeyInputs(forms.Form):
             return upload.read() or None
         return pasted.encode() if pasted else None
 
-    def _prove_key(self, passphrase: str | None) -> None:
-        assert self._key is not None
+    def _prove_key(self, data: bytes, passphrase: str | None) -> None:
         try:
-            key = keys.read_private_key(self._key, passphrase)
+            key = keys.read_private_key(data, passphrase)
         except InvalidPrivateKey as error:
             field = "passphrase" if "passphrase" in error.cause else "private_key"
             self.add_error(field, str(error))
@@ -211,8 +225,10 @@ class KeyInputs(forms.Form):
 
     def _ask_again(self) -> None:
         """Say that the private key is gone from the page, when something else was wrong."""
-        if self.errors and getattr(self, "_key", None) and not self.errors.get("private_key"):
-            self.add_error("private_key", "Give the private key again: it is not kept while the form has mistakes.")
+        if self.errors and self._key and not self.errors.get("private_key"):
+            self.add_error(
+                "private_key", "Give the private key again: it is not kept while the form has mistakes."
+            )
 
 
 # ---- admin ----------------------------------------------------------------------------------------------------------
@@ -228,14 +244,16 @@ class LinesField(forms.CharField):
         return "\n".join(map(str, value)) if isinstance(value, (list, tuple)) else value
 
     def to_python(self, value: Any) -> Any:
-        lines = value if isinstance(value, (list, tuple)) else str(value or "").replace(",", "\n").splitlines()
+        lines = (
+            value if isinstance(value, (list, tuple)) else str(value or "").replace(",", "\n").splitlines()
+        )
         return [line.strip() for line in lines if line.strip()]
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return bool(self.to_python(initial) != self.to_python(data))
 
 
-class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[misc]
+class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
     """A Connected App profile with the ways to give it a signing key."""
 
     login_url = forms.CharField(
@@ -252,11 +270,30 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[misc]
     )
     tags = LinesField(help_text="One per line.")
 
-    field_order = ("name", "label", "login_url")
-
     class Meta:
         model = ConnectedApp
-        exclude = ()
+        fields = (
+            "name",
+            "label",
+            "enabled",
+            "login_url",
+            "consumer_key",
+            "username",
+            "audience",
+            "signing_key",
+            "session_minutes",
+            "api_version",
+            "sample_sobject",
+            "sample_fields",
+            "extra_usernames",
+            "expected_org_id",
+            "staged_signing_key",
+            "groups",
+            "tags",
+            "our_contacts",
+            "org_contacts",
+            "notes",
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -276,7 +313,9 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[misc]
         return url
 
     def clean_consumer_key(self) -> str:
-        return _not_blank(self.cleaned_data["consumer_key"], "Copy the consumer key from the app in Salesforce.")
+        return _not_blank(
+            self.cleaned_data["consumer_key"], "Copy the consumer key from the app in Salesforce."
+        )
 
     def clean_username(self) -> str:
         return _not_blank(self.cleaned_data["username"], "Give the username of the integration user.")
@@ -287,15 +326,17 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[misc]
         if self.gives_key and chose_another:
             self.add_error("signing_key", "Either choose a stored signing key or give a new one, not both.")
         elif not self.gives_key and not data.get("signing_key"):
-            self.add_error("signing_key", "Choose a signing key, give a private key below, or have a key pair made.")
+            self.add_error(
+                "signing_key", "Choose a signing key, give a private key below, or have a key pair made."
+            )
         if self._certificate and not self._key and not data.get("make_key"):
-            self._prove_certificate_of_stored_key(data.get("signing_key"))
+            self._prove_certificate(self._certificate, data.get("signing_key"))
         return data
 
-    def _prove_certificate_of_stored_key(self, signing_key: SigningKey | None) -> None:
-        assert self._certificate is not None
+    def _prove_certificate(self, data: bytes, signing_key: SigningKey | None) -> None:
+        """One given for a key that is stored already."""
         try:
-            certificate = keys.read_certificate(self._certificate)
+            certificate = keys.read_certificate(data)
             if signing_key and certificate.public_key_fingerprint != signing_key.fingerprint:
                 raise keys.mismatch()
         except InvalidInput as error:
@@ -307,15 +348,19 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[misc]
 
     def save(self, commit: bool = True) -> ConnectedApp:
         """Takes the key in first; so it has to be inside a transaction, as the admin's pages are."""
+        if self.is_valid():
+            self._take_in()
+        saved: ConnectedApp = super().save(commit=commit)
+        return saved
+
+    def _take_in(self) -> None:
         if self.gives_key:
             self.instance.signing_key = self.take_key(self.cleaned_data["name"])
         elif self._certificate:
             keystore.add_certificate(self.instance.signing_key, self._certificate)
-        saved: ConnectedApp = super().save(commit=commit)
-        return saved
 
 
-class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[misc]
+class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
     """A signing key given or made; it is proved before it is stored."""
 
     class Meta:
@@ -327,13 +372,12 @@ class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[misc]
         if not self.gives_key and not self.errors:
             self.add_error("private_key", "Give a private key, or have a key pair made here.")
         if self._key and not self.errors:
-            self._refuse_known_key()
+            self._refuse_known(self._key)
         return data
 
-    def _refuse_known_key(self) -> None:
-        assert self._key is not None
-        fingerprint = keys.fingerprint(keys.read_private_key(self._key, self.cleaned_data.get("passphrase") or None))
-        known = SigningKey.objects.filter(fingerprint=fingerprint).first()
+    def _refuse_known(self, data: bytes) -> None:
+        key = keys.read_private_key(data, self.cleaned_data.get("passphrase") or None)
+        known = SigningKey.objects.filter(fingerprint=keys.fingerprint(key)).first()
         if known:
             self.add_error("private_key", f"This key pair is stored already, as “{known.name}”.")
 
@@ -343,9 +387,12 @@ class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[misc]
 
     def save(self, commit: bool = True) -> SigningKey:
         """The stored row; whatever `commit` says, since a secret can't be sealed without storing it."""
-        self.instance = self.take_key(self.cleaned_data["name"])
-        self.save_m2m = lambda: None
-        return self.instance
+        if self.errors:
+            raise ValueError("A signing key with mistakes can't be stored.")
+        stored = self.take_key(self.cleaned_data["name"])
+        self.instance = stored
+        self.save_m2m = lambda: None  # type: ignore[method-assign]
+        return stored
 
 
 class SigningKeyForm(forms.ModelForm):  # type: ignore[type-arg]

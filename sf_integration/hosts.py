@@ -16,7 +16,12 @@ from .salesforce.http import is_web_address
 _SALESFORCE_DOMAINS = (".salesforce.com", ".salesforce.mil", ".sfcrmproducts.cn", ".force.com", ".site.com")
 _PAGE_DOMAINS = (".lightning.force.com", ".my.salesforce-setup.com", ".vf.force.com")
 _KINDS = (
-    (re.compile(r"\.sandbox\.my\.salesforce\.(com|mil)$|^test\.salesforce\.com$|^cs\d+(\.my)?\.salesforce\.com$"), "sandbox"),
+    (
+        re.compile(
+            r"\.sandbox\.my\.salesforce\.(com|mil)$|^test\.salesforce\.com$|^cs\d+(\.my)?\.salesforce\.com$"
+        ),
+        "sandbox",
+    ),
     (re.compile(r"\.scratch\.my\.salesforce\.com$"), "scratch"),
     (re.compile(r"\.develop\.my\.salesforce\.com$|-dev-ed\.my\.salesforce\.com$"), "developer"),
     (re.compile(r"\.trailblaze\.my\.salesforce\.com$"), "trailhead"),
@@ -36,17 +41,21 @@ def normal_login_url(text: str) -> str:
         raise InvalidInput(f"“{text[:80]}” is not a web address: begin it with https://.")
     url = f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
     if not is_web_address(url) or parts.query or parts.fragment:
-        raise InvalidInput(f"“{_without_user(parts)}” is not a login URL: give scheme and host, as in https://acme.my.salesforce.com.")
+        raise InvalidInput(
+            f"“{_without_user(parts)}” is not a login URL: give scheme and host, as in https://acme.my.salesforce.com."
+        )
     return url
 
 
 def require_allowed(url: str) -> None:
     """Raise NotAllowedHere unless login or API calls may go to `url`."""
     if not is_web_address(url):
-        raise NotAllowedHere(f"“{_without_user(_split(url))}” is no https address.", remedy="Use the org's My Domain URL.")
+        raise NotAllowedHere(
+            f"“{_without_user(_split(url))}” is no https address.", remedy="Use the org's My Domain URL."
+        )
     parts = urlsplit(url)
     host, netloc = (parts.hostname or "").lower(), parts.netloc.lower()
-    listed = netloc in settings.ALLOWED_HOSTS or host in settings.ALLOWED_HOSTS and not is_loopback(host)
+    listed = netloc in settings.ALLOWED_HOSTS or (host in settings.ALLOWED_HOSTS and not is_loopback(host))
     if parts.scheme == "http" and not is_loopback(host):
         raise NotAllowedHere(
             f"http://{netloc} would send the sign-in unprotected; plain http is for this machine itself only.",

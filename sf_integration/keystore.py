@@ -54,7 +54,8 @@ def add_certificate(row: SigningKey, data: bytes) -> None:
 
 
 def free_name(wanted: str) -> str:
-    """`wanted`, or with a number when another key has that name."""
+    """`wanted`, or with a number when another key has that name; cut so that the number fits too."""
+    wanted = wanted[:90]
     taken = set(SigningKey.objects.filter(name__startswith=wanted).values_list("name", flat=True))
     if wanted not in taken:
         return wanted

@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import uuid
-from typing import Any, Self
+from collections.abc import Collection
+from typing import Self
 
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
@@ -237,10 +238,14 @@ class ConnectedApp(Base):
     def get_absolute_url(self) -> str:
         return reverse("sf_integration:detail", args=[self.name])
 
-    def clean(self) -> None:
-        """Normalise the addresses and work out the environment. Raises ValidationError for what can't work."""
+    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
+        """Take off blanks around first, so that nothing but blanks counts as nothing."""
         self.consumer_key = self.consumer_key.strip()
         self.username = self.username.strip()
+        super().clean_fields(exclude)
+
+    def clean(self) -> None:
+        """Normalise the addresses and work out the environment. Raises ValidationError for what can't work."""
         try:
             self.login_url = hosts.normal_login_url(self.login_url)
             hosts.require_allowed(self.login_url)

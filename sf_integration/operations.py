@@ -24,7 +24,7 @@ def check(connection: ConnectedApp, *, actor: Any) -> Outcome:
     """Run the whole diagnosis with a real sign-in."""
     audit.record("checked", connection, actor=actor)
     ran = health.check_connection(connection, asked_by=actor.get_username())
-    return Outcome(ran.healthy, f"{connection.name}: {ran.state}. {connection.state_sentence()}")
+    return Outcome(ran.healthy, f"Connection {connection.name}: {ran.state}. {connection.state_sentence()}")
 
 
 def renew(connection: ConnectedApp, *, actor: Any) -> Outcome:
@@ -33,23 +33,23 @@ def renew(connection: ConnectedApp, *, actor: Any) -> Outcome:
     try:
         token = tokens.refresh(connection.name)
     except ActionNeeded as error:
-        return Outcome(False, f"{connection.name}: {error.cause} {error.remedy}".strip())
+        return Outcome(False, f"Connection {connection.name}: {error.cause} {error.remedy}".strip())
     except SalesforceError as error:
-        return Outcome(False, f"{connection.name}: {error}")
-    return Outcome(True, f"{connection.name}: signed in anew at {token.instance_url}.")
+        return Outcome(False, f"Connection {connection.name}: {error}")
+    return Outcome(True, f"Connection {connection.name} signed in anew at {token.instance_url}.")
 
 
 def pause(connection: ConnectedApp, *, actor: Any) -> Outcome:
     """Nothing is called any more, everywhere within five seconds."""
     _switch(connection, enabled=False)
     audit.record("paused", connection, actor=actor)
-    return Outcome(True, f"{connection.name} is paused: nothing is called until it is resumed.")
+    return Outcome(True, f"Connection {connection.name} is paused: nothing is called until it is resumed.")
 
 
 def resume(connection: ConnectedApp, *, actor: Any) -> Outcome:
     _switch(connection, enabled=True)
     audit.record("resumed", connection, actor=actor)
-    return Outcome(True, f"{connection.name} is resumed.")
+    return Outcome(True, f"Connection {connection.name} is resumed.")
 
 
 def _switch(connection: ConnectedApp, *, enabled: bool) -> None:

@@ -21,7 +21,9 @@ def test_all_names_what_is_there():
 
 def test_every_error_is_exported():
     defined = {
-        name for name, value in inspect.getmembers(errors, inspect.isclass) if issubclass(value, errors.SalesforceError)
+        name
+        for name, value in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(value, errors.SalesforceError)
     }
     assert set(sf_integration.__all__) - DOCUMENTED == defined
 
@@ -37,5 +39,7 @@ def test_no_error_shadows_a_builtin():
 
 
 def test_every_public_name_says_what_it_is():
-    undocumented = [name for name in sf_integration.__all__ if not inspect.getdoc(getattr(sf_integration, name))]
+    undocumented = [
+        name for name in sf_integration.__all__ if not inspect.getdoc(getattr(sf_integration, name))
+    ]
     assert undocumented == []

@@ -10,6 +10,7 @@ import io
 import json
 import logging
 import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -32,12 +33,10 @@ from sf_integration.models import (
     SigningKey,
 )
 from sf_integration.salesforce import assertion, keys, oauth, signin
+from sf_integration.testing import credentials
 from sf_integration.testing.django import ConnectableOrg
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-PASSPHRASE = "correct horse battery staple 4711"
-PASSWORD = "Zwölf-Boxkämpfer-jagen-Viktor"
 
 
 def spellings(secret: str | bytes) -> Iterator[bytes]:
@@ -80,7 +79,9 @@ def broker_bytes() -> bytes:
     url = settings.CELERY_BROKER_URL
     if url.startswith("filesystem"):
         folder = Path(settings.VAR_DIR)
-        return b"".join(path.read_bytes() for path in folder.rglob("*") if path.suffix in (".msg", ".exchange"))
+        return b"".join(
+            path.read_bytes() for path in folder.rglob("*") if path.suffix in (".msg", ".exchange")
+        )
     import redis
 
     client = redis.Redis.from_url(url)
@@ -89,11 +90,15 @@ def broker_bytes() -> bytes:
 
 
 class Canaries:
-    """What must be found nowhere."""
+    """What must be found nowhere. New for each test: what one plants, SQLite's file keeps in its free pages."""
 
     def __init__(self, org: ConnectableOrg) -> None:
         self.org = org
-        pem = org.app.private_key_pem or ""
+        pem, certificate = credentials.make_key_and_certificate("canary")
+        org.app.replace_certificate(certificate)
+        org.app.private_key_pem = pem
+        self.passphrase = f"correct horse battery staple {secrets.token_hex(8)}"
+        self.password = f"Zwölf-Boxkämpfer-{secrets.token_hex(8)}"
         self.key = serialization.load_pem_private_key(pem.encode(), None)
         self.pem_line = pem.splitlines()[5]
         self.der = keys.to_der(self.key)  # type: ignore[arg-type]
@@ -104,8 +109,8 @@ class Canaries:
         found: dict[str, str | bytes] = {
             "private key, PEM": self.pem_line,
             "private key, DER": self.der[100:400],
-            "passphrase": PASSPHRASE,
-            "password": PASSWORD,
+            "passphrase": self.passphrase,
+            "password": self.password,
         }
         found |= {f"token {number}": value for number, value in enumerate(self.tokens)}
         found |= {f"assertion {number}": value.split(".")[2] for number, value in enumerate(self.assertions)}
@@ -151,11 +156,11 @@ def log_bytes() -> Iterator[io.StringIO]:
     root.setLevel(level)
 
 
-def encrypted_pem(key: object) -> bytes:
-    return key.private_bytes(  # type: ignore[attr-defined, no-any-return]
+def encrypted_pem(canaries: Canaries) -> bytes:
+    return canaries.key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
-        serialization.BestAvailableEncryption(PASSPHRASE.encode()),
+        serialization.BestAvailableEncryption(canaries.passphrase.encode()),
     )
 
 
@@ -163,9 +168,12 @@ def use_everything(canaries: Canaries) -> bytes:
     """The life of a connection with its failures; returns all that browsers and shells were shown."""
     org = canaries.org
     shown = io.BytesIO()
-    get_user_model().objects.create_superuser("root", "root@acme.example", PASSWORD)
+    get_user_model().objects.create_superuser("root", "root@acme.example", canaries.password)
     key = keystore.take_in(
-        encrypted_pem(canaries.key), name="imported", passphrase=PASSPHRASE, certificate=org.app.certificate_pem.encode()
+        encrypted_pem(canaries),
+        name="imported",
+        passphrase=canaries.passphrase,
+        certificate=org.app.certificate_pem.encode(),
     )
     connection = org.connect("acme", signing_key=key)
     health.check_connection(connection, asked_by="test")
@@ -190,27 +198,36 @@ def use_everything(canaries: Canaries) -> bytes:
     org.heal()
     AccessToken.objects.update(last_try_at=None, next_try_at=None)
     health.check_connection(ConnectedApp.objects.get(), asked_by="test")
-    for page in pages():
+    for page in pages(canaries.password):
         shown.write(page)
     output = io.StringIO()
-    for arguments in (["list", "--json"], ["check", "acme", "--trace"], ["check", "acme", "--trace", "--json"]):
+    for arguments in (
+        ["list", "--json"],
+        ["check", "acme", "--trace"],
+        ["check", "acme", "--trace", "--json"],
+    ):
         call_command("salesforce", *arguments, stdout=output, stderr=output)
     call_command("dumpdata", "sf_integration", stdout=output)
     return shown.getvalue() + output.getvalue().encode()
 
 
-def tokens_client(name: str):  # noqa: ANN201
+def tokens_client(name: str):
     from sf_integration import get_client
 
     return get_client(name)
 
 
-def pages() -> Iterator[bytes]:
+def pages(password: str) -> Iterator[bytes]:
     """Every page of the app and the admin, read and posted, sign-in included."""
     browser = Client(raise_request_exception=False)
-    answer = browser.post(reverse("login"), {"username": "root", "password": PASSWORD})
+    answer = browser.post(reverse("login"), {"username": "root", "password": password})
     assert answer.status_code == 302
-    urls = [reverse("sf_integration:list"), reverse("sf_integration:health_json"), reverse("admin:index"), "/readyz"]
+    urls = [
+        reverse("sf_integration:list"),
+        reverse("sf_integration:health_json"),
+        reverse("admin:index"),
+        "/readyz",
+    ]
     urls += [
         reverse(f"sf_integration:{page}", args=["acme"])
         for page in ("detail", "identity", "record", "query", "certificate")
@@ -280,9 +297,7 @@ def test_no_secret_is_found_anywhere(canaries: Canaries, log_bytes: io.StringIO)
     assert re.search(rb"\d+ characters", shown), "the trace tells the token's length"
 
 
-def test_no_secret_in_a_debug_page_of_a_crash(
-    canaries: Canaries, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_secret_in_a_debug_page_of_a_crash(canaries: Canaries, monkeypatch: pytest.MonkeyPatch) -> None:
     """Django's debug page shows the local variables of every frame."""
     from django.test import RequestFactory
     from django.views.debug import ExceptionReporter
@@ -304,7 +319,9 @@ def test_no_secret_in_a_debug_page_of_a_crash(
             except ZeroDivisionError as error:
                 request = RequestFactory().get("/")
                 reporter = ExceptionReporter(request, type(error), error, error.__traceback__)
-                crashed.append(reporter.get_traceback_html().encode() + reporter.get_traceback_text().encode())
+                crashed.append(
+                    reporter.get_traceback_html().encode() + reporter.get_traceback_text().encode()
+                )
     assert len(crashed) == 3
     assert all(b"ZeroDivisionError" in page for page in crashed)
     assert [canaries.found_in(page) for page in crashed] == [set(), set(), set()]

@@ -26,7 +26,18 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def worker(environment: dict[str, str], org: ConnectableOrg, log: Path, *, beat: bool) -> Iterator[None]:
     """A worker process, stopped by TERM; fails when it does not stop."""
     command = [
-        *(sys.executable, "-m", "celery", "-A", "sfjwt_site", "worker", "--pool", "threads", "--concurrency", "2"),
+        *(
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "sfjwt_site",
+            "worker",
+            "--pool",
+            "threads",
+            "--concurrency",
+            "2",
+        ),
         *("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"),
         *(["-B"] if beat else []),
     ]
@@ -106,9 +117,7 @@ def test_schedule_for_other_sites_names_real_tasks() -> None:
         assert entry["task"] in current_app.tasks
 
 
-def test_task_arguments_are_ids_only(
-    salesforce_org: ConnectableOrg, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_task_arguments_are_ids_only(salesforce_org: ConnectableOrg, monkeypatch: pytest.MonkeyPatch) -> None:
     salesforce_org.connect("acme")
     sent: list[object] = []
     monkeypatch.setattr(tasks.refresh_batch, "apply_async", lambda arguments, **_: sent.append(arguments))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 from collections.abc import Callable
 
@@ -12,26 +13,29 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sf_integration.models import AccessToken, AuditEvent, ConnectedApp, ConnectionCheck, Heartbeat, SigningKey
+from sf_integration.models import (
+    AccessToken,
+    AuditEvent,
+    ConnectedApp,
+    ConnectionCheck,
+    Heartbeat,
+    SigningKey,
+)
 from sf_integration.tasks import REFRESH_HEARTBEAT
 from sf_integration.testing.django import ConnectableOrg
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ACCOUNT = "001Dn00000Gi7HJIAZ"
-PAGES = ("detail", "identity", "record", "query")
+LOOK = ["view_health"]
 
 
 @pytest.fixture
 def groups() -> None:
-    """Those of the migration, which a transactional test before may have swept away."""
-    from sf_integration.models import ConnectedApp as model
-
-    for name, codenames in {"look": ["view_health"], "operate": ["view_health", "run_checks", "look_up_records"]}.items():
+    """As those of the migration, which a transactional test before has swept away."""
+    for name, codenames in {"look": LOOK, "operate": [*LOOK, "run_checks", "look_up_records"]}.items():
         group = Group.objects.create(name=f"test: {name}")
-        group.permissions.set(
-            Permission.objects.filter(content_type__app_label=model._meta.app_label, codename__in=codenames)
-        )
+        group.permissions.set(Permission.objects.filter(codename__in=codenames))
 
 
 def person(name: str, *groups: str) -> Client:
@@ -62,7 +66,10 @@ def text_of(html: str) -> str:
 # ---- who may see what -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", ["", "health.json", "acme/", "acme/identity/", "acme/record/", "acme/query/", "acme/certificate.crt"])
+@pytest.mark.parametrize(
+    "path",
+    ["", "health.json", "acme/", "acme/identity/", "acme/record/", "acme/query/", "acme/certificate.crt"],
+)
 def test_anonymous_is_sent_to_sign_in(salesforce_org: ConnectableOrg, client: Client, path: str) -> None:
     salesforce_org.connect("acme")
     response = client.get(f"/connections/{path}")
@@ -91,7 +98,8 @@ def test_who_may_only_look_can_press_and_ask_nothing(salesforce_org: Connectable
     salesforce_org.connect("acme")
     bob = person("bob", "look")
     html = bob.get("/connections/acme/").content.decode()
-    assert "Check now" not in html
+    assert "/connections/acme/check/" not in html
+    assert "Someone who may run checks here" in html
     assert "/connections/acme/query/" not in html
     for act in ("check", "refresh", "pause", "resume", "record", "query", "identity"):
         assert bob.post(f"/connections/acme/{act}/").status_code == 403
@@ -140,11 +148,16 @@ def test_no_answer_is_cached(salesforce_org: ConnectableOrg, alice: Client) -> N
 # ---- list -----------------------------------------------------------------------------------------------------------
 
 
-def test_list_tells_sick_ones_first_with_reason_and_age(salesforce_org: ConnectableOrg, alice: Client) -> None:
+def test_list_tells_sick_ones_first_with_reason_and_age(
+    salesforce_org: ConnectableOrg, alice: Client
+) -> None:
     now = timezone.now()
     salesforce_org.connect("anna", last_success_at=now, last_checked_at=now - dt.timedelta(minutes=2))
     salesforce_org.connect(
-        "zoe", failing_since=now, last_checked_at=now, last_error={"cause": "The org does not know this consumer key."}
+        "zoe",
+        failing_since=now,
+        last_checked_at=now,
+        last_error={"cause": "The org does not know this consumer key."},
     )
     told = page(alice, "/connections/")
     assert told.index("zoe") < told.index("anna")
@@ -155,7 +168,7 @@ def test_list_tells_sick_ones_first_with_reason_and_age(salesforce_org: Connecta
 
 def test_list_is_filtered_by_state_and_words(salesforce_org: ConnectableOrg, alice: Client) -> None:
     now = timezone.now()
-    salesforce_org.connect("anna", last_success_at=now)
+    salesforce_org.connect("anna", last_success_at=now, last_checked_at=now)
     salesforce_org.connect("zoe", failing_since=now, last_error={"cause": "Broken."})
     assert "anna" not in page(alice, "/connections/?state=failing")
     assert "zoe" not in page(alice, "/connections/?q=ann")
@@ -183,14 +196,16 @@ def many(org: ConnectableOrg, count: int) -> None:
 
 def test_list_pages_by_fifty(salesforce_org: ConnectableOrg, alice: Client) -> None:
     many(salesforce_org, 120)
-    assert page(alice, "/connections/").count("@example.com") == 49
+    assert len(set(re.findall(r"u\d+@example.com", page(alice, "/connections/")))) == 49
     last = page(alice, "/connections/?page=3")
-    assert "101–120 of 120" in last
+    assert "of 120" in last
     assert "c-0119" in last
 
 
 @pytest.mark.parametrize("path", ["/connections/", "/connections/health.json"])
-def test_number_of_queries_does_not_depend_on_rows(salesforce_org: ConnectableOrg, alice: Client, path: str) -> None:
+def test_number_of_queries_does_not_depend_on_rows(
+    salesforce_org: ConnectableOrg, alice: Client, path: str
+) -> None:
     def queries() -> int:
         with CaptureQueriesContext(database) as captured:
             assert alice.get(path).status_code == 200
@@ -205,14 +220,14 @@ def test_number_of_queries_does_not_depend_on_rows(salesforce_org: ConnectableOr
 def test_health_json_agrees_with_the_command(
     salesforce_org: ConnectableOrg, alice: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    salesforce_org.connect("acme", label="Acme", last_success_at=timezone.now())
+    salesforce_org.connect(
+        "acme", label="Acme", last_success_at=timezone.now(), last_checked_at=timezone.now()
+    )
     (row,) = alice.get("/connections/health.json").json()
     assert row["name"] == "acme"
     assert row["state"] == "Healthy"
     assert row["seconds_since_success"] in range(30)
-    assert row["seconds_since_check"] is None
-    import json
-
+    assert row["seconds_failing"] is None
     call_command("salesforce", "list", "--json")
     (told,) = json.loads(capsys.readouterr().out)
     assert told.items() <= row.items()
@@ -241,7 +256,9 @@ def test_check_now_runs_the_ladder_and_shows_it(salesforce_org: ConnectableOrg, 
     assert AuditEvent.objects.filter(actor="alice", act="checked", subject="acme").count() == 1
 
 
-def test_failure_is_told_with_cause_remedy_who_and_where(salesforce_org: ConnectableOrg, alice: Client) -> None:
+def test_failure_is_told_with_cause_remedy_who_and_where(
+    salesforce_org: ConnectableOrg, alice: Client
+) -> None:
     salesforce_org.connect("acme", consumer_key="3MVG9nonsense")
     told = text_of(alice.post("/connections/acme/check/", follow=True).content.decode())
     assert "Failing" in told
@@ -252,7 +269,9 @@ def test_failure_is_told_with_cause_remedy_who_and_where(salesforce_org: Connect
     assert "not reached Sample record" in told
 
 
-def test_detail_shows_times_of_the_token_but_never_the_token(salesforce_org: ConnectableOrg, alice: Client) -> None:
+def test_detail_shows_times_of_the_token_but_never_the_token(
+    salesforce_org: ConnectableOrg, alice: Client
+) -> None:
     salesforce_org.connect("acme")
     alice.post("/connections/acme/check/")
     html = alice.get("/connections/acme/").content.decode()
@@ -269,7 +288,7 @@ def test_detail_shows_times_of_the_token_but_never_the_token(salesforce_org: Con
 def test_sign_in_anew_makes_another_token(salesforce_org: ConnectableOrg, alice: Client) -> None:
     salesforce_org.connect("acme")
     told = text_of(alice.post("/connections/acme/refresh/", follow=True).content.decode())
-    assert "acme: signed in anew" in told
+    assert "acme signed in anew" in told
     assert salesforce_org.logins == 1
     assert AuditEvent.objects.filter(act="renewed").count() == 1
 
@@ -278,7 +297,7 @@ def test_refused_sign_in_is_told_on_the_page(salesforce_org: ConnectableOrg, ali
     salesforce_org.connect("acme")
     salesforce_org.user.approved = False
     told = text_of(alice.post("/connections/acme/refresh/", follow=True).content.decode())
-    assert "The app is not approved for this user" in told
+    assert "admin-approved users only" in told
 
 
 def test_pause_stops_all_calls_until_resumed(salesforce_org: ConnectableOrg, alice: Client) -> None:
@@ -292,7 +311,11 @@ def test_pause_stops_all_calls_until_resumed(salesforce_org: ConnectableOrg, ali
     alice.post("/connections/acme/resume/")
     response = alice.post("/connections/acme/record/", {"sobject": "Account", "record_id": ACCOUNT})
     assert response.status_code == 200
-    assert list(AuditEvent.objects.order_by("at").values_list("act", flat=True)) == ["paused", "resumed", "looked up"]
+    assert list(AuditEvent.objects.order_by("at").values_list("act", flat=True)) == [
+        "paused",
+        "resumed",
+        "looked up",
+    ]
 
 
 def test_older_check_can_be_opened_from_the_history(salesforce_org: ConnectableOrg, alice: Client) -> None:
@@ -331,7 +354,8 @@ def test_record_is_shown_by_either_length_of_id(
 ) -> None:
     salesforce_org.connect("acme")
     response = alice.post(
-        "/connections/acme/record/", {"sobject": "Account", "record_id": record_id, "fields": "Name, AccountNumber"}
+        "/connections/acme/record/",
+        {"sobject": "Account", "record_id": record_id, "fields": "Name, AccountNumber"},
     )
     told = text_of(response.content.decode())
     assert "AccountNumber NH-10000" in told
@@ -340,9 +364,13 @@ def test_record_is_shown_by_either_length_of_id(
     assert (event.actor, event.subject, event.fields) == ("alice", "acme", ["Account"])
 
 
-def test_record_without_fields_shows_all_and_compounds_readably(salesforce_org: ConnectableOrg, alice: Client) -> None:
+def test_record_without_fields_shows_all_and_compounds_readably(
+    salesforce_org: ConnectableOrg, alice: Client
+) -> None:
     salesforce_org.connect("acme")
-    html = alice.post("/connections/acme/record/", {"sobject": "Account", "record_id": ACCOUNT}).content.decode()
+    html = alice.post(
+        "/connections/acme/record/", {"sobject": "Account", "record_id": ACCOUNT}
+    ).content.decode()
     assert "&lt;b&gt;Not bold&lt;/b&gt;" in html
     assert "<b>Not bold" not in html
     assert "postalCode" in html
@@ -371,7 +399,9 @@ def test_bad_record_id_is_refused_without_a_call(
 
 def test_missing_record_is_told_and_the_input_kept(salesforce_org: ConnectableOrg, alice: Client) -> None:
     salesforce_org.connect("acme")
-    response = alice.post("/connections/acme/record/", {"sobject": "Account", "record_id": "001000000000001AAA"})
+    response = alice.post(
+        "/connections/acme/record/", {"sobject": "Account", "record_id": "001000000000001AAA"}
+    )
     told = text_of(response.content.decode())
     assert response.status_code == 422
     assert "There is no such record" in told
@@ -385,7 +415,9 @@ def ask(client: Client, soql: str, **more: object) -> tuple[int, str, str]:
     return response.status_code, text_of(html), html
 
 
-def test_query_spreads_related_records_and_nests_child_queries(salesforce_org: ConnectableOrg, alice: Client) -> None:
+def test_query_spreads_related_records_and_nests_child_queries(
+    salesforce_org: ConnectableOrg, alice: Client
+) -> None:
     salesforce_org.connect("acme")
     soql = f"SELECT Name, Owner.Name, (SELECT LastName FROM Contacts LIMIT 2) FROM Account WHERE Id = '{ACCOUNT}'"
     status, told, html = ask(alice, soql)
@@ -415,7 +447,9 @@ def test_query_goes_on_to_the_next_page(salesforce_org: ConnectableOrg, alice: C
 
 
 @pytest.mark.parametrize("path", ["https://elsewhere.example/", "/services/data/v67.0/limits", "/../x"])
-def test_next_page_leads_to_query_pages_only(salesforce_org: ConnectableOrg, alice: Client, path: str) -> None:
+def test_next_page_leads_to_query_pages_only(
+    salesforce_org: ConnectableOrg, alice: Client, path: str
+) -> None:
     salesforce_org.connect("acme")
     status, told, _ = ask(alice, "SELECT Id FROM Contact", next_path=path, before=1)
     assert status == 422
@@ -431,7 +465,9 @@ def test_malformed_soql_shows_row_and_column(salesforce_org: ConnectableOrg, ali
     assert "SELECT Id FROM Account WHERE</textarea>" in html
 
 
-@pytest.mark.parametrize("soql", ["DELETE FROM Account", "FIND {x} IN ALL FIELDS", "", "UPDATE Account SET Name = 'x'"])
+@pytest.mark.parametrize(
+    "soql", ["DELETE FROM Account", "FIND {x} IN ALL FIELDS", "", "UPDATE Account SET Name = 'x'"]
+)
 def test_only_select_is_taken(salesforce_org: ConnectableOrg, alice: Client, soql: str) -> None:
     salesforce_org.connect("acme")
     assert ask(alice, soql)[0] == 422

@@ -20,7 +20,7 @@ from ..forms import ConnectedAppForm
 from ..models import ConnectedApp, ConnectedAppQuerySet
 from ..operations import Outcome
 from ..state import ConnectionState
-from ..templatetags.sf_integration_tags import state_pill, username, when
+from ..templatetags.sf_integration_tags import state_pill, when
 from .permissions import ManagedAdmin
 
 _SAVE_AND_TEST = "_test"
@@ -40,19 +40,28 @@ class StateFilter(admin.SimpleListFilter):
 @admin.register(ConnectedApp)
 class ConnectedAppAdmin(ManagedAdmin):
     form = ConnectedAppForm
-    list_display = ("name", "state_and_reason", "shown_environment", "shown_username", "certificate_ends", "last_check")
+    list_display = (
+        "name",
+        "state_and_reason",
+        "shown_environment",
+        "username",
+        "certificate_ends",
+        "last_check",
+    )
     list_filter = (StateFilter, "environment", "enabled")
     list_select_related = ("signing_key",)
     list_per_page = 50
     show_full_result_count = False
     search_fields = ("name", "label", "username", "login_url")
-    search_help_text = "Name, label, username or login URL"
     actions = ("check_now", "renew_now", "pause", "resume")
     filter_horizontal = ("groups",)
     view_on_site = False  # the button “Health page” leads there
     readonly_fields = ("shown_state", "sentence", "shown_environment", "last_check", "last_success")
     fieldsets = (
-        ("Health", {"fields": ("shown_state", "sentence", "shown_environment", "last_check", "last_success")}),
+        (
+            "Health",
+            {"fields": ("shown_state", "sentence", "shown_environment", "last_check", "last_success")},
+        ),
         (None, {"fields": ("name", "label", "enabled")}),
         (
             "Salesforce",
@@ -103,7 +112,7 @@ class ConnectedAppAdmin(ManagedAdmin):
     def get_queryset(self, request: HttpRequest) -> ConnectedAppQuerySet:
         return access.visible_to(request.user).with_state().order_by(*self.get_ordering(request))
 
-    def get_ordering(self, request: HttpRequest) -> list[str]:
+    def get_ordering(self, request: HttpRequest) -> list[Any]:
         return ["state_rank", "name"]
 
     def get_fieldsets(self, request: HttpRequest, obj: ConnectedApp | None = None) -> Any:
@@ -123,7 +132,9 @@ class ConnectedAppAdmin(ManagedAdmin):
     @admin.display(description="State", ordering="state_rank")
     def state_and_reason(self, connection: ConnectedApp) -> str:
         reason = Truncator(connection.state_sentence()).chars(120)
-        return format_html('{}<span class="sf-reason">{}</span>', state_pill(connection.connection_state()), reason)
+        return format_html(
+            '{}<span class="sf-reason">{}</span>', state_pill(connection.connection_state()), reason
+        )
 
     @admin.display(description="Why")
     def sentence(self, connection: ConnectedApp) -> str:
@@ -132,10 +143,6 @@ class ConnectedAppAdmin(ManagedAdmin):
     @admin.display(description="Environment", ordering="environment")
     def shown_environment(self, connection: ConnectedApp) -> str:
         return connection.known_environment
-
-    @admin.display(description="Username", ordering="username")
-    def shown_username(self, connection: ConnectedApp) -> str:
-        return username(connection.username)
 
     @admin.display(description="Certificate ends", ordering="signing_key__not_after")
     def certificate_ends(self, connection: ConnectedApp) -> str:
@@ -194,12 +201,16 @@ class ConnectedAppAdmin(ManagedAdmin):
         """The button “Test connection”: of what is stored."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        connection = get_object_or_404(self.get_queryset(request).select_related("signing_key"), pk=connection_id)
+        connection = get_object_or_404(
+            self.get_queryset(request).select_related("signing_key"), pk=connection_id
+        )
         access.require(request.user, Act.RUN_CHECKS, connection)
         _tell(request, operations.check(connection, actor=request.user))
         return HttpResponseRedirect(reverse("admin:sf_integration_connectedapp_change", args=[connection.pk]))
 
-    def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> Any:
         context |= {"may_check": self.has_run_checks_permission(request), "save_and_test": _SAVE_AND_TEST}
         return super().render_change_form(request, context, *args, **kwargs)
 

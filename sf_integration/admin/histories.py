@@ -73,7 +73,17 @@ class ConnectionCheckAdmin(ReadOnlyAdmin):
     list_filter = ("healthy", "light", "at")
     list_select_related = ("connection",)
     search_fields = ("connection__name", "asked_by")
-    fields = ("connection", "at", "asked_by", "shown_state", "kind", "took", "api_used", "api_limit", "ladder")
+    fields = (
+        "connection",
+        "at",
+        "asked_by",
+        "shown_state",
+        "kind",
+        "took",
+        "api_used",
+        "api_limit",
+        "ladder",
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ConnectionCheck]:
         return ConnectionCheck.objects.filter(connection__in=access.visible_to(request.user))
@@ -93,7 +103,13 @@ class ConnectionCheckAdmin(ReadOnlyAdmin):
     @admin.display(description="Steps")
     def ladder(self, check: ConnectionCheck) -> str:
         steps = (
-            (step_mark(step["status"]), step["step"].replace("_", " "), step["code"], step["message"], step["remedy"])
+            (
+                step_mark(step["status"]),
+                step["step"].replace("_", " "),
+                step["code"],
+                step["message"],
+                step["remedy"],
+            )
             for step in check.steps
         )
         lines = format_html_join("", "<li>{} <b>{}</b> <code>{}</code> {} {}</li>", steps)

@@ -57,7 +57,9 @@ class SigningKeyAdmin(ManagedAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[SigningKey]:
         return SigningKey.objects.annotate(users=Count("connections")).order_by("name")
 
-    def get_form(self, request: HttpRequest, obj: SigningKey | None = None, change: bool = False, **kwargs: Any) -> Any:
+    def get_form(
+        self, request: HttpRequest, obj: SigningKey | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
         kwargs["form"] = SigningKeyForm if obj else NewSigningKeyForm
         # The other inputs are the form's own. Two of them share their names with columns, which Django would refuse.
         kwargs["fields"] = ("name",)
@@ -97,7 +99,9 @@ class SigningKeyAdmin(ManagedAdmin):
         if not key.certificate:
             return "not known here"
         url = reverse("admin:sf_integration_signingkey_certificate", args=[key.pk])
-        return format_html('<a href="{}">Download {}.crt</a>, to be uploaded to the app in Salesforce', url, _slug(key))
+        return format_html(
+            '<a href="{}">Download {}.crt</a>, to be uploaded to the app in Salesforce', url, _slug(key)
+        )
 
     @method_decorator(sensitive_post_parameters("private_key", "passphrase"))
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:

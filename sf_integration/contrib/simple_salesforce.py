@@ -7,8 +7,7 @@ from typing import Any
 import requests
 from simple_salesforce import Salesforce  # type: ignore[attr-defined]
 
-from ..api import SalesforceAuth, get_client, get_token
-from ..salesforce.oauth import Token
+from .. import SalesforceAuth, Token, get_client, get_token
 
 _BULK_SESSION_HEADER = "X-SFDC-Session"
 

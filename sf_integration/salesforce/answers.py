@@ -21,9 +21,7 @@ def raise_for_error(response: requests.Response) -> None:
         return
     text = response.content.strip()
     if status == 403 and text.startswith(b"Bad_OAuth_Token"):
-        raise SessionExpired(
-            "Session expired or invalid", status_code=status, error_code="Bad_OAuth_Token"
-        )
+        raise SessionExpired("Session expired or invalid", status_code=status, error_code="Bad_OAuth_Token")
     if not text or text[:1] not in b"[{":
         raise _unstructured(status, response)
     data = json_of(response)

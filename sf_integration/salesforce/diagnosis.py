@@ -42,9 +42,7 @@ _POLICIES = (
     "External Client App Manager → the app → Policies → OAuth Policies "
     "(Connected App: App Manager → Manage → Edit Policies)"
 )
-_SETTINGS = (
-    "External Client App Manager → the app → Settings → OAuth Settings (Connected App: App Manager → View, Edit)"
-)
+_SETTINGS = "External Client App Manager → the app → Settings → OAuth Settings (Connected App: App Manager → View, Edit)"
 
 CATALOGUE: tuple[Diagnosis, ...] = (
     Diagnosis(
@@ -464,6 +462,7 @@ CATALOGUE: tuple[Diagnosis, ...] = (
         kind="passing",
     ),
 )
+
 
 def session_has_ended(status: int, code: str, message: str) -> bool:
     """Whether a REST refusal means a dead token. Its look-alikes (scope, policy) must never lead to a new sign-in."""

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
 
 import certifi
@@ -52,7 +52,7 @@ _POOL_SIZE = 32
 class _Retry(urllib3.Retry):
     """Time-outs are not tried again: they have used up the deadline, and a host in trouble needs no more load."""
 
-    def increment(self, *args: Any, **kwargs: Any) -> urllib3.Retry:
+    def increment(self, *args: Any, **kwargs: Any) -> Self:
         error = kwargs.get("error")
         if isinstance(error, ReadTimeoutError):
             raise error
@@ -244,14 +244,19 @@ def excerpt(body: bytes, length: int = 200) -> str:
 
 def mask(text: str) -> str:
     """`text` with JWTs and session ids replaced by their length, and without what upsets terminals and databases."""
-    return _SECRET.sub(lambda match: f"[{len(match.group())} characters hidden]", _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text))
+    return _SECRET.sub(
+        lambda match: f"[{len(match.group())} characters hidden]",
+        _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text),
+    )
 
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _SECRET = re.compile(r"\beyJ[\w-]+(?:\.[\w-]*){0,2}|\b00D\w{12,15}(?:!|%21)[\w.%]+")
 
 
-_ADDRESS = re.compile(r"https?://(?:[\w.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?(?:/[!-\[\]-~]*)?", re.ASCII | re.IGNORECASE)
+_ADDRESS = re.compile(
+    r"https?://(?:[\w.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?(?:/[!-\[\]-~]*)?", re.ASCII | re.IGNORECASE
+)
 
 
 def is_web_address(url: str) -> bool:
@@ -412,14 +417,14 @@ class _Response(http.client.HTTPResponse):
         super().__init__(sock, *args, **kwargs)
         deadline = getattr(_calls, "deadline", None)
         if deadline is not None:
-            raw = self.fp.detach()  # type: ignore[attr-defined]
+            raw = self.fp.detach()
             self.fp = io.BufferedReader(_DeadlineReader(raw, sock, deadline))
 
 
 class _DeadlineConnection:
     """Mixed into urllib3's two connection classes."""
 
-    response_class = _Response
+    response_class: Any = _Response
     _answers = 0
     """Over the present socket."""
 
@@ -461,7 +466,9 @@ def _new_manager(proxy: str | None) -> urllib3.PoolManager:
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or certifi.where()
     if proxy:
         # By the adapter, which knows what may stand in a proxy's address: no scheme, a user and a password, SOCKS.
-        return _Adapter().proxy_manager_for(prepend_scheme_if_needed(proxy, "http"), ca_certs=bundle)
+        proxy = prepend_scheme_if_needed(proxy, "http")  # type: ignore[no-untyped-call]
+        through: urllib3.PoolManager = _Adapter().proxy_manager_for(proxy, ca_certs=bundle)
+        return through
     manager = urllib3.PoolManager(num_pools=256, maxsize=_POOL_SIZE, ca_certs=bundle)
     manager.pool_classes_by_scheme = _POOL_CLASSES
     return manager

@@ -37,7 +37,9 @@ _MISTAKES = {
     b"EC PARAMETERS": "an elliptic-curve key",
     b"DSA PRIVATE KEY": "a DSA key",
 }
-_HOW_TO_MAKE = "Give the private key file that was made together with the certificate (server.key in most tutorials)."
+_HOW_TO_MAKE = (
+    "Give the private key file that was made together with the certificate (server.key in most tutorials)."
+)
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,9 @@ def read_certificate(data: bytes) -> Certificate:
             return _describe(x509.load_der_x509_certificate(data))
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as exc:
         raise InvalidInput("The certificate can't be read: it is damaged or cut off.") from exc
-    raise InvalidInput("This is not a certificate. Give the .crt or .pem file that was uploaded to Salesforce.")
+    raise InvalidInput(
+        "This is not a certificate. Give the .crt or .pem file that was uploaded to Salesforce."
+    )
 
 
 def require_match(key: RSAPrivateKey, certificate: Certificate) -> None:

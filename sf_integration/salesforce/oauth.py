@@ -218,7 +218,15 @@ def jwt_expiry(value: str, now: dt.datetime) -> dt.datetime | None:
     try:
         claims = jwt.decode(value, options={"verify_signature": False, "verify_exp": False})
         expiry = dt.datetime.fromtimestamp(float(claims["exp"]), dt.UTC)
-    except (jwt.InvalidTokenError, LookupError, TypeError, ValueError, ArithmeticError, OSError, RecursionError):
+    except (
+        jwt.InvalidTokenError,
+        LookupError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        OSError,
+        RecursionError,
+    ):
         return None
     return expiry if now < expiry <= now + _LONGEST_SESSION else None
 

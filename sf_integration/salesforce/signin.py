@@ -96,7 +96,16 @@ def _harmless(answer: Answer) -> object:
     }
 
 
-_SHOWN = {"error", "error_description", "id", "instance_url", "issued_at", "scope", "token_format", "token_type"}
+_SHOWN = {
+    "error",
+    "error_description",
+    "id",
+    "instance_url",
+    "issued_at",
+    "scope",
+    "token_format",
+    "token_type",
+}
 
 
 def organization_id(token: Token) -> str:

@@ -77,7 +77,9 @@ def format_soql(template: str, *values: object) -> str:
             raise InvalidInput("A lone brace in SOQL: write {} for a value, {{ or }} for a brace.")
         filled += 1
         if (match.group("kind") is not None) is not _in_literal(template, match.start()):
-            raise InvalidInput("SOQL places: {} quotes its value itself, {:like} stands between quotes ('%{:like}%').")
+            raise InvalidInput(
+                "SOQL places: {} quotes its value itself, {:like} stands between quotes ('%{:like}%')."
+            )
         try:
             value = next(remaining)
         except StopIteration:
@@ -101,7 +103,9 @@ def _in_literal(template: str, position: int) -> bool:
 def name(text: str, what: str = "sObject") -> str:
     """`text` when it can be the API name of an sObject or field; else InvalidInput."""
     if not _NAME.match(text):
-        raise InvalidInput(f"“{text[:80]}” can't be the name of a {what}: letters, digits and underscores only.")
+        raise InvalidInput(
+            f"“{text[:80]}” can't be the name of a {what}: letters, digits and underscores only."
+        )
     return text
 
 
@@ -128,5 +132,7 @@ def _datetime(value: dt.datetime) -> str:
 def _list(values: Iterable[object]) -> str:
     quoted = [quote(value) for value in values]
     if not quoted:
-        raise InvalidInput("An empty list can't be put into SOQL: IN () is not allowed. Skip the query instead.")
+        raise InvalidInput(
+            "An empty list can't be put into SOQL: IN () is not allowed. Skip the query instead."
+        )
     return "(" + ", ".join(quoted) + ")"

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
-from typing import Any
 
 from django import template
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
 from ..state import ConnectionState
 
 register = template.Library()
 
-# Drawn on a grid of 16 × 16 with round strokes. In the page and not in a file: a static host of another origin could
+# Drawn on a grid of 16 by 16 with round strokes. In the page and not in a file: a static host of another origin could
 # not serve them to <use>.
 _ICONS = {
     "brand": '<path d="M5 12.2a3 3 0 0 1-.3-6 3.8 3.8 0 0 1 7.3-.5 3.3 3.3 0 0 1-.7 6.5z"/><path d="m6 8.9 1.5 1.5 2.7-2.9"/>',
@@ -113,10 +111,3 @@ def distance(moment: dt.datetime, now: dt.datetime) -> str:
     else:
         words = f"{size / 86400:.0f} days"
     return f"{words} ago" if seconds >= 0 else f"in {words}"
-
-
-@register.simple_tag
-def username(text: str) -> SafeString:
-    """A Salesforce username, which may be broken before its @ and dots when there is no room."""
-    parts = re.split(r"(?=[@.])", text)
-    return format_html_join(mark_safe("<wbr>"), "{}", ((part,) for part in parts))

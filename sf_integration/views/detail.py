@@ -26,8 +26,9 @@ def detail(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     now = timezone.now()
     history = list(connection.checks.all()[:HISTORY])
     shown = _shown_check(connection, history, request.GET.get("check"))
-    context = page_context(request, connection, "detail") | {
-        "first": problems.first_thing_to_do(connection, connection.connection_state(now), now),
+    context = page_context(request, connection, "detail")
+    context |= {
+        "first": problems.first_thing_to_do(connection, now, may_run=context["may_run"]),
         "check": shown,
         "steps": facts.ladder(shown) if shown else [],
         "history": history,
@@ -59,7 +60,9 @@ def _button(act: Callable[..., Outcome]) -> View:
     def press(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
         if request.method == "POST":
             outcome = act(connection, actor=request.user)
-            messages.add_message(request, messages.SUCCESS if outcome.done else messages.ERROR, outcome.sentence)
+            messages.add_message(
+                request, messages.SUCCESS if outcome.done else messages.ERROR, outcome.sentence
+            )
         return redirect(connection)
 
     return press

@@ -61,7 +61,9 @@ def for_connection(act: Act) -> Callable[[View], View]:
     return decorate
 
 
-def refusal(request: HttpRequest, error: access.AccessDenied | UnknownConnection, *, status: int) -> HttpResponse:
+def refusal(
+    request: HttpRequest, error: access.AccessDenied | UnknownConnection, *, status: int
+) -> HttpResponse:
     context = {
         "title": "Not allowed" if status == 403 else "No such connection",
         "problem": problems.of_error(error),

@@ -42,10 +42,10 @@ def index(request: HttpRequest) -> HttpResponse:
     searched = request.GET.get("q", "").strip()[:100]
     chosen = _BY_SLUG.get(request.GET.get("state", ""))
     found = _search(access.visible_to(request.user), searched)
-    counts = dict(found.with_state().order_by().values_list("state").annotate(Count("pk")))
+    counts = dict(found.with_state().order_by().values_list("state").annotate(Count("pk")))  # type: ignore[misc]
     rows = found.sick_first().select_related("signing_key").defer("signing_key__certificate", "notes")
     if chosen:
-        rows = rows.filter(state=chosen.value)
+        rows = rows.filter(state=chosen.value)  # type: ignore[misc]
     page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
     now = timezone.now()
     context = {
@@ -106,7 +106,9 @@ def _chips(counts: dict[str, int], searched: str, chosen: ConnectionState | None
     for slug, state in _BY_SLUG.items():
         if counts.get(state.value) or state is chosen:
             count = counts.get(state.value, 0)
-            chips.append(Chip(state.value, slug, count, _href(searched, state), state is chosen, state.colour))
+            chips.append(
+                Chip(state.value, slug, count, _href(searched, state), state is chosen, state.colour)
+            )
     return chips
 
 
@@ -123,5 +125,9 @@ def _page_links(page: Any, searched: str, chosen: ConnectionState | None) -> lis
 
 
 def _href(searched: str, chosen: ConnectionState | None, page: int = 1) -> str:
-    query = {"q": searched, "state": slugify(chosen.value) if chosen else "", "page": page if page > 1 else ""}
+    query = {
+        "q": searched,
+        "state": slugify(chosen.value) if chosen else "",
+        "page": page if page > 1 else "",
+    }
     return "?" + urlencode({name: value for name, value in query.items() if value})

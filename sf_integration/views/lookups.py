@@ -40,7 +40,9 @@ def record(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     context = page_context(request, connection, "record") | {"form": form}
     if not form.is_bound:
         return render(request, "sf_integration/record.html", context)
-    return render(request, "sf_integration/record.html", context, status=_look_up_record(request, connection, context))
+    return render(
+        request, "sf_integration/record.html", context, status=_look_up_record(request, connection, context)
+    )
 
 
 def _look_up_record(request: HttpRequest, connection: ConnectedApp, context: dict[str, Any]) -> int:
@@ -54,7 +56,11 @@ def _look_up_record(request: HttpRequest, connection: ConnectedApp, context: dic
     except SalesforceError as error:
         return _tell(context, error)
     audit.record("looked up", connection, actor=request.user, fields=[asked["sobject"]])
-    context |= {"record": found, "record_id": asked["record_id"], "parts": values.parts_of(found, keep_empty=True)}
+    context |= {
+        "record": found,
+        "record_id": asked["record_id"],
+        "parts": values.parts_of(found, keep_empty=True),
+    }
     return 200
 
 
@@ -65,7 +71,9 @@ def query(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     context = page_context(request, connection, "query") | {"form": form}
     if not form.is_bound:
         return render(request, "sf_integration/query.html", context)
-    return render(request, "sf_integration/query.html", context, status=_run_query(request, connection, context))
+    return render(
+        request, "sf_integration/query.html", context, status=_run_query(request, connection, context)
+    )
 
 
 def _run_query(request: HttpRequest, connection: ConnectedApp, context: dict[str, Any]) -> int:

@@ -65,9 +65,10 @@ def of_error(error: SalesforceError) -> Problem:
     return Problem(str(error), code=error.code)
 
 
-def first_thing_to_do(connection: ConnectedApp, state: ConnectionState, now: dt.datetime) -> Problem | None:
-    """What the state asks for; None when all is well."""
-    sentence = connection.state_sentence(now)
+def first_thing_to_do(connection: ConnectedApp, now: dt.datetime, *, may_run: bool) -> Problem | None:
+    """What the state asks for; None when all is well. `may_run`: whether the reader sees the buttons."""
+    state, sentence = connection.connection_state(now), connection.state_sentence(now)
+    whose = "" if may_run else "someone who may run checks here"
     match state:
         case ConnectionState.FAILING:
             return _of_stored(connection.last_error or {}, sentence)
@@ -81,15 +82,19 @@ def first_thing_to_do(connection: ConnectedApp, state: ConnectionState, now: dt.
             )
         case ConnectionState.NOT_ALLOWED_HERE:
             return Problem(
-                sentence, diagnosis.US, "If it should, add the kind of org to SF_ALLOWED_ENVIRONMENTS and restart."
+                sentence,
+                diagnosis.US,
+                "If it should, add the kind of org to SF_ALLOWED_ENVIRONMENTS and restart.",
             )
         case ConnectionState.PAUSED:
-            return Problem(sentence, remedy="Press Resume when it may be called again.")
+            return Problem(sentence, whose, "Press Resume when it may be called again.")
         case ConnectionState.NOT_CHECKED_YET:
-            return Problem(sentence, remedy="Press Check now to see whether it works.")
+            return Problem(sentence, whose, "Press Check now to see whether it works.")
         case ConnectionState.IDLE:
             return Problem(
-                sentence, remedy="Press Check now. If this returns, look whether worker and scheduler are running."
+                sentence,
+                whose,
+                "Press Check now. If this returns, look whether worker and scheduler are running.",
             )
     return None
 

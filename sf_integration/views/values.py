@@ -98,7 +98,13 @@ def compared(identity: Identity, connection: ConnectedApp) -> list[Compared]:
     pinned = connection.expected_org_id
     lines = [
         Compared("Username", identity.username, connection.username, user_fits),
-        Compared("Org id", identity.organization_id, pinned, identity.organization_id[:15] == pinned[:15], is_id=True),
+        Compared(
+            "Org id",
+            identity.organization_id,
+            pinned,
+            identity.organization_id[:15] == pinned[:15],
+            is_id=True,
+        ),
         Compared("User id", identity.user_id, is_id=True),
         Compared("Name", identity.display_name),
         Compared("E-mail", identity.email),

@@ -6,10 +6,18 @@ import pytest
 import requests
 
 from sf_integration.salesforce.answers import json_of, raise_for_error
-from sf_integration.salesforce.errors import ApiError, NotFound, QueryCursorLost, SessionExpired, TransportError
+from sf_integration.salesforce.errors import (
+    ApiError,
+    NotFound,
+    QueryCursorLost,
+    SessionExpired,
+    TransportError,
+)
 
 
-def answer(status: int, body: str | bytes | list | dict, content_type: str = "application/json;charset=UTF-8"):
+def answer(
+    status: int, body: str | bytes | list | dict, content_type: str = "application/json;charset=UTF-8"
+):
     response = requests.Response()
     response.status_code = status
     response.headers["Content-Type"] = content_type
@@ -37,13 +45,23 @@ def test_what_is_no_refusal_passes(status):
     ("status", "body", "kind", "code"),
     [
         (401, rest("INVALID_SESSION_ID", "Session expired or invalid"), SessionExpired, "INVALID_SESSION_ID"),
-        (401, rest("INVALID_SESSION_ID", "This session is not valid for use with the REST API"), ApiError, "INVALID_SESSION_ID"),
+        (
+            401,
+            rest("INVALID_SESSION_ID", "This session is not valid for use with the REST API"),
+            ApiError,
+            "INVALID_SESSION_ID",
+        ),
         (403, "Bad_OAuth_Token", SessionExpired, "Bad_OAuth_Token"),
         (403, "Wrong_Org", ApiError, "http_403"),
         (404, "Bad_Id", NotFound, "http_404"),
         (404, rest("NOT_FOUND", "The requested resource does not exist"), NotFound, "NOT_FOUND"),
         (404, rest("ENTITY_IS_DELETED", "entity is deleted", fields=[]), NotFound, "ENTITY_IS_DELETED"),
-        (400, rest("INVALID_QUERY_LOCATOR", "invalid query locator"), QueryCursorLost, "INVALID_QUERY_LOCATOR"),
+        (
+            400,
+            rest("INVALID_QUERY_LOCATOR", "invalid query locator"),
+            QueryCursorLost,
+            "INVALID_QUERY_LOCATOR",
+        ),
         (400, rest("MALFORMED_QUERY", "unexpected token: SELEKT"), ApiError, "MALFORMED_QUERY"),
         (400, {"error": "invalid_grant", "error_description": "x"}, ApiError, "invalid_grant"),
         (503, rest("SERVER_UNAVAILABLE", "Server Unavailable"), ApiError, "SERVER_UNAVAILABLE"),
@@ -73,7 +91,9 @@ def test_each_refusal_has_its_class_and_code(status, body, kind, code):
 
 
 def test_the_fields_at_fault_are_told():
-    error = refusal(400, rest("REQUIRED_FIELD_MISSING", "Required fields are missing: [Name]", fields=["Name"]))
+    error = refusal(
+        400, rest("REQUIRED_FIELD_MISSING", "Required fields are missing: [Name]", fields=["Name"])
+    )
     assert error.fields == ("Name",)
     assert error.message == "Required fields are missing: [Name]"
 
@@ -86,7 +106,11 @@ def test_html_of_something_in_between_is_no_refusal_of_salesforce():
 
 @pytest.mark.parametrize(
     "body",
-    [rest("X", "bad 00D5g000004FaKe!AQplanted.token"), rest("00D5g000004FaKe!AQplanted", "m"), "no 00D5g000004FaKe!AQplanted"],
+    [
+        rest("X", "bad 00D5g000004FaKe!AQplanted.token"),
+        rest("00D5g000004FaKe!AQplanted", "m"),
+        "no 00D5g000004FaKe!AQplanted",
+    ],
 )
 def test_a_token_that_is_echoed_does_not_come_through(body):
     error = refusal(400, body)

@@ -7,7 +7,11 @@ from sf_integration.salesforce import assertion
 
 from .conftest import app_key
 
-CLAIMS = {"consumer_key": "3MVG9key", "username": "ops@acme.example", "audience": "https://acme.my.salesforce.com"}
+CLAIMS = {
+    "consumer_key": "3MVG9key",
+    "username": "ops@acme.example",
+    "audience": "https://acme.my.salesforce.com",
+}
 
 
 def decoded(text: str) -> dict:

@@ -3,7 +3,13 @@ from __future__ import annotations
 import pytest
 
 from sf_integration.salesforce import diagnosis
-from sf_integration.salesforce.diagnosis import CATALOGUE, explain, explain_text, explain_transport, session_has_ended
+from sf_integration.salesforce.diagnosis import (
+    CATALOGUE,
+    explain,
+    explain_text,
+    explain_transport,
+    session_has_ended,
+)
 
 # Error, description, kind, and a word that the entry must hold: what docs/protocol.md tells of the token endpoint.
 TOKEN_ENDPOINT = [
@@ -51,12 +57,22 @@ REST = [
     ),
     ("Bad_OAuth_Token", "", "passing", "signs in anew"),
     ("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", "rate", "calls"),
-    ("REQUEST_LIMIT_EXCEEDED", "ConcurrentRequests (Concurrent API Requests) Limit exceeded.", "passing", "at a time"),
+    (
+        "REQUEST_LIMIT_EXCEEDED",
+        "ConcurrentRequests (Concurrent API Requests) Limit exceeded.",
+        "passing",
+        "at a time",
+    ),
     ("REQUEST_LIMIT_EXCEEDED", "ConcurrentPerOrgLongTxn Limit exceeded.", "passing", "at a time"),
     ("API_DISABLED_FOR_ORG", "The REST API is not enabled for this Organization.", "set-up", "API Enabled"),
     ("API_CURRENTLY_DISABLED", "API is disabled for this User", "set-up", "API Enabled"),
     ("INSUFFICIENT_ACCESS", "insufficient access rights on object id", "set-up", "permission set"),
-    ("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", "set-up", "permission set"),
+    (
+        "INSUFFICIENT_ACCESS_OR_READONLY",
+        "insufficient access rights on object id",
+        "set-up",
+        "permission set",
+    ),
     ("MALFORMED_QUERY", "unexpected token: SELEKT", "set-up", "row and column"),
     ("INVALID_FIELD", "No such column 'Bacon__c' on entity 'Account'.", "set-up", "__c"),
     ("INVALID_TYPE", "sObject type 'Xyzzy' is not supported.", "set-up", "__c"),
@@ -148,7 +164,18 @@ def test_every_entry_is_complete(entry):
 
 @pytest.mark.parametrize(
     "code",
-    ["dns_failure", "connection_refused", "tls_failure", "proxy_failure", "timeout", "redirected", "not_json", "http_503", "http_502", "http_404"],
+    [
+        "dns_failure",
+        "connection_refused",
+        "tls_failure",
+        "proxy_failure",
+        "timeout",
+        "redirected",
+        "not_json",
+        "http_503",
+        "http_502",
+        "http_404",
+    ],
 )
 def test_missing_answers_have_entries_too(code):
     found = explain_transport(code)

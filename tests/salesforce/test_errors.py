@@ -20,7 +20,9 @@ EXAMPLES = [
     errors.TransportError("It did not answer.", code="timeout", status_code=503),
     errors.LoginUnavailable("Not at the moment.", retry_after=9),
     errors.ActionNeeded("It is off.", remedy="Switch it on.", who="you"),
-    errors.AuthenticationError("Not approved.", error="invalid_grant", description="no", remedy="Approve.", who="admin"),
+    errors.AuthenticationError(
+        "Not approved.", error="invalid_grant", description="no", remedy="Approve.", who="admin"
+    ),
     errors.InvalidPrivateKey("This is no key.", remedy="Give one."),
     errors.WrongOrg("Another org."),
     errors.NotAllowedHere("Not here."),
@@ -55,7 +57,9 @@ def test_every_error_is_a_sentence_with_a_code(error):
 
 
 @BY_NAME
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))])
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))]
+)
 def test_errors_cross_process_borders_whole(error, copied):
     """Celery and multiprocessing pickle what a worker raises."""
     other = copied(error)
@@ -117,7 +121,12 @@ def test_whatever_holds_a_secret_does_not_show_it(holder):
 
 def test_a_secret_is_a_string_in_every_other_way():
     secret = Secret("planted")
-    assert (secret, f"{secret}", str(secret), secret.encode()) == ("planted", "planted", "planted", b"planted")
+    assert (secret, f"{secret}", str(secret), secret.encode()) == (
+        "planted",
+        "planted",
+        "planted",
+        b"planted",
+    )
     assert pickle.loads(pickle.dumps(secret)) == "planted"
 
 
@@ -131,7 +140,9 @@ def every_frame_and_cause(error: BaseException) -> str:
             continue
         told += [str(reason), repr(reason), repr(reason.args)]
         for frame, _ in traceback.walk_tb(reason.__traceback__):
-            if frame.f_globals["__name__"].startswith(("sf_integration", "requests", "urllib3", "http.", "jwt", "ssl")):
+            if frame.f_globals["__name__"].startswith(
+                ("sf_integration", "requests", "urllib3", "http.", "jwt", "ssl")
+            ):
                 told += [f"{name} = {value!r}" for name, value in frame.f_locals.items()]
         pending += [reason.__cause__, None if reason.__suppress_context__ else reason.__context__]
     return "\n".join(told)
@@ -202,5 +213,7 @@ def test_a_failed_call_shows_no_bearer_in_any_variable(org, http, token, fault):
 
 def test_the_search_through_variables_finds_a_planted_one():
     with pytest.raises(errors.TransportError) as caught:
-        oauth.exchange("planted-by-the-caller", token_url="http://127.0.0.1:1/", timeout_seconds=1.0, http=Http())
+        oauth.exchange(
+            "planted-by-the-caller", token_url="http://127.0.0.1:1/", timeout_seconds=1.0, http=Http()
+        )
     assert "planted-by-the-caller" in every_frame_and_cause(caught.value)

@@ -21,7 +21,9 @@ DEADLINE = 0.4
 
 
 def post(http: Http, server, seconds: float = DEADLINE, **options) -> Answer:
-    return http.post_form(server.url + "/services/oauth2/token", {"a": "b"}, timeout_seconds=seconds, **options)
+    return http.post_form(
+        server.url + "/services/oauth2/token", {"a": "b"}, timeout_seconds=seconds, **options
+    )
 
 
 def get(http: Http, server, seconds: float = DEADLINE, **options):
@@ -90,7 +92,15 @@ def continues_for_ever(visit: Visit) -> None:
 @CALLS
 @pytest.mark.parametrize(
     "behaviour",
-    [drips_headers, drips_header_lines, drips_body, drips_chunks, drips_gzip, says_nothing, continues_for_ever],
+    [
+        drips_headers,
+        drips_header_lines,
+        drips_body,
+        drips_chunks,
+        drips_gzip,
+        says_nothing,
+        continues_for_ever,
+    ],
 )
 def test_one_deadline_holds_for_the_whole_answer(http, raw_server, call, behaviour):
     server = raw_server(behaviour)
@@ -164,7 +174,9 @@ def test_a_gzip_bomb_is_not_unpacked(http, raw_server, call, coding, chunked):
     def bomb(visit: Visit) -> None:
         visit.read_request()
         if chunked:
-            visit.send(f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+            visit.send(
+                f"HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+            )
             visit.send(f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n")
         else:
             visit.answer(body, f"Content-Encoding: {coding}")
@@ -261,7 +273,11 @@ def test_a_new_socket_of_a_used_connection_is_not_called_stale(http, raw_server)
 def test_redirects_are_refused(http, raw_server, call, status):
     def redirect(visit: Visit) -> None:
         visit.read_request()
-        visit.answer(b"", f"Location: {target.url}/services/oauth2/token?x=00D5g000004FaKe!AQsecret", status=f"{status} Go")
+        visit.answer(
+            b"",
+            f"Location: {target.url}/services/oauth2/token?x=00D5g000004FaKe!AQsecret",
+            status=f"{status} Go",
+        )
 
     target = raw_server(lambda visit: visit.read_request())
     error = failure(call, http, raw_server(redirect))
@@ -272,7 +288,9 @@ def test_redirects_are_refused(http, raw_server, call, status):
 
 
 @CALLS
-@pytest.mark.parametrize("location", ["http://[", "", "//", "\\\\x", "http://user:planted@h/", "http://h:99999999/"])
+@pytest.mark.parametrize(
+    "location", ["http://[", "", "//", "\\\\x", "http://user:planted@h/", "http://h:99999999/"]
+)
 def test_a_nonsensical_redirect_is_refused_all_the_same(http, raw_server, call, location):
     def redirect(visit: Visit) -> None:
         visit.read_request()
@@ -317,7 +335,9 @@ def test_a_name_that_does_not_exist(http, call):
 @pytest.fixture
 def netrc(tmp_path, monkeypatch):
     file = tmp_path / "netrc"
-    file.write_text("machine 127.0.0.1 login planted password planted\ndefault login planted password planted\n")
+    file.write_text(
+        "machine 127.0.0.1 login planted password planted\ndefault login planted password planted\n"
+    )
     file.chmod(0o600)
     monkeypatch.setenv("NETRC", str(file))
 
@@ -349,7 +369,13 @@ def test_cookies_are_not_sent_back(http, raw_server, call):
 
 
 @pytest.mark.parametrize(
-    "foreign", ["http://127.0.0.2:{port}/", "http://localhost:{port}/", "https://127.0.0.1:{port}/", "http://127.0.0.1:1/"]
+    "foreign",
+    [
+        "http://127.0.0.2:{port}/",
+        "http://localhost:{port}/",
+        "https://127.0.0.1:{port}/",
+        "http://127.0.0.1:1/",
+    ],
 )
 def test_the_bearer_is_sent_to_its_own_origin_only(http, raw_server, foreign):
     server = raw_server(answers_ok)
@@ -498,7 +524,9 @@ def test_a_certificate_for_another_host_is_refused(http, call, raw_server, monke
 @CALLS
 def test_a_tls_handshake_that_hangs_keeps_to_the_deadline(http, call, raw_server):
     class Org:
-        url = raw_server(lambda visit: visit.drip(b"\x16\x03\x03\x40\x00" + b"\0" * 200)).url.replace("http:", "https:")
+        url = raw_server(lambda visit: visit.drip(b"\x16\x03\x03\x40\x00" + b"\0" * 200)).url.replace(
+            "http:", "https:"
+        )
 
     with at_most(2 * DEADLINE):
         assert failure(call, http, Org).code in ("timeout", "tls_failure")
@@ -507,7 +535,9 @@ def test_a_tls_handshake_that_hangs_keeps_to_the_deadline(http, call, raw_server
 @CALLS
 def test_a_host_that_speaks_no_tls_is_a_tls_failure(http, call, raw_server):
     class Org:
-        url = raw_server(lambda visit: visit.answer(b"plain", status="400 Bad Request")).url.replace("http:", "https:")
+        url = raw_server(lambda visit: visit.answer(b"plain", status="400 Bad Request")).url.replace(
+            "http:", "https:"
+        )
 
     assert failure(call, http, Org, 5.0).code == "tls_failure"
 
@@ -546,9 +576,15 @@ def test_deadlines_of_threads_do_not_mix(http, raw_server):
 @pytest.mark.parametrize(
     ("body", "shown"),
     [
-        (b"<html><head><style>p{}</style></head><body><p>Down for <b>maintenance</b>", "Down for maintenance"),
+        (
+            b"<html><head><style>p{}</style></head><body><p>Down for <b>maintenance</b>",
+            "Down for maintenance",
+        ),
         (b"<script>var planted = 1</script>Hello<br", "Hello"),
-        (b"\xff\xfe\x00bad \x1b[31mred", "\N{REPLACEMENT CHARACTER}" * 3 + "bad \N{REPLACEMENT CHARACTER}[31mred"),
+        (
+            b"\xff\xfe\x00bad \x1b[31mred",
+            "\N{REPLACEMENT CHARACTER}" * 3 + "bad \N{REPLACEMENT CHARACTER}[31mred",
+        ),
         (b"", "(empty)"),
         (b"<html></html>", "(empty)"),
         (b"x" * 1000, "x" * 200),
@@ -656,5 +692,3 @@ def test_a_closed_http_can_be_used_again(http, org):
     http.close()
     post(http, org, 5.0)
     http.close()
-
-

@@ -23,7 +23,9 @@ PASSPHRASE = "planted-passphrase-ü"
 
 def written(key=None, encoding=PEM, form=PKCS8, passphrase: str | None = None) -> bytes:
     encryption = (
-        serialization.BestAvailableEncryption(passphrase.encode()) if passphrase else serialization.NoEncryption()
+        serialization.BestAvailableEncryption(passphrase.encode())
+        if passphrase
+        else serialization.NoEncryption()
     )
     return (key or app_key()).private_bytes(encoding, form, encryption)
 
@@ -66,14 +68,18 @@ REPAIRS = {
     "blanks around": lambda pem: b"\n\n  " + pem + b"  \n\n",
     "no newline at the end": lambda pem: pem.rstrip(),
     "indented": lambda pem: b"\n".join(b"    " + line for line in pem.splitlines()),
-    "text before": lambda pem: b"Bag Attributes\n    friendlyName: x\nKey Attributes: <No Attributes>\n" + pem,
+    "text before": lambda pem: (
+        b"Bag Attributes\n    friendlyName: x\nKey Attributes: <No Attributes>\n" + pem
+    ),
     "certificate before": lambda pem: app_certificate().encode() + pem,
     "certificate behind": lambda pem: pem + app_certificate().encode(),
 }
 
 
 @pytest.mark.parametrize("repair", REPAIRS.values(), ids=REPAIRS)
-@pytest.mark.parametrize(("form", "passphrase"), [(PKCS8, None), (PKCS1, None), (PKCS8, PASSPHRASE), (PKCS1, PASSPHRASE)])
+@pytest.mark.parametrize(
+    ("form", "passphrase"), [(PKCS8, None), (PKCS1, None), (PKCS8, PASSPHRASE), (PKCS1, PASSPHRASE)]
+)
 def test_what_editors_and_environments_do_to_pem_is_undone(repair, form, passphrase):
     data = repair(written(form=form, passphrase=passphrase))
     assert keys.fingerprint(keys.read_private_key(data, passphrase)) == keys.fingerprint(app_key())
@@ -91,7 +97,13 @@ def forged_key() -> bytes:
     numbers = app_key().private_numbers()
     return written(
         rsa.RSAPrivateNumbers(
-            numbers.p, numbers.q, numbers.d + 2, numbers.dmp1, numbers.dmq1, numbers.iqmp, numbers.public_numbers
+            numbers.p,
+            numbers.q,
+            numbers.d + 2,
+            numbers.dmp1,
+            numbers.dmq1,
+            numbers.iqmp,
+            numbers.public_numbers,
         ).private_key(unsafe_skip_rsa_key_validation=True)
     )
 
@@ -111,16 +123,25 @@ BAD = {
         lambda: public(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH),
         "an OpenSSH public key",
     ),
-    "an OpenSSH private key": (lambda: written(form=serialization.PrivateFormat.OpenSSH), "OpenSSH's own form"),
+    "an OpenSSH private key": (
+        lambda: written(form=serialization.PrivateFormat.OpenSSH),
+        "OpenSSH's own form",
+    ),
     "a certificate": (lambda: app_certificate().encode(), "a certificate"),
     "a certificate in DER": (certificate_der, "a certificate"),
     "a certificate request": (
         lambda: b"-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n",
         "a certificate request",
     ),
-    "an unknown label": (lambda: b"-----BEGIN SOMETHING ELSE-----\nAAAA\n-----END SOMETHING ELSE-----", "a something else"),
+    "an unknown label": (
+        lambda: b"-----BEGIN SOMETHING ELSE-----\nAAAA\n-----END SOMETHING ELSE-----",
+        "a something else",
+    ),
     "an EC key": (lambda: written(ec.generate_private_key(ec.SECP256R1())), "kind EC"),
-    "a traditional EC key": (lambda: written(ec.generate_private_key(ec.SECP256R1()), form=PKCS1), "elliptic-curve"),
+    "a traditional EC key": (
+        lambda: written(ec.generate_private_key(ec.SECP256R1()), form=PKCS1),
+        "elliptic-curve",
+    ),
     "an Ed25519 key": (lambda: written(ed25519.Ed25519PrivateKey.generate()), "kind Ed25519"),
     "a traditional DSA key": (lambda: written(dsa.generate_private_key(1024), form=PKCS1), "a DSA key"),
     "RSA of 1024 bits": (small_key, "1024 bits"),
@@ -128,15 +149,23 @@ BAD = {
     "without its end line": (lambda: written()[:-30], "damaged or cut off"),
     "one letter changed": (lambda: written()[:400] + b"!" + written()[401:], "damaged or cut off"),
     "numbers that do not belong together": (forged_key, "damaged or cut off"),
-    "an empty block": (lambda: b"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n", "damaged or cut off"),
+    "an empty block": (
+        lambda: b"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n",
+        "damaged or cut off",
+    ),
     "cut DER": (lambda: written(encoding=DER)[:500], "damaged or cut off"),
     "DER of zeros": (lambda: b"\x30" + bytes(100), "damaged or cut off"),
     "a PKCS#12 file": (
-        lambda: pkcs12.serialize_key_and_certificates(b"x", app_key(), None, None, serialization.NoEncryption()),
+        lambda: pkcs12.serialize_key_and_certificates(
+            b"x", app_key(), None, None, serialization.NoEncryption()
+        ),
         "damaged or cut off",
     ),
     "no passphrase": (lambda: written(passphrase=PASSPHRASE), "protected by a passphrase"),
-    "no passphrase, traditional": (lambda: written(form=PKCS1, passphrase=PASSPHRASE), "protected by a passphrase"),
+    "no passphrase, traditional": (
+        lambda: written(form=PKCS1, passphrase=PASSPHRASE),
+        "protected by a passphrase",
+    ),
     "no passphrase, DER": (lambda: written(encoding=DER, passphrase=PASSPHRASE), "protected by a passphrase"),
 }
 
@@ -189,7 +218,9 @@ def openssl(tmp_path_factory):
     folder = tmp_path_factory.mktemp("openssl")
 
     def run(*arguments: str) -> bytes:
-        done = subprocess.run(["openssl", *arguments], cwd=folder, capture_output=True, check=True, timeout=60)
+        done = subprocess.run(
+            ["openssl", *arguments], cwd=folder, capture_output=True, check=True, timeout=60
+        )
         return done.stdout
 
     run("genrsa", "-out", "plain.key", "2048")
@@ -204,8 +235,14 @@ OPENSSL_KEYS = {
         "word",
     ),
     "traditional": (("rsa", "-in", "plain.key", "-traditional"), None),
-    "traditional, DES3": (("rsa", "-in", "plain.key", "-traditional", "-des3", "-passout", "pass:word"), "word"),
-    "traditional, AES": (("rsa", "-in", "plain.key", "-traditional", "-aes256", "-passout", "pass:word"), "word"),
+    "traditional, DES3": (
+        ("rsa", "-in", "plain.key", "-traditional", "-des3", "-passout", "pass:word"),
+        "word",
+    ),
+    "traditional, AES": (
+        ("rsa", "-in", "plain.key", "-traditional", "-aes256", "-passout", "pass:word"),
+        "word",
+    ),
     "DER": (("rsa", "-in", "plain.key", "-outform", "DER"), None),
     "traditional DER": (("rsa", "-in", "plain.key", "-traditional", "-outform", "DER"), None),
     "PKCS#8 DER, encrypted": (
@@ -218,7 +255,7 @@ OPENSSL_KEYS = {
 @pytest.mark.openssl
 @pytest.mark.parametrize(("arguments", "passphrase"), OPENSSL_KEYS.values(), ids=OPENSSL_KEYS)
 def test_keys_of_openssl_are_read(openssl, arguments, passphrase):
-    run, folder = openssl
+    run, _ = openssl
     data = run(*arguments)
     assert keys.read_private_key(data, passphrase).key_size == 2048
     if passphrase:
@@ -233,7 +270,19 @@ def test_the_tutorials_way_to_key_and_certificate(openssl):
     run("genrsa", "-des3", "-passout", "pass:word", "-out", "server.pass.key", "2048")
     run("rsa", "-passin", "pass:word", "-in", "server.pass.key", "-out", "server.key")
     run("req", "-new", "-key", "server.key", "-subj", "/CN=tutorial/O=Acme", "-out", "server.csr")
-    run("x509", "-req", "-sha256", "-days", "365", "-in", "server.csr", "-signkey", "server.key", "-out", "server.crt")
+    run(
+        "x509",
+        "-req",
+        "-sha256",
+        "-days",
+        "365",
+        "-in",
+        "server.csr",
+        "-signkey",
+        "server.key",
+        "-out",
+        "server.crt",
+    )
     certificate = keys.read_certificate((folder / "server.crt").read_bytes())
     for name, passphrase in (("server.key", None), ("server.pass.key", "word")):
         key = keys.read_private_key((folder / name).read_bytes(), passphrase)
@@ -283,7 +332,9 @@ def test_a_made_certificate_tells_its_dates_and_fits_its_key():
 
 @pytest.mark.parametrize("change", [lambda pem: pem, *REPAIRS.values()], ids=["as it is", *REPAIRS])
 def test_certificates_are_repaired_like_keys(change):
-    assert keys.read_certificate(change(app_certificate().encode())).public_key_fingerprint == keys.fingerprint(app_key())
+    assert keys.read_certificate(
+        change(app_certificate().encode())
+    ).public_key_fingerprint == keys.fingerprint(app_key())
 
 
 def test_a_certificate_in_der_is_read():
@@ -296,7 +347,15 @@ def test_a_certificate_behind_its_key_is_found():
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"text", b"\x30" + bytes(50), written(), public(), app_certificate().encode()[:300], app_certificate().encode()[:-40]],
+    [
+        b"",
+        b"text",
+        b"\x30" + bytes(50),
+        written(),
+        public(),
+        app_certificate().encode()[:300],
+        app_certificate().encode()[:-40],
+    ],
     ids=["nothing", "text", "zeros", "a private key", "a public key", "cut", "no end line"],
 )
 def test_what_is_no_certificate_is_told(data):

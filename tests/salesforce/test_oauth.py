@@ -103,8 +103,18 @@ def test_a_refusal_says_who_must_do_what(org, http, prepare, changes, error, wor
         ("refuse", {"error": "server_error", "description": "oops"}, LoginUnavailable, "server_error"),
         ("refuse", {"error": "other", "description": "", "status": 500}, LoginUnavailable, "other"),
         ("refuse", {"error": "other", "description": "", "status": 429}, LoginUnavailable, "other"),
-        ("refuse", {"error": "invalid_grant", "description": "login rate exceeded"}, LoginUnavailable, "invalid_grant"),
-        ("refuse", {"error": "rate_limit_exceeded", "description": "x"}, LoginUnavailable, "rate_limit_exceeded"),
+        (
+            "refuse",
+            {"error": "invalid_grant", "description": "login rate exceeded"},
+            LoginUnavailable,
+            "invalid_grant",
+        ),
+        (
+            "refuse",
+            {"error": "rate_limit_exceeded", "description": "x"},
+            LoginUnavailable,
+            "rate_limit_exceeded",
+        ),
         ("refuse", {"error": "never_heard_of", "description": "x"}, AuthenticationError, "never_heard_of"),
         ("answer", {"status": 400, "body": "[]"}, AuthenticationError, "http_400"),
         ("answer", {"status": 400, "body": "null"}, AuthenticationError, "http_400"),
@@ -170,7 +180,9 @@ def test_everything_but_token_and_instance_may_be_missing():
     assert token.instance_url == "https://acme.my.salesforce.com"
 
 
-@pytest.mark.parametrize("strange", [5, None, [], {}, "no address", "https://[", "javascript:alert(1)", "https://x/\x00"])
+@pytest.mark.parametrize(
+    "strange", [5, None, [], {}, "no address", "https://[", "javascript:alert(1)", "https://x/\x00"]
+)
 def test_a_strange_identity_url_is_dropped(strange):
     assert read(id=strange).identity_url == ""
 
@@ -193,7 +205,15 @@ def jwt_token(claims: object) -> str:
 
 @pytest.mark.parametrize(
     ("seconds", "believed"),
-    [(60, True), (1800, True), (25 * 3600, True), (25 * 3600 + 1, False), (0, False), (-1, False), (-3600, False)],
+    [
+        (60, True),
+        (1800, True),
+        (25 * 3600, True),
+        (25 * 3600 + 1, False),
+        (0, False),
+        (-1, False),
+        (-3600, False),
+    ],
 )
 def test_the_expiry_of_a_jwt_token_is_believed_within_25_hours(seconds, believed):
     expiry = NOW + dt.timedelta(seconds=seconds)
@@ -258,7 +278,13 @@ def test_the_identity_url_is_asked_at_the_instance_only(org, http, raw_server):
 
 
 def test_an_odd_identity_url_leads_to_userinfo(org, http, token):
-    odd = Token(token.value, token.instance_url, token.issued_at, token.expected_expiry, identity_url=f"{org.url}/other")
+    odd = Token(
+        token.value,
+        token.instance_url,
+        token.issued_at,
+        token.expected_expiry,
+        identity_url=f"{org.url}/other",
+    )
     assert oauth.identity(odd, http=http).username == org.user.username
     assert org.requests[-1].path == "/services/oauth2/userinfo"
 
@@ -278,7 +304,9 @@ def test_other_words_of_the_identity_url_are_refusals(org, http, token, word):
     assert not isinstance(caught.value, SessionExpired)
 
 
-@pytest.mark.parametrize("body", ["[]", "{}", "null", '{"user_id": "005"}', '{"user_id":"5","organization_id":"6"}'])
+@pytest.mark.parametrize(
+    "body", ["[]", "{}", "null", '{"user_id": "005"}', '{"user_id":"5","organization_id":"6"}']
+)
 def test_an_identity_without_its_three_facts_is_refused(org, http, token, body):
     org.fail("answer", where="identity", body=body)
     with pytest.raises(TransportError) as caught:
@@ -320,19 +348,28 @@ def test_a_token_that_can_not_be_revoked_is_told(raw_server, http):
 
 
 def test_what_the_org_echoes_of_our_secrets_is_masked():
-    secret = str(assertion.sign(assertion.claims(consumer_key="k", username="u", audience="a", now=0), app_key()))
-    refusal = oauth.refusal(400, {"error": "invalid_grant", "error_description": f"bad {secret} for {GOOD['access_token']}"})
+    secret = str(
+        assertion.sign(assertion.claims(consumer_key="k", username="u", audience="a", now=0), app_key())
+    )
+    refusal = oauth.refusal(
+        400, {"error": "invalid_grant", "error_description": f"bad {secret} for {GOOD['access_token']}"}
+    )
     assert secret not in str(refusal)
     assert "planted" not in f"{refusal} {refusal.description} {vars(refusal)}"
 
 
-@pytest.mark.parametrize("data", [None, [], "x", {"error": None}, {"error": {}}, {"error": 5, "error_description": []}])
+@pytest.mark.parametrize(
+    "data", [None, [], "x", {"error": None}, {"error": {}}, {"error": 5, "error_description": []}]
+)
 def test_a_refusal_of_any_shape_makes_a_sentence(data):
     assert str(oauth.refusal(400, data)).startswith("Salesforce refused the sign-in (")
 
 
 def test_a_refusal_is_cut_to_a_readable_length():
-    long = oauth.refusal(400, Answer(400, {}, json.dumps({"error": "e" * 9999, "error_description": "d" * 9999}).encode()).json())
+    long = oauth.refusal(
+        400,
+        Answer(400, {}, json.dumps({"error": "e" * 9999, "error_description": "d" * 9999}).encode()).json(),
+    )
     assert len(str(long)) < 1000
 
 

@@ -88,7 +88,9 @@ def test_a_malformed_id_is_refused_before_any_call(client, org, bad):
     assert org.requests == []
 
 
-@pytest.mark.parametrize("bad", ["", "Account/x", "../limits", "Account?x", "1Account", "Account%2f", "Ac count", "Ä"])
+@pytest.mark.parametrize(
+    "bad", ["", "Account/x", "../limits", "Account?x", "1Account", "Account%2f", "Ac count", "Ä"]
+)
 def test_a_malformed_name_is_refused_before_any_call(client, org, bad):
     for call in (
         lambda: client.record(bad, ACCOUNT),
@@ -161,7 +163,12 @@ def test_a_next_page_elsewhere_is_refused(client, org, path):
 def test_an_org_that_points_to_a_foreign_next_page_is_not_followed(client, org, raw_server):
     foreign = raw_server(lambda visit: visit.read_request())
     client.api_version  # noqa: B018 - asked for before the answer is planted
-    body = {"totalSize": 2, "done": False, "records": [], "nextRecordsUrl": f"{foreign.url}/services/data/v67.0/query/x"}
+    body = {
+        "totalSize": 2,
+        "done": False,
+        "records": [],
+        "nextRecordsUrl": f"{foreign.url}/services/data/v67.0/query/x",
+    }
     org.fail("answer", where="rest", body=json.dumps(body))
     with pytest.raises(InvalidInput):
         list(client.query_all("SELECT Id FROM Account"))
@@ -198,7 +205,9 @@ def test_a_next_path_that_is_no_text_is_refused():
 
 
 def test_limits_may_hold_further_objects(client, org):
-    limits = {"DailyApiRequests": {"Max": 15000, "Remaining": 14988, "Acme Connector": {"Max": 0, "Remaining": 0}}}
+    limits = {
+        "DailyApiRequests": {"Max": 15000, "Remaining": 14988, "Acme Connector": {"Max": 0, "Remaining": 0}}
+    }
     client.api_version  # noqa: B018
     org.fail("answer", where="rest", body=json.dumps(limits))
     assert client.limits() == limits
@@ -263,7 +272,9 @@ def test_the_newest_version_both_know(served, newest):
     assert caught.value.code == "no_common_api_version"
 
 
-@pytest.mark.parametrize("body", ["5", "null", '[{"label": "x"}]', '[{"version": "new"}]', '["67.0"]', "[null]"])
+@pytest.mark.parametrize(
+    "body", ["5", "null", '[{"label": "x"}]', '[{"version": "new"}]', '["67.0"]', "[null]"]
+)
 def test_a_list_of_versions_of_another_form_is_told(client, org, body):
     org.fail("answer", where="rest", body=body)
     with pytest.raises(TransportError) as caught:
@@ -304,7 +315,9 @@ def test_an_ended_session_is_renewed_and_the_call_replayed(client, org, source):
 def test_the_replay_happens_once(client, org, source):
     client.limits()
     before = len(org.requests)
-    org.fail("rest_error", times=None, status=401, code="INVALID_SESSION_ID", message="Session expired or invalid")
+    org.fail(
+        "rest_error", times=None, status=401, code="INVALID_SESSION_ID", message="Session expired or invalid"
+    )
     with pytest.raises(SessionExpired):
         client.limits()
     rest_calls = [request for request in org.requests[before:] if request.path.endswith("/limits")]
@@ -398,7 +411,9 @@ def test_an_upload_that_was_read_is_not_sent_a_second_time_empty(client, org, so
     assert source.renewals == []
 
 
-@pytest.mark.parametrize("body", [{"json": {"Name": "Same"}}, {"data": '{"Name": "Same"}'}, {"data": b'{"Name": "Same"}'}])
+@pytest.mark.parametrize(
+    "body", [{"json": {"Name": "Same"}}, {"data": '{"Name": "Same"}'}, {"data": b'{"Name": "Same"}'}]
+)
 def test_plain_bodies_are_sent_again_as_they_are(client, org, source, body):
     source.get()
     org.end_sessions()
@@ -410,7 +425,18 @@ def test_plain_bodies_are_sent_again_as_they_are(client, org, source, body):
 
 
 @pytest.mark.parametrize(
-    "path", ["{foreign}/x", "//{host}/x", "/\\{host}/x", "@{host}/x", "///{host}/x", "\\\\{host}", "/..//{host}/x", "/[", "//["]
+    "path",
+    [
+        "{foreign}/x",
+        "//{host}/x",
+        "/\\{host}/x",
+        "@{host}/x",
+        "///{host}/x",
+        "\\\\{host}",
+        "/..//{host}/x",
+        "/[",
+        "//[",
+    ],
 )
 def test_no_path_leads_the_bearer_to_another_host(org, http, token, raw_server, path):
     foreign = raw_server(lambda visit: visit.read_request())

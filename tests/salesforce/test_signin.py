@@ -50,7 +50,9 @@ def test_a_second_unknown_error_is_the_end(org, http):
     assert org.token_requests == 2
 
 
-@pytest.mark.parametrize("fault", ["maintenance", "bad_gateway", "html", "garbage", "cut", "close", "redirect"])
+@pytest.mark.parametrize(
+    "fault", ["maintenance", "bad_gateway", "html", "garbage", "cut", "close", "redirect"]
+)
 def test_other_trouble_is_not_tried_again(org, http, fault):
     org.fail(fault, times=None)
     assert isinstance(signin.run(sign_in_request(org), http).error, TransportError)
@@ -72,7 +74,9 @@ def sign_in_request_for(url: str) -> signin.SignIn:
     return signin.SignIn(login_url=url, audience=url, consumer_key="k", username="u", key=app_key())
 
 
-TOKEN_ANSWER = json.dumps({"access_token": "00D5g000004FaKe!AQx", "instance_url": "https://acme.my.salesforce.com"}).encode()
+TOKEN_ANSWER = json.dumps(
+    {"access_token": "00D5g000004FaKe!AQx", "instance_url": "https://acme.my.salesforce.com"}
+).encode()
 
 
 def test_a_pooled_connection_that_died_is_replaced_once(http, raw_server):
@@ -92,7 +96,9 @@ def test_both_posts_together_keep_to_the_call_time(http, raw_server, monkeypatch
 
     def unknown_then_silent(visit: Visit) -> None:
         visit.read_request()
-        visit.answer(b'{"error":"unknown_error","error_description":"retry your request"}', status="400 Bad Request")
+        visit.answer(
+            b'{"error":"unknown_error","error_description":"retry your request"}', status="400 Bad Request"
+        )
         visit.read_request()
         visit.drip(b"", 30)
         visit.connection.recv(1)

@@ -13,7 +13,9 @@ from sf_integration.salesforce import soql
 from sf_integration.salesforce.errors import ApiError, InvalidInput
 from sf_integration.salesforce.rest import Client
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.text("'\"\\%_{}\n\r\t\b\f nrtbfu0OR=", max_size=30)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.text(
+    "'\"\\%_{}\n\r\t\b\f nrtbfu0OR=", max_size=30
+)
 
 
 class Colour(enum.IntEnum):
@@ -79,7 +81,9 @@ def test_values_that_can_not_be_meant_are_refused(value):
 
 
 def test_places_are_filled_in_order():
-    text = soql.format_soql("SELECT Id FROM A WHERE X = {} AND Y IN {} AND Z LIKE '%{:like}%'", 1, ["a", "b"], "50%_\\'")
+    text = soql.format_soql(
+        "SELECT Id FROM A WHERE X = {} AND Y IN {} AND Z LIKE '%{:like}%'", 1, ["a", "b"], "50%_\\'"
+    )
     assert text == r"SELECT Id FROM A WHERE X = 1 AND Y IN ('a', 'b') AND Z LIKE '%50\%\_\\\'%'"
 
 
@@ -147,7 +151,9 @@ def client():
         pools.close()
 
 
-EXAMPLES = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @EXAMPLES
@@ -181,7 +187,9 @@ def test_wildcards_in_a_like_value_count_as_themselves(client):
     assert [row["Name"] for row in found] == ["50% off"]
 
 
-@pytest.mark.parametrize("statement", ["SELEKT Id FROM Account", "SELECT Id FROM", "", "SELECT Id FROM Account WHERE Name = '"])
+@pytest.mark.parametrize(
+    "statement", ["SELEKT Id FROM Account", "SELECT Id FROM", "", "SELECT Id FROM Account WHERE Name = '"]
+)
 def test_malformed_soql_is_told_by_the_org(client, statement):
     with pytest.raises(ApiError) as caught:
         client.query(statement)
@@ -193,7 +201,9 @@ def test_names(text):
     assert soql.name(text) == text
 
 
-@pytest.mark.parametrize("text", ["", "1A", "_A", "A B", "A'", "A;", "A.B", "A/B", "Ä", "A\n", "A" * 81, "A--", "(A)"])
+@pytest.mark.parametrize(
+    "text", ["", "1A", "_A", "A B", "A'", "A;", "A.B", "A/B", "Ä", "A\n", "A" * 81, "A--", "(A)"]
+)
 def test_what_can_be_no_name(text):
     with pytest.raises(InvalidInput):
         soql.name(text)

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, Group, Permission, User
+from django.core.exceptions import PermissionDenied
+
+from sf_integration import access
+from sf_integration.access import SHELL, AccessDenied, Act, may, require, visible_to
+from sf_integration.models import ConnectedApp, SigningKey
+from sf_integration.salesforce.errors import PermissionMissing
+
+pytestmark = pytest.mark.django_db
+
+
+def person(name: str, *acts: Act, groups: tuple[Group, ...] = (), **state: object) -> User:
+    user = User.objects.create_user(name, **state)
+    user.user_permissions.set(
+        Permission.objects.filter(codename__in=acts, content_type__app_label="sf_integration")
+    )
+    user.groups.set(groups)
+    return User.objects.get(pk=user.pk)
+
+
+@pytest.fixture
+def sales():
+    return Group.objects.create(name="Sales")
+
+
+@pytest.fixture
+def support():
+    return Group.objects.create(name="Support")
+
+
+@pytest.fixture
+def connections(sales, support):
+    """One for everybody, one for Sales, one for Sales and Support."""
+    key = SigningKey.objects.create(name="k", fingerprint="f", size=2048)
+    made = {
+        name: ConnectedApp.objects.create(
+            name=name,
+            login_url="https://a.my.salesforce.com",
+            consumer_key="k",
+            username="u",
+            signing_key=key,
+        )
+        for name in ("open", "sales", "both")
+    }
+    made["sales"].groups.set([sales])
+    made["both"].groups.set([sales, support])
+    return made
+
+
+def names(user) -> list[str]:
+    return list(visible_to(user).order_by("name").values_list("name", flat=True))
+
+
+def test_alice_of_sales_sees_what_is_open_and_what_is_of_sales(connections, sales):
+    alice = person("alice", Act.VIEW_HEALTH, groups=(sales,))
+    assert names(alice) == ["both", "open", "sales"]
+
+
+def test_charlie_of_support_does_not_see_what_is_of_sales(connections, support):
+    charlie = person("charlie", *Act, groups=(support,))
+    assert names(charlie) == ["both", "open"]
+    for act in Act:
+        with pytest.raises(AccessDenied):
+            require(charlie, act, connections["sales"])
+        require(charlie, act, connections["both"])
+
+
+def test_two_shared_groups_show_a_connection_once(connections, sales, support):
+    assert names(person("alice", Act.VIEW_HEALTH, groups=(sales, support))) == ["both", "open", "sales"]
+
+
+def test_being_in_the_group_is_not_enough_without_the_permission(connections, sales):
+    bob = person("bob", groups=(sales,))
+    assert names(bob) == []
+    for act in Act:
+        assert not may(bob, act)
+        with pytest.raises(AccessDenied):
+            require(bob, act, connections["sales"])
+
+
+@pytest.mark.parametrize("held", Act)
+def test_each_permission_allows_its_own_act_only(connections, held):
+    alice = person("alice", Act.VIEW_HEALTH, held)
+    for act in Act:
+        if act in (Act.VIEW_HEALTH, held):
+            require(alice, act, connections["open"])
+        else:
+            with pytest.raises(AccessDenied):
+                require(alice, act, connections["open"])
+
+
+def test_an_act_on_a_connection_needs_sight_of_it(connections):
+    """Whoever may take tokens but not see connections takes none."""
+    with pytest.raises(AccessDenied):
+        require(person("alice", Act.TAKE_TOKENS), Act.TAKE_TOKENS, connections["open"])
+
+
+def test_permissions_by_group_count(connections, sales):
+    sales.permissions.add(Permission.objects.get(codename=Act.VIEW_HEALTH))
+    assert names(person("alice", groups=(sales,))) == ["both", "open", "sales"]
+
+
+def test_a_superuser_may_everything(connections):
+    root = person("root", is_superuser=True)
+    assert names(root) == ["both", "open", "sales"]
+    for act in Act:
+        require(root, act, connections["sales"])
+
+
+@pytest.mark.parametrize("state", [{"is_active": False}, {"is_active": False, "is_superuser": True}])
+def test_whoever_is_inactive_may_nothing(connections, sales, state):
+    former = person("former", *Act, groups=(sales,), **state)
+    assert names(former) == []
+    for act in Act:
+        assert not may(former, act)
+        with pytest.raises(AccessDenied):
+            require(former, act)
+
+
+def test_the_anonymous_may_nothing(connections):
+    assert names(AnonymousUser()) == []
+    for act in Act:
+        with pytest.raises(AccessDenied):
+            require(AnonymousUser(), act, connections["open"])
+
+
+def test_a_deleted_connection_is_nobodys(connections):
+    alice = person("alice", *Act)
+    gone = connections["open"]
+    ConnectedApp.objects.filter(pk=gone.pk).delete()
+    with pytest.raises(AccessDenied):
+        require(alice, Act.TAKE_TOKENS, gone)
+
+
+def test_the_command_line_may_everything_and_has_a_name(connections):
+    for act in Act:
+        require(SHELL, act, connections["sales"])
+    assert names(SHELL) == ["both", "open", "sales"]
+    assert SHELL.get_username() == "command line"
+
+
+def test_a_refusal_is_djangos_403_and_one_of_our_errors(connections):
+    with pytest.raises(AccessDenied, match="You may not take tokens of the connection “sales”") as caught:
+        require(person("bob"), Act.TAKE_TOKENS, connections["sales"])
+    assert isinstance(caught.value, PermissionDenied)
+    assert isinstance(caught.value, PermissionMissing)
+    assert caught.value.remedy
+
+
+def test_every_act_is_a_permission_that_exists():
+    stored = set(
+        Permission.objects.filter(content_type__app_label="sf_integration").values_list("codename", flat=True)
+    )
+    assert set(Act) <= stored
+    assert set(access._WORDS) == set(Act)
+
+
+def test_the_ready_groups_grow_from_looking_to_managing():
+    acts = {
+        group.name: {permission.codename for permission in group.permissions.all()}
+        for group in Group.objects.filter(name__startswith="Salesforce")
+    }
+    look, operate, manage = (acts[f"Salesforce: {word}"] for word in ("look", "operate", "manage keys"))
+    assert look == {Act.VIEW_HEALTH}
+    assert look < operate < manage == set(Act)
+    assert Act.TAKE_TOKENS not in operate
+
+
+def test_sight_costs_one_query_whatever_the_number(connections, sales, django_assert_max_num_queries):
+    alice = person("alice", Act.VIEW_HEALTH, groups=(sales,))
+    alice.has_perm("x")  # permissions are cached by Django
+    with django_assert_max_num_queries(1):
+        names(alice)

@@ -1,0 +1,361 @@
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, Permission, User
+from django.core import serializers
+from django.db import connection as database
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from sf_integration import get_token, keystore
+from sf_integration.models import AccessToken, AuditEvent, ConnectedApp, ConnectionCheck, SigningKey
+from sf_integration.salesforce import keys
+from sf_integration.testing.django import ConnectableOrg
+
+from .test_forms import CERTIFICATE, KEY, PASSPHRASE, pem
+from .test_views import text_of
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ADMIN = "/admin/sf_integration"
+MODELS = ("connectedapp", "signingkey", "accesstoken", "connectioncheck", "auditevent")
+SECRET = pem(KEY, PASSPHRASE)
+
+
+def staff(name: str, *codenames: str) -> Client:
+    user = User.objects.create_user(name, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def values(org: ConnectableOrg, **more: str) -> dict[str, str]:
+    return {
+        "name": "acme",
+        "login_url": org.url,
+        "consumer_key": org.app.consumer_key,
+        "username": org.user.username,
+        "session_minutes": "120",
+        "sample_sobject": "Account",
+        "enabled": "on",
+    } | more
+
+
+def add(client: Client, org: ConnectableOrg, **more: str) -> str:
+    response = client.post(f"{ADMIN}/connectedapp/add/", values(org, **more), follow=True)
+    return response.content.decode()
+
+
+def org_key(org: ConnectableOrg) -> dict[str, str]:
+    assert org.app.private_key_pem
+    return {"private_key": org.app.private_key_pem, "certificate": org.app.certificate_pem}
+
+
+# ---- a connection from nothing to a good check ----------------------------------------------------------------------
+
+
+def test_connection_is_added_with_its_key_and_tested(
+    salesforce_org: ConnectableOrg, admin_client: Client
+) -> None:
+    told = text_of(
+        add(admin_client, salesforce_org, **org_key(salesforce_org), _test="Save and test connection")
+    )
+    assert "was added successfully" in told
+    assert "acme: Healthy." in told
+    assert salesforce_org.logins == 1
+    acts = AuditEvent.objects.order_by("at").values_list("act", "actor", "subject")
+    assert list(acts) == [("added", "admin", "acme"), ("checked", "admin", "acme")]
+
+
+def test_test_button_checks_what_is_stored(salesforce_org: ConnectableOrg, admin_client: Client) -> None:
+    connection = salesforce_org.connect("acme", consumer_key="3MVG9nonsense")
+    change = f"{ADMIN}/connectedapp/{connection.pk}/change/"
+    button = f"{ADMIN}/connectedapp/{connection.pk}/check/"
+    assert f'action="{button}"' in admin_client.get(change).content.decode()
+    assert admin_client.get(button).status_code == 405
+    told = text_of(admin_client.post(button, follow=True).content.decode())
+    assert "acme: Failing. The org does not know this consumer key." in told
+    assert ConnectionCheck.objects.get().asked_by == "admin"
+
+
+def test_edit_takes_effect_and_audits_names_of_fields(
+    salesforce_org: ConnectableOrg, admin_client: Client
+) -> None:
+    connection = salesforce_org.connect("acme", consumer_key="3MVG9nonsense")
+    changed = values(salesforce_org, signing_key=str(connection.signing_key_id), notes="mended")
+    response = admin_client.post(f"{ADMIN}/connectedapp/{connection.pk}/change/", changed)
+    assert response.status_code == 302
+    assert get_token("acme").value
+    event = AuditEvent.objects.get(act="changed")
+    assert event.fields == ["consumer_key", "notes"]
+
+
+def test_bad_input_changes_nothing(salesforce_org: ConnectableOrg, admin_client: Client) -> None:
+    connection = salesforce_org.connect("acme")
+    before = serializers.serialize("json", [*ConnectedApp.objects.all(), *SigningKey.objects.all()])
+    for wrong in (
+        {"login_url": "http://elsewhere.example"},
+        {"consumer_key": ""},
+        {"private_key": SECRET, "passphrase": "wrong"},
+        {"private_key": CERTIFICATE},
+    ):
+        changed = values(salesforce_org, signing_key=str(connection.signing_key_id)) | wrong
+        response = admin_client.post(f"{ADMIN}/connectedapp/{connection.pk}/change/", changed)
+        assert response.status_code == 200
+        assert "errornote" in response.content.decode()
+    assert serializers.serialize("json", [*ConnectedApp.objects.all(), *SigningKey.objects.all()]) == before
+    assert not AuditEvent.objects.exists()
+
+
+def test_deleting_a_connection_takes_tokens_and_checks_but_not_the_key(
+    salesforce_org: ConnectableOrg, admin_client: Client
+) -> None:
+    connection = salesforce_org.connect("acme")
+    admin_client.post(f"{ADMIN}/connectedapp/{connection.pk}/check/")
+    admin_client.post(f"{ADMIN}/connectedapp/{connection.pk}/delete/", {"post": "yes"})
+    assert not ConnectedApp.objects.exists()
+    assert not AccessToken.objects.exists()
+    assert SigningKey.objects.exists()
+    assert AuditEvent.objects.get(act="deleted").subject == "acme"
+
+
+# ---- secrets --------------------------------------------------------------------------------------------------------
+
+
+def test_private_key_is_shown_by_no_page_and_no_history(
+    salesforce_org: ConnectableOrg, admin_client: Client
+) -> None:
+    pages = [
+        add(admin_client, salesforce_org, private_key=SECRET, passphrase="wrong", certificate=CERTIFICATE)
+    ]
+    pages.append(add(admin_client, salesforce_org, private_key=SECRET, passphrase=PASSPHRASE, username=""))
+    pages.append(
+        add(admin_client, salesforce_org, private_key=SECRET, passphrase=PASSPHRASE, certificate=CERTIFICATE)
+    )
+    connection, key = ConnectedApp.objects.get(), SigningKey.objects.get()
+    assert key.private_key is not None
+    for path in (
+        f"connectedapp/{connection.pk}/change/",
+        f"connectedapp/{connection.pk}/history/",
+        f"signingkey/{key.pk}/change/",
+        f"signingkey/{key.pk}/history/",
+        "signingkey/",
+    ):
+        response = admin_client.get(f"{ADMIN}/{path}")
+        assert response.status_code == 200
+        pages.append(response.content.decode())
+    pages += [entry.change_message for entry in LogEntry.objects.all()]
+    pages.append(serializers.serialize("json", AuditEvent.objects.all()))
+    plain = pem(KEY).splitlines()
+    for secret in (PASSPHRASE, SECRET.splitlines()[4], plain[4], key.private_key.ciphertext):
+        assert not [page for page in pages if secret in page]
+    assert AuditEvent.objects.get(act="added").fields == [
+        "consumer_key",
+        "login_url",
+        "name",
+        "signing_key",
+        "username",
+    ]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_no_page_shows_token_or_sealed_value(
+    salesforce_org: ConnectableOrg, admin_client: Client, model: str
+) -> None:
+    connection = salesforce_org.connect("acme")
+    admin_client.post(f"{ADMIN}/connectedapp/{connection.pk}/check/")
+    row, key = AccessToken.objects.get(), SigningKey.objects.get()
+    assert row.value is not None
+    assert key.private_key is not None
+    html = admin_client.get(f"{ADMIN}/{model}/").content.decode()
+    links = set(re.findall(rf"{ADMIN}/{model}/[0-9a-f-]{{36}}/change/", html))
+    assert links
+    html += "".join(admin_client.get(link).content.decode() for link in links)
+    token = row.value.open().decode()
+    for secret in (token, token[16:40], row.value.ciphertext, row.fingerprint, key.private_key.ciphertext):
+        assert secret not in html
+
+
+# ---- signing keys ---------------------------------------------------------------------------------------------------
+
+
+def test_signing_key_is_given_renamed_and_its_certificate_downloaded(admin_client: Client) -> None:
+    given = {"name": "harbor", "private_key": SECRET, "passphrase": PASSPHRASE, "certificate": CERTIFICATE}
+    assert admin_client.post(f"{ADMIN}/signingkey/add/", given).status_code == 302
+    key = SigningKey.objects.get()
+    assert key.fingerprint == keys.fingerprint(KEY)
+    admin_client.post(f"{ADMIN}/signingkey/{key.pk}/change/", {"name": "harbour"})
+    key.refresh_from_db()
+    assert key.name == "harbour"
+    response = admin_client.get(f"{ADMIN}/signingkey/{key.pk}/certificate/")
+    assert response.content.decode() == CERTIFICATE
+    assert response["Content-Disposition"] == 'attachment; filename="harbour.crt"'
+    assert list(AuditEvent.objects.order_by("at").values_list("act", "fields")) == [
+        ("added", ["name", "signing_key"]),
+        ("changed", ["name"]),
+    ]
+
+
+def test_signing_key_is_made_here(admin_client: Client) -> None:
+    assert admin_client.post(f"{ADMIN}/signingkey/add/", {"name": "own", "make_key": "on"}).status_code == 302
+    key = SigningKey.objects.get()
+    assert (key.origin, key.size, key.can_be_opened) == ("made", 2048, True)
+
+
+def test_certificate_of_another_key_is_refused(admin_client: Client) -> None:
+    key = keystore.make(name="own")
+    before = key.certificate
+    response = admin_client.post(
+        f"{ADMIN}/signingkey/{key.pk}/change/", {"name": "own", "new_certificate": CERTIFICATE}
+    )
+    assert "belongs to another key" in response.content.decode()
+    key.refresh_from_db()
+    assert key.certificate == before
+
+
+def test_used_signing_key_is_protected(salesforce_org: ConnectableOrg, admin_client: Client) -> None:
+    key = salesforce_org.connect("acme").signing_key
+    html = admin_client.post(f"{ADMIN}/signingkey/{key.pk}/delete/", {"post": "yes"}).content.decode()
+    assert "would require deleting the following protected related objects" in html
+    assert SigningKey.objects.exists()
+
+
+# ---- who may what ---------------------------------------------------------------------------------------------------
+
+
+def test_staff_without_our_permissions_sees_nothing(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    # Django's own permissions for the models don't count.
+    outsider = staff(
+        "mallory", "view_connectedapp", "change_connectedapp", "add_connectedapp", "view_signingkey"
+    )
+    for model in MODELS:
+        assert outsider.get(f"{ADMIN}/{model}/").status_code == 403
+    assert outsider.get(f"{ADMIN}/connectedapp/add/").status_code == 403
+
+
+def test_viewer_sees_but_changes_nothing(salesforce_org: ConnectableOrg) -> None:
+    connection = salesforce_org.connect("acme")
+    viewer = staff("vera", "view_health")
+    change = f"{ADMIN}/connectedapp/{connection.pk}/change/"
+    html = viewer.get(change).content.decode()
+    assert connection.username in html
+    assert 'name="_save"' not in html
+    assert viewer.post(change, values(salesforce_org)).status_code == 403
+    assert viewer.post(f"{ADMIN}/connectedapp/{connection.pk}/check/").status_code == 403
+    assert viewer.get(f"{ADMIN}/signingkey/{connection.signing_key_id}/change/").status_code == 200
+    assert viewer.get(f"{ADMIN}/signingkey/add/").status_code == 403
+    assert viewer.get(f"{ADMIN}/auditevent/").status_code == 403
+    assert "Check now" not in viewer.get(f"{ADMIN}/connectedapp/").content.decode()
+    assert not salesforce_org.requests
+
+
+def test_manager_sees_only_own_groups_connections(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("open")
+    hidden = salesforce_org.connect("closed")
+    hidden.groups.add(Group.objects.create(name="others"))
+    manager = staff("mia", "view_health", "manage_keys", "run_checks")
+    html = manager.get(f"{ADMIN}/connectedapp/").content.decode()
+    assert "open" in html
+    assert "closed" not in html
+    assert manager.get(f"{ADMIN}/connectedapp/{hidden.pk}/change/").status_code == 302
+    assert manager.post(f"{ADMIN}/connectedapp/{hidden.pk}/check/").status_code == 404
+    assert not salesforce_org.requests
+
+
+@pytest.mark.parametrize("model", ["accesstoken", "connectioncheck", "auditevent"])
+def test_what_the_app_writes_is_read_only(
+    salesforce_org: ConnectableOrg, admin_client: Client, model: str
+) -> None:
+    connection = salesforce_org.connect("acme")
+    admin_client.post(f"{ADMIN}/connectedapp/{connection.pk}/check/")
+    (row,) = {"accesstoken": AccessToken, "connectioncheck": ConnectionCheck, "auditevent": AuditEvent}[
+        model
+    ].objects.all()
+    assert admin_client.get(f"{ADMIN}/{model}/add/").status_code == 403
+    assert admin_client.post(f"{ADMIN}/{model}/{row.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert admin_client.post(f"{ADMIN}/{model}/{row.pk}/change/", {"username": "x"}).status_code == 403
+
+
+# ---- list -----------------------------------------------------------------------------------------------------------
+
+
+def run(client: Client, action: str, *connections: ConnectedApp) -> str:
+    chosen = {"action": action, "_selected_action": [str(connection.pk) for connection in connections]}
+    return text_of(client.post(f"{ADMIN}/connectedapp/", chosen, follow=True).content.decode())
+
+
+def test_actions_do_what_the_buttons_do(salesforce_org: ConnectableOrg, admin_client: Client) -> None:
+    good, bad = salesforce_org.connect("good"), salesforce_org.connect("bad", consumer_key="3MVG9nonsense")
+    told = run(admin_client, "check_now", good, bad)
+    assert "good: Healthy." in told
+    assert "bad: Failing." in told
+    assert "good is paused" in run(admin_client, "pause", good)
+    assert "good is resumed" in run(admin_client, "resume", good)
+    assert "good signed in anew" in run(admin_client, "renew_now", good)
+    acts = AuditEvent.objects.filter(subject="good").order_by("at").values_list("act", flat=True)
+    assert list(acts) == ["checked", "paused", "resumed", "renewed"]
+
+
+def test_list_is_filtered_by_state_and_searched(salesforce_org: ConnectableOrg, admin_client: Client) -> None:
+    salesforce_org.connect("anna", enabled=False)
+    salesforce_org.connect("zoe")
+    paused = admin_client.get(f"{ADMIN}/connectedapp/", {"state": "Paused"}).content.decode()
+    assert "anna" in paused
+    assert "zoe" not in paused
+    assert "anna" not in admin_client.get(f"{ADMIN}/connectedapp/", {"q": "zo"}).content.decode()
+
+
+@pytest.mark.parametrize("model", ["connectedapp", "accesstoken", "connectioncheck"])
+def test_number_of_queries_does_not_depend_on_rows(
+    salesforce_org: ConnectableOrg, admin_client: Client, model: str
+) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(database) as captured:
+            assert admin_client.get(f"{ADMIN}/{model}/").status_code == 200
+        return len(captured)
+
+    def connect(name: str) -> None:
+        connection = salesforce_org.connect(name)
+        AccessToken.objects.create(connection=connection, username=connection.username)
+        ConnectionCheck.objects.create(connection=connection, asked_by="beat", healthy=True, state="Healthy")
+
+    connect("one")
+    few = queries()
+    for number in range(20):
+        connect(f"c-{number}")
+    assert queries() == few <= 15
+
+
+def test_error_reports_leave_private_key_and_passphrase_out(
+    salesforce_org: ConnectableOrg, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Django would mail to the administrators when something breaks while a key comes in."""
+    from django.views.debug import SafeExceptionReporterFilter
+
+    reported: list[str] = []
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("broken on purpose")
+
+    def remember(sender: object, request: object, **_: object) -> None:
+        reported.append(json.dumps(dict(SafeExceptionReporterFilter().get_post_parameters(request))))  # type: ignore[arg-type]
+
+    from django.core.signals import got_request_exception
+
+    monkeypatch.setattr(keystore, "take_in", broken)
+    got_request_exception.connect(remember)
+    admin_client.raise_request_exception = False
+    try:
+        add(admin_client, salesforce_org, private_key=SECRET, passphrase=PASSPHRASE)
+    finally:
+        got_request_exception.disconnect(remember)
+    (parameters,) = reported
+    assert salesforce_org.user.username in parameters
+    assert PASSPHRASE not in parameters
+    assert "BEGIN" not in parameters

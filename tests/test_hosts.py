@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import pytest
+
+from sf_integration import hosts
+from sf_integration.salesforce.errors import InvalidInput, NotAllowedHere
+
+
+@pytest.fixture(autouse=True)
+def allowed(settings):
+    settings.SF_INTEGRATION = settings.SF_INTEGRATION | {
+        "ALLOWED_HOSTS": [
+            "127.0.0.1:8443",
+            "[::1]:8443",
+            "localhost:9000",
+            "gateway.acme.example",
+            "Proxy.Acme.example:8443",
+        ],
+        "ALLOWED_ENVIRONMENTS": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored"),
+    [
+        ("https://acme.my.salesforce.com", "https://acme.my.salesforce.com"),
+        ("https://acme.my.salesforce.com/", "https://acme.my.salesforce.com"),
+        ("  https://ACME.my.Salesforce.com//  ", "https://acme.my.salesforce.com"),
+        ("acme.my.salesforce.com", "https://acme.my.salesforce.com"),
+        ("login.salesforce.com/", "https://login.salesforce.com"),
+        ("HTTPS://acme.my.salesforce.com", "https://acme.my.salesforce.com"),
+        ("https://site.force.com/customers/", "https://site.force.com/customers"),
+        ("http://127.0.0.1:8443", "http://127.0.0.1:8443"),
+        ("http://[::1]:8443/", "http://[::1]:8443"),
+    ],
+)
+def test_login_urls_are_brought_into_one_form(typed, stored):
+    assert hosts.normal_login_url(typed) == stored
+    assert hosts.normal_login_url(stored) == stored
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "",
+        " ",
+        "https://",
+        "https:///x",
+        "ftp://acme.my.salesforce.com",
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "https://acme.my.salesforce.com?x=y",
+        "https://acme.my.salesforce.com/#x",
+        "https://ann:planted@acme.my.salesforce.com",
+        "https://planted@acme.my.salesforce.com",
+        "https://evil.example\\@acme.my.salesforce.com",
+        "https://evil.example\\.my.salesforce.com",
+        "https://acme.my.salesforce.com:x",
+        "https://acme.my.salesforce.com:99999",
+        "https://[",
+        "https://[::1",
+        "https://ac me.my.salesforce.com",
+        "https://acme.my.salesforce.com\x00",
+        "https://äcme.my.salesforce.com",
+        "two words",
+    ],
+)
+def test_what_is_no_login_url_is_told(typed):
+    with pytest.raises(InvalidInput) as caught:
+        hosts.normal_login_url(typed)
+    assert "planted" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://login.salesforce.com",
+        "https://test.salesforce.com",
+        "https://acme.my.salesforce.com",
+        "https://acme.my.salesforce.com:443",
+        "https://ACME--uat.sandbox.my.SALESFORCE.com",
+        "https://acme.my.salesforce.mil",
+        "https://site.force.com/customers",
+        "https://gateway.acme.example",
+        "https://gateway.acme.example:8443",
+        "https://proxy.acme.example:8443",
+        "http://127.0.0.1:8443",
+        "https://127.0.0.1:8443/services/oauth2/token",
+        "http://[::1]:8443",
+        "http://localhost:9000",
+    ],
+)
+def test_hosts_that_may_be_called(url):
+    hosts.require_allowed(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        ("http://acme.my.salesforce.com", "unprotected"),
+        ("http://gateway.acme.example", "unprotected"),
+        ("http://127.0.0.1.evil.example:8443", "unprotected"),
+        ("http://2130706433:8443", "unprotected"),
+        ("http://0.0.0.0:8443", "unprotected"),
+        ("http://localhost.:9000", "unprotected"),
+        ("https://evil.example", "neither a host of Salesforce nor listed"),
+        ("https://salesforce.com.evil.example", "neither"),
+        ("https://evilsalesforce.com", "neither"),
+        ("https://acme.my.salesforce.com.", "neither"),
+        ("https://acme.my.salesforce.com:8443", "neither"),
+        ("https://proxy.acme.example", "neither"),
+        ("https://sub.gateway.acme.example", "neither"),
+        ("http://127.0.0.1:8444", "neither"),
+        ("http://127.0.0.2:8443", "neither"),
+        ("http://127.0.0.1", "neither"),
+        ("http://localhost:8443", "neither"),
+        ("https://169.254.169.254", "neither"),
+        ("https://acme.lightning.force.com", "serves pages"),
+        ("https://acme.my.salesforce-setup.com", "serves pages"),
+        ("https://evil.example\\@acme.my.salesforce.com", "is no https address"),
+        ("https://evil.example\\.my.salesforce.com", "is no https address"),
+        ("https://evil.example#.my.salesforce.com", "is no https address"),
+        ("https://evil.example?.my.salesforce.com", "is no https address"),
+        ("https://user@acme.my.salesforce.com", "is no https address"),
+        ("https://acme.my.salesforce.com\nX", "is no https address"),
+        ("ftp://acme.my.salesforce.com", "is no https address"),
+        ("acme.my.salesforce.com", "is no https address"),
+        ("", "is no https address"),
+    ],
+)
+def test_hosts_that_may_not_be_called(url, word):
+    with pytest.raises(NotAllowedHere, match=word) as caught:
+        hosts.require_allowed(url)
+    assert caught.value.remedy
+
+
+def test_a_listed_loopback_needs_its_port(settings):
+    settings.SF_INTEGRATION = settings.SF_INTEGRATION | {"ALLOWED_HOSTS": ["127.0.0.1", "localhost"]}
+    for url in ("http://127.0.0.1:8000", "http://localhost:8000", "https://127.0.0.1:8000"):
+        with pytest.raises(NotAllowedHere):
+            hosts.require_allowed(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("https://login.salesforce.com", "production"),
+        ("https://acme.my.salesforce.com", "production"),
+        ("https://acme.example", "production"),
+        ("https://sandbox.my.salesforce.com", "production"),
+        ("https://acme.sandbox.my.salesforce.com.evil.example", "production"),
+        ("https://test.salesforce.com", "sandbox"),
+        ("https://acme--uat.sandbox.my.salesforce.com", "sandbox"),
+        ("https://ACME--UAT.SANDBOX.my.salesforce.com", "sandbox"),
+        ("https://cs42.salesforce.com", "sandbox"),
+        ("https://data-innovation-123.scratch.my.salesforce.com", "scratch"),
+        ("https://acme-dev-ed.my.salesforce.com", "developer"),
+        ("https://acme-dev-ed.develop.my.salesforce.com", "developer"),
+        ("https://playful-bear-1.trailblaze.my.salesforce.com", "trailhead"),
+    ],
+)
+def test_the_host_tells_the_kind_of_org(url, kind):
+    assert hosts.environment_of(url) == kind
+
+
+SANDBOX, PRODUCTION = "https://acme--uat.sandbox.my.salesforce.com", "https://acme.my.salesforce.com"
+SCRATCH, DEVELOPER = "https://x.scratch.my.salesforce.com", "https://acme-dev-ed.develop.my.salesforce.com"
+
+
+@pytest.mark.parametrize(
+    ("is_sandbox", "organization_type", "trial", "login_url", "kind"),
+    [
+        (True, "Enterprise Edition", False, SANDBOX, "sandbox"),
+        (True, "Enterprise Edition", False, PRODUCTION, "sandbox"),
+        (True, "Enterprise Edition", True, PRODUCTION, "scratch"),
+        (True, "Developer Edition", True, SCRATCH, "scratch"),
+        (True, "Enterprise Edition", False, "http://127.0.0.1:8443", "sandbox"),
+        (False, "Enterprise Edition", False, PRODUCTION, "production"),
+        (False, "Enterprise Edition", False, "https://test.salesforce.com", "production"),
+        (False, "Enterprise Edition", False, SANDBOX, "production"),
+        (False, "Developer Edition", False, PRODUCTION, "developer"),
+        (False, "Developer Edition", False, DEVELOPER, "developer"),
+        (False, "Developer Edition", False, "https://x.trailblaze.my.salesforce.com", "trailhead"),
+        (False, "", False, PRODUCTION, "production"),
+    ],
+)
+def test_the_orgs_own_record_corrects_the_host(is_sandbox, organization_type, trial, login_url, kind):
+    found = hosts.environment_of_org(
+        is_sandbox=is_sandbox, organization_type=organization_type, trial=trial, login_url=login_url
+    )
+    assert found == kind
+
+
+def test_every_kind_of_org_is_allowed_unless_told_otherwise(settings):
+    assert all(
+        hosts.environment_allowed(kind)
+        for kind in ("production", "sandbox", "scratch", "developer", "trailhead")
+    )
+    settings.SF_INTEGRATION = settings.SF_INTEGRATION | {"ALLOWED_ENVIRONMENTS": ["sandbox"]}
+    assert hosts.environment_allowed("sandbox")
+    assert not hosts.environment_allowed("production")
+    assert not hosts.environment_allowed("never heard of")
+
+
+@pytest.mark.parametrize(
+    ("login_url", "audience"),
+    [
+        ("https://acme.my.salesforce.com", "https://acme.my.salesforce.com"),
+        ("https://login.salesforce.com", "https://login.salesforce.com"),
+        ("https://site.force.com/customers", "https://site.force.com/customers"),
+        ("https://acme.my.site.com/customers", "https://acme.my.site.com/customers"),
+        ("http://127.0.0.1:8443", "http://127.0.0.1:8443"),
+    ],
+)
+def test_the_audience_follows_the_login_url(login_url, audience):
+    assert hosts.default_audience(login_url) == audience
+
+
+@pytest.mark.parametrize(("host", "loopback"), [
+    ("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True),
+    ("0.0.0.0", False), ("10.0.0.1", False), ("localhost.evil.example", False), ("", False), ("127.1", False),
+])  # fmt: skip
+def test_loopback(host, loopback):
+    assert hosts.is_loopback(host) is loopback
