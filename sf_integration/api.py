@@ -34,7 +34,20 @@ async def aget_token(name: str | None = None, *, username: str | None = None) ->
     """`get_token` for async code: a caller who waits for a sign-in never stops the others."""
     from asgiref.sync import sync_to_async
 
-    return await sync_to_async(get_token, thread_sensitive=False)(name, username=username)
+    from . import tokens
+
+    token = tokens.in_memory(name, username) if name else None
+    return token or await sync_to_async(_get_in_thread, thread_sensitive=False)(name, username)
+
+
+def _get_in_thread(name: str | None, username: str | None) -> Token:
+    """In a thread of its own the database connection is this call's too, and nobody else would close it."""
+    from django.db import connections
+
+    try:
+        return get_token(name, username=username)
+    finally:
+        connections.close_all()
 
 
 def get_client(

@@ -174,9 +174,8 @@ def _take(name: str, action: Callable[[_Run], str], run: _Run) -> tuple[Step, Sa
     except _Warn as warning:
         return step(WARNING, warning.code, warning.message, warning.remedy), None
     except ActionNeeded as error:
-        return step(
-            FAILED, error.code, str(error.args[0]) if error.args else error.cause, error.remedy
-        ), error
+        # Its text ends with the remedy, which has a place of its own here.
+        return step(FAILED, error.code, str(error).removesuffix(error.remedy).strip(), error.remedy), error
     except SalesforceError as error:
         return step(FAILED, error.code, str(error), _remedy(error)), error
 

@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from celery import shared_task
 
 from . import health, tokens
 from .models import ConnectedApp, Heartbeat
+from .schedule import PERIOD_SECONDS
 
 REFRESH_HEARTBEAT = "refresh due tokens"
-_PERIOD_SECONDS = 60
 _CHECKS_PER_MESSAGE = 20
-
-SCHEDULE: dict[str, dict[str, Any]] = {
-    "sf_integration: refresh due tokens": {
-        "task": "sf_integration.refresh_due_tokens",
-        "schedule": _PERIOD_SECONDS,
-        "options": {"expires": _PERIOD_SECONDS},
-    },
-    "sf_integration: check connections": {
-        "task": "sf_integration.check_due_connections",
-        "schedule": _PERIOD_SECONDS,
-        "options": {"expires": _PERIOD_SECONDS},
-    },
-    "sf_integration: housekeeping": {"task": "sf_integration.housekeeping", "schedule": 24 * 3600},
-}
-"""For a site's own `beat_schedule`, when it does not use django-celery-beat's tables."""
 
 
 @shared_task(name="sf_integration.refresh_due_tokens", ignore_result=True)
@@ -35,7 +19,7 @@ def refresh_due_tokens() -> None:
     """Hand out the tokens to renew in batches. A batch that nobody took within a period is handed out anew."""
     Heartbeat.beat(REFRESH_HEARTBEAT)
     for batch in tokens.due_batches():
-        refresh_batch.apply_async(([str(row_id) for row_id in batch],), expires=_PERIOD_SECONDS)
+        refresh_batch.apply_async(([str(row_id) for row_id in batch],), expires=PERIOD_SECONDS)
 
 
 @shared_task(name="sf_integration.refresh_batch", ignore_result=True)
@@ -47,7 +31,7 @@ def refresh_batch(row_ids: list[str]) -> None:
 def check_due_connections() -> None:
     due = [(str(connection_id), light) for connection_id, light in health.due_for_check()]
     for start in range(0, len(due), _CHECKS_PER_MESSAGE):
-        check_batch.apply_async((due[start : start + _CHECKS_PER_MESSAGE],), expires=_PERIOD_SECONDS)
+        check_batch.apply_async((due[start : start + _CHECKS_PER_MESSAGE],), expires=PERIOD_SECONDS)
 
 
 @shared_task(name="sf_integration.check_batch", ignore_result=True)

@@ -17,6 +17,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTa
 
 from sf_integration import tasks, tokens
 from sf_integration.models import AccessToken, ConnectedApp, ConnectionCheck, Heartbeat
+from sf_integration.schedule import SCHEDULE
 from sf_integration.testing.django import ConnectableOrg
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -113,7 +114,7 @@ def test_a_message_through_redis_is_worked_off(
 def test_schedule_for_other_sites_names_real_tasks() -> None:
     from celery import current_app
 
-    for entry in tasks.SCHEDULE.values():
+    for entry in SCHEDULE.values():
         assert entry["task"] in current_app.tasks
 
 

@@ -44,6 +44,12 @@ def get(name: str, username: str | None = None) -> Token:
     return _ask_row(process, (name, username), copy)
 
 
+def in_memory(name: str, username: str | None = None) -> Token | None:
+    """What `get` would return at once, without a query; None when it would look further."""
+    copy = current().copies.get((name, username))
+    return copy.token if copy is not None and time.monotonic() < min(copy.expires, copy.next_look) else None
+
+
 def api_version(name: str, username: str | None = None) -> str:
     """The connection's API version, as the process saw it last; empty when it is still unknown."""
     copy = current().copies.get((name, username))

@@ -1,0 +1,121 @@
+"""The pages in a real browser: nothing blocked, nothing from elsewhere, nothing cut off, all of it without JavaScript."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from sf_integration.testing.django import ConnectableOrg
+
+pytestmark = [pytest.mark.chromium, pytest.mark.django_db(transaction=True)]
+
+ACCOUNT = "001Dn00000Gi7HJIAZ"
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+ADMIN = "/admin/sf_integration"
+PATHS = (
+    "/connections/",
+    "/connections/?q=nothing",
+    "/connections/acme/",
+    "/connections/sick/",
+    "/connections/acme/identity/",
+    "/connections/acme/record/",
+    "/connections/acme/query/",
+    f"{ADMIN}/connectedapp/",
+    f"{ADMIN}/connectedapp/add/",
+    f"{ADMIN}/signingkey/add/",
+)
+TOO_SMALL = """() => [...document.querySelectorAll('a, button, input:not([type=hidden]), textarea')]
+    .filter(element => element.checkVisibility() && !element.closest('p, .sf-hidden, .sf-skip'))
+    .filter(element => { const box = element.getBoundingClientRect(); return box.height < 24 || box.width < 24 })
+    .map(element => element.outerHTML)"""
+
+
+@pytest.fixture
+def cookie(salesforce_org: ConnectableOrg, admin_client: Client) -> str:
+    """Session of an administrator who sees a connection that works and one that doesn't."""
+    salesforce_org.connect("acme", label="Acme Coffee")
+    salesforce_org.connect("sick", consumer_key="3MVG9nonsense")
+    for name in ("acme", "sick"):
+        admin_client.post(f"/connections/{name}/check/")
+    return admin_client.cookies[settings.SESSION_COOKIE_NAME].value
+
+
+@contextmanager
+def browser(url: str, cookie: str, **options: object) -> Iterator[object]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=OPTIONS)
+        context = chromium.new_context(base_url=url, **options)  # type: ignore[arg-type]
+        context.set_default_timeout(15_000)
+        context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": cookie, "url": url}])
+        yield context.new_page()
+        chromium.close()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_pages_are_whole_and_all_their_own(live_server: object, cookie: str, scheme: str, width: int) -> None:
+    url: str = live_server.url  # type: ignore[attr-defined]
+    complaints: list[str] = []
+    loaded: list[tuple[str, int]] = []
+    with browser(url, cookie, color_scheme=scheme, viewport={"width": width, "height": 800}) as page:
+        page.on(
+            "console",
+            lambda message: message.type in ("error", "warning") and complaints.append(message.text),
+        )
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "requestfinished",
+            lambda request: loaded.append((request.url, request.sizes()["responseBodySize"])),
+        )
+        for path in PATHS:
+            assert page.goto(path).status == 200
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            ours = path.startswith("/connections/")
+            if ours and wide > width:
+                complaints.append(f"{path} is {wide} wide")
+            if ours:
+                complaints += [f"{path} too small: {html}" for html in page.evaluate(TOO_SMALL)]
+    assert not complaints
+    assert {urlsplit(address).netloc for address, _ in loaded} == {urlsplit(url).netloc}
+    first = [
+        size for address, size in loaded if "/connections/" in address or "/static/sf_integration/" in address
+    ]
+    assert 0 < sum(first[:4]) < 100_000
+
+
+def test_everything_works_without_javascript(live_server: object, cookie: str) -> None:
+    with browser(live_server.url, cookie, java_script_enabled=False) as page:  # type: ignore[attr-defined]
+        page.goto("/connections/")
+        page.get_by_role("link", name="Acme Coffee").click()
+        page.get_by_role("button", name="Check now").click()
+        page.get_by_text("Connection acme: Healthy.").wait_for()
+        page.get_by_role("link", name="Identity").click()
+        page.get_by_role("button", name="Ask the org").click()
+        page.get_by_text("as expected").first.wait_for()
+        page.get_by_role("link", name="Record").click()
+        page.get_by_role("textbox", name="Record id").fill(ACCOUNT)
+        page.get_by_role("button", name="Look up").click()
+        page.get_by_text("NH-10000").wait_for()
+        page.get_by_role("link", name="SOQL").click()
+        page.get_by_role("textbox", name="SOQL").fill("SELECT Name FROM Account LIMIT 3")
+        page.get_by_role("button", name="Run").click()
+        page.get_by_role("heading", name="3 rows").wait_for()
+        page.get_by_role("button", name="Pause").click()
+        page.get_by_role("button", name="Resume").click()
+        page.get_by_text("Connection acme is resumed.").wait_for()
+        page.get_by_role("button", name="Sign out").click()
+        page.get_by_role("heading", name="Sign in").wait_for()
