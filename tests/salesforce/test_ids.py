@@ -53,7 +53,17 @@ def test_any_text_is_an_id_or_refused_with_a_sentence(text):
 
 
 @pytest.mark.parametrize(
-    "bad", ["", "x" * 14, "x" * 16, "x" * 17, "x" * 19, "0015g00000AcCn/", "0015g00000AcCnÄ", "\N{ARABIC-INDIC DIGIT ONE}" * 15]
+    "bad",
+    [
+        "",
+        "x" * 14,
+        "x" * 16,
+        "x" * 17,
+        "x" * 19,
+        "0015g00000AcCn/",
+        "0015g00000AcCnÄ",
+        "\N{ARABIC-INDIC DIGIT ONE}" * 15,
+    ],
 )
 def test_other_texts_are_refused(bad):
     with pytest.raises(InvalidInput, match="is not a record id"):
