@@ -26,7 +26,7 @@ class Settings:
     @property
     def ALLOWED_ENVIRONMENTS(self) -> frozenset[str]:
         """Kinds of org this installation may call. A copied production database on staging then calls no production org."""
-        return frozenset(self._get("ALLOWED_ENVIRONMENTS", None) or ENVIRONMENTS)
+        return frozenset(self._get("ALLOWED_ENVIRONMENTS", ()) or ENVIRONMENTS)
 
     @property
     def DEFAULT(self) -> str:

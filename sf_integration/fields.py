@@ -106,7 +106,9 @@ class SealedField(_TextField):
             return None
         if isinstance(value, Sealed):
             return value.ciphertext
-        raise TypeError(f"{self.name} takes a Sealed value, never a {type(value).__name__}: use fields.seal().")
+        raise TypeError(
+            f"{self.name} takes a Sealed value, never a {type(value).__name__}: use fields.seal()."
+        )
 
     def value_to_string(self, obj: models.Model) -> str:
         sealed = self.value_from_object(obj)
@@ -140,7 +142,9 @@ class _BoundAttribute(models.query_utils.DeferredAttribute):
 
     def __set__(self, instance: models.Model, value: Any) -> None:
         if value is not None and not isinstance(value, Sealed) and value != "":
-            raise TypeError(f"{self._name} takes a Sealed value, never a {type(value).__name__}: use fields.seal().")
+            raise TypeError(
+                f"{self._name} takes a Sealed value, never a {type(value).__name__}: use fields.seal()."
+            )
         instance.__dict__[self._name] = value or None
 
 

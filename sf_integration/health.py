@@ -364,7 +364,8 @@ def _sample_record(run: _Run) -> str:
     try:
         page = run.client.query(f"SELECT {fields} FROM {sobject} LIMIT 1")  # noqa: S608 - names were checked when saved
     except ApiError as exc:
-        raise _Warn(exc.code, str(exc), _remedy(exc)) from exc
+        found = diagnosis.explain(exc.error_code, exc.message)
+        raise _Warn(exc.code, f"{sobject}: {found.cause}", found.remedy) from exc
     except InvalidInput as exc:
         raise _Warn(exc.code, str(exc)) from exc
     return f"{sobject} {page.records[0]['Id']}" if page.records else f"{sobject}: no record visible"

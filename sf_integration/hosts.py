@@ -13,7 +13,13 @@ from .conf import settings
 from .salesforce.errors import InvalidInput, NotAllowedHere
 from .salesforce.http import is_web_address
 
-_SALESFORCE_DOMAINS = (".salesforce.com", ".salesforce.mil", ".sfcrmproducts.cn", ".force.com", ".site.com")
+_SALESFORCE_DOMAINS = (
+    ".salesforce.com",
+    ".salesforce.mil",
+    ".sfcrmproducts.cn",
+    ".force.com",
+    ".my.site.com",
+)
 _PAGE_DOMAINS = (".lightning.force.com", ".my.salesforce-setup.com", ".vf.force.com")
 _KINDS = (
     (
@@ -99,7 +105,7 @@ def environment_allowed(environment: str) -> bool:
 def default_audience(login_url: str) -> str:
     """The My Domain for both, or the login authority: in every case the login URL's own host."""
     parts = _split(login_url)
-    path = parts.path if parts.netloc.endswith((".force.com", ".site.com")) else ""
+    path = parts.path if parts.netloc.endswith((".force.com", ".my.site.com")) else ""
     return f"{parts.scheme}://{parts.netloc}{path}".rstrip("/")
 
 

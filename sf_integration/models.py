@@ -203,7 +203,9 @@ class ConnectedApp(Base):
     last_success_at = models.DateTimeField(null=True, editable=False)
     failing_since = models.DateTimeField(null=True, editable=False)
     last_error = models.JSONField(
-        null=True, editable=False, help_text="{step, code, message, cause, remedy, who} of the present failure."
+        null=True,
+        editable=False,
+        help_text="{step, code, message, cause, remedy, who} of the present failure.",
     )
     told_state = models.CharField(
         max_length=30,

@@ -1,7 +1,7 @@
 """What beat has to run, for a site's own `beat_schedule`; importable in a settings file.
 
-    from sf_integration.schedule import SCHEDULE
-    CELERY_BEAT_SCHEDULE = {**SCHEDULE}
+from sf_integration.schedule import SCHEDULE
+CELERY_BEAT_SCHEDULE = {**SCHEDULE}
 """
 
 from __future__ import annotations

@@ -108,9 +108,7 @@ def derive(
     return ConnectionState.HEALTHY
 
 
-def annotation(
-    *, now: dt.datetime, environments: Collection[str], key_ids: Collection[str]
-) -> Expression:
+def annotation(*, now: dt.datetime, environments: Collection[str], key_ids: Collection[str]) -> Expression:
     """`derive` as SQL over ConnectedApp rows annotated with `effective_environment`; a test holds the two together."""
 
     def when(state: ConnectionState, condition: Q) -> When:
@@ -121,7 +119,9 @@ def annotation(
         when(ConnectionState.NOT_ALLOWED_HERE, ~Q(effective_environment__in=list(environments))),
         when(ConnectionState.ENCRYPTION_KEY_MISSING, ~Q(signing_key__private_key__key_id__in=list(key_ids))),
         when(ConnectionState.FAILING, Q(failing_since__isnull=False)),
-        when(ConnectionState.NOT_CHECKED_YET, Q(last_checked_at__isnull=True) | Q(last_success_at__isnull=True)),
+        when(
+            ConnectionState.NOT_CHECKED_YET, Q(last_checked_at__isnull=True) | Q(last_success_at__isnull=True)
+        ),
         when(ConnectionState.IDLE, Q(last_success_at__lt=now - IDLE_AFTER)),
         when(
             ConnectionState.NEEDS_ATTENTION,

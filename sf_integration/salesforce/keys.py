@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -87,9 +88,9 @@ def read_private_key(data: bytes, passphrase: str | None = None) -> RSAPrivateKe
 
 def from_sealed_der(der: bytes) -> RSAPrivateKey:
     """Load our own DER again without the proof. Only for bytes that authenticated encryption vouches for."""
-    key = serialization.load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
-    assert isinstance(key, RSAPrivateKey)
-    return key
+    return cast(
+        "RSAPrivateKey", serialization.load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
+    )
 
 
 def to_der(key: RSAPrivateKey) -> bytes:

@@ -23,7 +23,7 @@ from .http import Answer, BearerAuth, Http, is_web_address, mask
 from .secret import Secret
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-TOKEN_PATH = "/services/oauth2/token"
+TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - an address
 DEFAULT_SESSION = dt.timedelta(hours=2)
 _LONGEST_SESSION = dt.timedelta(hours=25)
 _RETRY_AFTER_RATE_SECONDS = 900.0

@@ -133,8 +133,8 @@ def write_token(row: AccessToken, token: Token) -> bool:
     """Store a new token. False when the row moved on meanwhile: whoever wrote it knows better."""
     changes = {
         "value": seal(AccessToken, "value", row.pk, token.value.encode()),
-        "instance_url": token.instance_url,
-        "identity_url": token.identity_url,
+        "instance_url": token.instance_url[:255],
+        "identity_url": token.identity_url[:255],
         "scopes": " ".join(token.scopes)[:1000],
         "issued_at": token.issued_at,
         "expected_expiry": token.expected_expiry,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -78,11 +79,23 @@ def test_expiry_beyond_the_tolerance_is_refused(caller: Caller, seconds_ago: int
 
 
 @pytest.mark.parametrize(
+    "expiry",
+    [
+        int,
+        lambda now: str(int(now) + 180),
+        lambda now: int(now * 1000) + 300,
+    ],
+    ids=["now", "text", "milliseconds"],
+)
+def test_expiries_that_salesforce_lets_pass_are_accepted(
+    caller: Caller, expiry: Callable[[float], int | str]
+):
+    assert caller.sign_in(exp=expiry(time.time())).status_code == 200
+
+
+@pytest.mark.parametrize(
     "changed",
     [
-        {"exp": int(time.time())},
-        {"exp": str(int(time.time()) + 180)},
-        {"exp": int(time.time() * 1000) + 300},
         {"aud": "https://login.salesforce.com"},
         {"aud": "https://test.salesforce.com/"},
         {"prn": "integration@nordhafen.example", "sub": "nobody@nordhafen.example"},
