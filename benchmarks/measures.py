@@ -173,7 +173,7 @@ def fill(org: ConnectableOrg, count: int) -> None:
             username=f"user{number}@bench.example",
             signing_key=first.signing_key,
             environment=first.environment,
-            environment_for=first.environment_for,
+            environment_for=f"{first.login_url} {first.consumer_key} user{number}@bench.example",
         )
         for number in range(1, count)
     )

@@ -408,7 +408,7 @@ def _store_facts(run: _Run, steps: Sequence[Step], error: SalesforceError | None
         changes["last_full_check_at"] = now
         changes["checked_fingerprint"] = settings_fingerprint(connection, connection.username)
     if run.organization:
-        changes |= {"environment": run.organization["environment"], "environment_for": connection.login_url}
+        changes |= {"environment": run.organization["environment"], "environment_for": connection.environment_subject}
     if run.organization or run.usage:
         changes["organization"] = connection.organization | run.organization | _usage_fact(run, now)
     if error is None and run.identity and not connection.expected_org_id:

@@ -172,11 +172,8 @@ class ConnectedApp(Base):
     environment = models.CharField(
         max_length=12, choices=Environment.choices, default=Environment.PRODUCTION, editable=False
     )
-    environment_for = models.CharField(
-        max_length=255,
-        blank=True,
-        editable=False,
-        help_text="The login URL that `environment` was worked out for.",
+    environment_for = models.TextField(
+        blank=True, editable=False, help_text="The `environment_subject` that `environment` was worked out for."
     )
     tags = models.JSONField(default=list, blank=True)
     our_contacts = models.TextField(
@@ -257,9 +254,9 @@ class ConnectedApp(Base):
         if self.audience and not self.audience.startswith(("https://", "http://")):
             raise ValidationError({"audience": "The audience is a whole URL, beginning with https://."})
         self._clean_lists()
-        if self.environment_for != self.login_url:
+        if self.environment_for != self.environment_subject:
             self.environment = hosts.environment_of(self.login_url)
-            self.environment_for = self.login_url
+            self.environment_for = self.environment_subject
 
     def _clean_lists(self) -> None:
         for field in ("extra_usernames", "sample_fields", "tags"):
@@ -280,9 +277,14 @@ class ConnectedApp(Base):
         return self.audience or hosts.default_audience(self.login_url)
 
     @property
+    def environment_subject(self) -> str:
+        """What decides which org is met: one login host serves orgs of several kinds."""
+        return f"{self.login_url} {self.consumer_key} {self.username}"
+
+    @property
     def known_environment(self) -> str:
         """As `state.effective_environment`, for one row."""
-        return self.environment if self.environment_for == self.login_url else "production"
+        return self.environment if self.environment_for == self.environment_subject else "production"
 
     @property
     def session(self) -> dt.timedelta:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from django.db.models import Case, CharField, Expression, F, IntegerField, Q, Value, When
+from django.db.models.functions import Concat
 
 CERTIFICATE_WARNING = dt.timedelta(days=30)
 IDLE_AFTER = dt.timedelta(hours=25)
@@ -132,10 +133,16 @@ def annotation(*, now: dt.datetime, environments: Collection[str], key_ids: Coll
     )
 
 
-def effective_environment() -> Expression:
-    """The stored environment, as long as it was worked out for the present login URL; else unknown, i.e. production."""
+def effective_environment(prefix: str = "") -> Expression:
+    """The stored environment, as long as it was worked out for the present settings; else unknown, i.e. production.
+
+    `prefix` leads to the ConnectedApp from other models. The same for one row: `ConnectedApp.known_environment`.
+    """
+    present = Concat(
+        f"{prefix}login_url", Value(" "), f"{prefix}consumer_key", Value(" "), f"{prefix}username"
+    )
     return Case(
-        When(environment_for=F("login_url"), then=F("environment")),
+        When(**{f"{prefix}environment_for": present}, then=F(f"{prefix}environment")),
         default=Value("production"),
         output_field=CharField(),
     )

@@ -66,7 +66,7 @@ def test_what_was_typed_is_brought_into_form(key):
         "ops@acme.example",
         "https://test.salesforce.com",
     )
-    assert (app.environment, app.environment_for) == ("sandbox", app.login_url)
+    assert (app.environment, app.environment_for) == ("sandbox", app.environment_subject)
     assert (app.tags, app.extra_usernames) == (["one"], ["b@acme.example"])
 
 
@@ -197,7 +197,6 @@ def test_every_state_has_its_reason_in_words(key, state, settings):
     fine = {
         "last_checked_at": NOW,
         "last_success_at": NOW,
-        "environment_for": "https://acme.my.salesforce.com",
     }
     changes: dict[ConnectionState, dict] = {
         ConnectionState.FAILING: {"failing_since": NOW, "last_error": {"cause": "The clock is wrong."}},
@@ -211,6 +210,7 @@ def test_every_state_has_its_reason_in_words(key, state, settings):
     if state is ConnectionState.ENCRYPTION_KEY_MISSING:
         settings.SF_INTEGRATION = settings.SF_INTEGRATION | {"ENCRYPTION_KEYS": []}
     app = connection(key, **(fine | changes.get(state, {})))
+    app.environment_for = app.environment_subject
     assert app.connection_state(NOW) is state
     assert app.state_sentence(NOW).endswith(".")
     if state is ConnectionState.FAILING:
