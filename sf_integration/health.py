@@ -29,7 +29,7 @@ from .salesforce.errors import (
 )
 from .salesforce.http import NoAuth
 from .salesforce.oauth import Identity
-from .state import CERTIFICATE_WARNING
+from .state import CERTIFICATE_WARNING, ConnectionState
 from .tokens import renewal
 from .tokens.renewal import Observer
 
@@ -39,6 +39,13 @@ CLOCK_WARNING_SECONDS = 30
 USAGE_WARNING_SHARE = 0.8
 CALLS_PER_DAY = 24 + 6
 """What the checks of one connection by beat cost of the org's API calls: a light one an hour, a full one a day."""
+
+_FORBIDDING = (
+    ConnectionState.PAUSED,
+    ConnectionState.NOT_ALLOWED_HERE,
+    ConnectionState.ENCRYPTION_KEY_MISSING,
+)
+RECHECK_FAILING_AFTER = dt.timedelta(minutes=10)
 
 OK, WARNING, FAILED, NOT_REACHED = "ok", "warning", "failed", "not_reached"
 
@@ -104,12 +111,13 @@ def check_connection(
         else:
             step = Step(name, NOT_REACHED)
         steps.append(step)
-    _store_facts(run, steps, error)
+    if _store_facts(run, steps, error):
+        _store_outcome(run, steps, error)
     state = connection.connection_state()
     return ConnectionCheck.objects.create(
         connection=connection,
         asked_by=asked_by,
-        healthy=state.is_healthy,
+        healthy=error is None and state.is_healthy,
         light=light,
         state=state.value,
         steps=[asdict(step) for step in steps],
@@ -147,6 +155,8 @@ def prune_checks(now: dt.datetime | None = None) -> int:
 
 def _hourly_is_due(connection: ConnectedApp, checked_at: dt.datetime, now: dt.datetime) -> bool:
     age = now - checked_at
+    if connection.failing_since is not None:
+        return age > RECHECK_FAILING_AFTER
     own_minute = connection.pk.int % 60 == now.minute and age > dt.timedelta(minutes=2)
     return own_minute or age > LIGHT_EVERY + dt.timedelta(minutes=5)
 
@@ -241,6 +251,10 @@ def _clock(run: _Run) -> str:
 
 def _sign_in(run: _Run) -> str:
     name = run.connection.name
+    refused = None if run.renew else tokens.refusal(name)
+    if refused is not None:
+        # The stored token may still be served, but the org has refused the next one.
+        raise refused
     token = tokens.refresh(name, observe=run.observe) if run.renew else tokens.get(name)
     return f"instance {token.instance_url}"
 
@@ -331,12 +345,12 @@ def _api_version(run: _Run) -> str:
     run.api_version = wanted or rest.newest_common_version(served)
     if wanted and wanted not in {version.version for version in served}:
         raise ActionNeeded(
-            f"The org does not serve API version {wanted}; it serves {served[0].version} to {served[-1].version}.",
+            f"The org does not serve API version {wanted}; it serves {', '.join(version.version for version in served) or 'none'}.",
             remedy="Change or empty the connection's API version.",
             who="an administrator of this site",
             code="api_version_not_served",
         )
-    return f"{run.api_version}; the org serves up to {served[-1].version}"
+    return f"{run.api_version}; the org serves up to {served[-1].version if served else 'none'}"
 
 
 def _limits(run: _Run) -> str:
@@ -395,8 +409,8 @@ _LADDER: Sequence[tuple[str, Callable[[_Run], str]]] = (
 # ---- what is kept ---------------------------------------------------------------------------------------------------
 
 
-def _store_facts(run: _Run, steps: Sequence[Step], error: SalesforceError | None) -> None:
-    """Write only what this run learned. What a paused or forbidden connection can't know stays as it was."""
+def _store_facts(run: _Run, steps: Sequence[Step], error: SalesforceError | None) -> bool:
+    """Write only what this run learned. False, and nothing written, when the connection was edited or deleted meanwhile."""
     now = timezone.now()
     connection = run.connection
     taken = {step.step for step in steps if step.status != NOT_REACHED}
@@ -408,23 +422,32 @@ def _store_facts(run: _Run, steps: Sequence[Step], error: SalesforceError | None
         changes["last_full_check_at"] = now
         changes["checked_fingerprint"] = settings_fingerprint(connection, connection.username)
     if run.organization:
-        changes |= {"environment": run.organization["environment"], "environment_for": connection.environment_subject}
+        changes |= {
+            "environment": run.organization["environment"],
+            "environment_for": connection.environment_subject,
+        }
     if run.organization or run.usage:
         changes["organization"] = connection.organization | run.organization | _usage_fact(run, now)
     if error is None and run.identity and not connection.expected_org_id:
         changes["expected_org_id"] = run.identity.organization_id
     if error is None and run.api_version and not connection.api_version:
         changes["api_version"] = run.api_version
-    ConnectedApp.objects.filter(pk=connection.pk).update(**changes)
+    asked = {
+        field: getattr(connection, field)
+        for field in ("login_url", "audience", "consumer_key", "username", "signing_key_id")
+    }
+    if not ConnectedApp.objects.filter(pk=connection.pk, **asked).update(**changes):
+        return False
     for name, value in changes.items():
         setattr(connection, name, value)
-    _store_outcome(run, steps, error, now)
+    return True
 
 
-def _store_outcome(run: _Run, steps: Sequence[Step], error: SalesforceError | None, now: dt.datetime) -> None:
+def _store_outcome(run: _Run, steps: Sequence[Step], error: SalesforceError | None) -> None:
     """What forbids any call (paused, not allowed here, encryption key missing) is a state of its own, no failure."""
+    now = timezone.now()
     failed = next((step for step in steps if step.status == FAILED), None)
-    if failed is not None and failed.step in ("settings", "signing_key"):
+    if failed is not None and run.connection.connection_state(now) in _FORBIDDING:
         renewal.tell_change(run.connection, now)
         return
     renewal.note_outcome(

@@ -173,7 +173,9 @@ class ConnectedApp(Base):
         max_length=12, choices=Environment.choices, default=Environment.PRODUCTION, editable=False
     )
     environment_for = models.TextField(
-        blank=True, editable=False, help_text="The `environment_subject` that `environment` was worked out for."
+        blank=True,
+        editable=False,
+        help_text="The `environment_subject` that `environment` was worked out for.",
     )
     tags = models.JSONField(default=list, blank=True)
     our_contacts = models.TextField(
@@ -345,13 +347,17 @@ class AccessTokenQuerySet(models.QuerySet["AccessToken"]):
         return self.filter(Q(claimed_until__isnull=True) | Q(claimed_until__lt=now))
 
     def due_for_refresh(self, now: dt.datetime) -> Self:
-        """What beat renews: enabled, past `refresh_at` (or never signed in), past the gate, claimed by nobody.
+        """What beat renews: what may be called here, past `refresh_at` (or never signed in), past the gate, claimed by nobody.
 
         An edit since the last result (another settings fingerprint) is found when the row is claimed.
         """
         own = Q(username=Lower("connection__username"))
         return (
-            self.filter(connection__enabled=True)
+            self.filter(
+                connection__enabled=True, connection__signing_key__private_key__key_id__in=keyring().key_ids
+            )
+            .alias(environment=state.effective_environment("connection__"))
+            .filter(environment__in=settings.ALLOWED_ENVIRONMENTS)
             .filter(own | Q(last_used_at__gt=now - EXTRA_USERNAME_IDLES_AFTER))
             .filter(Q(refresh_at__isnull=True) | Q(refresh_at__lte=now))
             .filter(Q(next_try_at__isnull=True) | Q(next_try_at__lte=now))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+from datetime import timedelta
 from uuid import UUID
 
 from celery import shared_task
+from django.db import IntegrityError
+from django.utils import timezone
 
 from . import health, tokens
 from .models import ConnectedApp, Heartbeat
@@ -12,6 +16,8 @@ from .schedule import PERIOD_SECONDS
 
 REFRESH_HEARTBEAT = "refresh due tokens"
 _CHECKS_PER_MESSAGE = 20
+
+log = logging.getLogger("sf_integration.tasks")
 
 
 @shared_task(name="sf_integration.refresh_due_tokens", ignore_result=True)
@@ -36,10 +42,16 @@ def check_due_connections() -> None:
 
 @shared_task(name="sf_integration.check_batch", ignore_result=True)
 def check_batch(due: list[tuple[str, bool]]) -> None:
-    """Check with the stored tokens; a check by beat signs in only when there is none."""
+    """Check with the stored tokens; a check by beat signs in only when there is none. A doubled message does nothing."""
     wanted = dict(due)
-    for connection in ConnectedApp.objects.filter(pk__in=wanted, enabled=True).select_related("signing_key"):
-        health.check_connection(connection, asked_by="beat", light=wanted[str(connection.pk)], renew=False)
+    just_now = timezone.now() - timedelta(seconds=PERIOD_SECONDS / 2)
+    waiting = ConnectedApp.objects.filter(pk__in=wanted, enabled=True).exclude(last_checked_at__gt=just_now)
+    for connection in waiting.select_related("signing_key"):
+        light = wanted[str(connection.pk)]
+        try:
+            health.check_connection(connection, asked_by="beat", light=light, renew=False)
+        except IntegrityError:
+            log.info("connection %s was deleted while it was checked", connection.name)
 
 
 @shared_task(name="sf_integration.housekeeping", ignore_result=True)

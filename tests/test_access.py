@@ -3,9 +3,20 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import AnonymousUser, Group, Permission, User
 from django.core.exceptions import PermissionDenied
+from django.db.models import ProtectedError
 
 from sf_integration import access
-from sf_integration.access import SHELL, AccessDenied, Act, may, require, visible_to
+from sf_integration.access import (
+    SHELL,
+    AccessDenied,
+    Act,
+    may,
+    require,
+    require_key,
+    sees_all,
+    visible_keys,
+    visible_to,
+)
 from sf_integration.models import ConnectedApp, SigningKey
 from sf_integration.salesforce.errors import PermissionMissing
 
@@ -125,6 +136,68 @@ def test_the_anonymous_may_nothing(connections):
     for act in Act:
         with pytest.raises(AccessDenied):
             require(AnonymousUser(), act, connections["open"])
+
+
+def test_deleting_a_group_opens_nothing(connections, sales, support):
+    """No groups means all, so a group takes its last connection out of hiding only when someone says so."""
+    charlie = person("charlie", Act.VIEW_HEALTH, groups=(support,))
+    for delete in (sales.delete, Group.objects.all().delete):
+        with pytest.raises(ProtectedError):
+            delete()
+    assert names(charlie) == ["both", "open"]
+    connections["sales"].groups.add(sales)  # twice is once
+    connections["sales"].delete()
+    connections["both"].groups.remove(sales)
+    sales.delete()
+    assert names(charlie) == ["both", "open"]
+
+
+def test_who_sees_all_is_who_has_nothing_hidden(connections, sales, support):
+    assert sees_all(SHELL)
+    assert sees_all(person("root", is_superuser=True))
+    assert sees_all(person("alice", Act.VIEW_HEALTH, groups=(sales,)))
+    assert not sees_all(person("charlie", Act.VIEW_HEALTH, groups=(support,)))
+    assert not sees_all(person("bob", groups=(sales,)))
+
+
+@pytest.fixture
+def keys(connections):
+    """One for each way a key can be used, named after it."""
+    made = {
+        name: SigningKey.objects.create(name=name, fingerprint=name, size=2048)
+        for name in ("of sales", "staged for sales", "of both", "spare")
+    }
+    for app, column, name in (
+        ("sales", "signing_key", "of sales"),
+        ("sales", "staged_signing_key", "staged for sales"),
+        ("both", "signing_key", "of both"),
+    ):
+        ConnectedApp.objects.filter(name=app).update(**{column: made[name]})
+    return made
+
+
+def key_names(user) -> list[str]:
+    return list(visible_keys(user).order_by("name").values_list("name", flat=True))
+
+
+def test_keys_are_seen_by_who_sees_their_connections_and_spare_ones_by_all(keys, sales, support):
+    everything = ["k", "of both", "of sales", "spare", "staged for sales"]
+    assert key_names(person("alice", *Act, groups=(sales,))) == everything
+    assert key_names(SHELL) == key_names(person("root", is_superuser=True)) == everything
+    charlie = person("charlie", *Act, groups=(support,))
+    assert key_names(charlie) == ["k", "of both", "spare"]
+    require_key(charlie, keys["of both"])
+    for name in ("of sales", "staged for sales"):
+        with pytest.raises(AccessDenied):
+            require_key(charlie, keys[name])
+    # A key that is staged for a visible connection is in sight, whoever else uses it.
+    ConnectedApp.objects.filter(name="both").update(staged_signing_key=keys["of sales"])
+    assert "of sales" in key_names(charlie)
+
+
+def test_keys_are_not_seen_without_the_permission(keys, sales):
+    for user in (AnonymousUser(), person("bob", Act.MANAGE_KEYS, groups=(sales,))):
+        assert key_names(user) == []
 
 
 def test_a_deleted_connection_is_nobodys(connections):

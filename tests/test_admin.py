@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from html.parser import HTMLParser
 
 import pytest
 from django.contrib.admin.models import LogEntry
@@ -51,6 +52,51 @@ def add(client: Client, org: ConnectableOrg, **more: str) -> str:
     return response.content.decode()
 
 
+class Inputs(HTMLParser):
+    """What a browser would send of the main form, untouched; files apart."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.values: dict[str, list[str]] = {}
+        self._inside = False
+        self._named: str | None = None
+        self._text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self._inside = self._inside or found.get("id") == "connectedapp_form"
+        name, value = found.get("name"), found.get("value") or ""
+        if tag == "option" and self._named and "selected" in found:
+            self._add(self._named, value)
+        elif not self._inside or not name:
+            return
+        elif tag in ("select", "textarea"):
+            self._named, self._text = name, ""
+        elif tag == "input" and found.get("type") == "checkbox":
+            self.values |= {name: ["on"]} if "checked" in found else {}
+        elif tag == "input" and found.get("type") not in ("submit", "file"):
+            self._add(name, value)
+
+    def handle_data(self, data: str) -> None:
+        self._text += data
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "textarea" and self._named:
+            self._add(self._named, self._text.removeprefix("\n"))
+        if tag in ("select", "textarea"):
+            self._named = None
+        self._inside = self._inside and tag != "form"
+
+    def _add(self, name: str, value: str) -> None:
+        self.values.setdefault(name, []).append(value)
+
+
+def opened(client: Client, connection: ConnectedApp) -> dict[str, list[str]]:
+    """The change page as a person has it before them."""
+    return Inputs(client.get(f"{ADMIN}/connectedapp/{connection.pk}/change/").content.decode()).values
+
+
 def org_key(org: ConnectableOrg) -> dict[str, str]:
     assert org.app.private_key_pem
     return {"private_key": org.app.private_key_pem, "certificate": org.app.certificate_pem}
@@ -93,6 +139,93 @@ def test_edit_takes_effect_and_audits_names_of_fields(
     assert get_token("acme").value
     event = AuditEvent.objects.get(act="changed")
     assert event.fields == ["consumer_key", "notes"]
+
+
+def test_page_opened_before_the_first_check_keeps_what_the_check_found(
+    salesforce_org: ConnectableOrg, admin_client: Client
+) -> None:
+    connection = salesforce_org.connect("acme")
+    page = opened(admin_client, connection)
+    admin_client.post(f"{ADMIN}/connectedapp/{connection.pk}/check/")
+    connection.refresh_from_db()
+    found = (connection.expected_org_id, connection.api_version)
+    assert all(found)
+    change = f"{ADMIN}/connectedapp/{connection.pk}/change/"
+    assert admin_client.post(change, page | {"notes": ["hello"], "_test": ["x"]}).status_code == 302
+    connection.refresh_from_db()
+    assert (connection.expected_org_id, connection.api_version, connection.notes) == (*found, "hello")
+    assert AuditEvent.objects.get(act="changed").fields == ["notes"]
+
+
+def test_pin_and_api_version_can_be_taken_away(salesforce_org: ConnectableOrg, admin_client: Client) -> None:
+    connection = salesforce_org.connect("acme")
+    admin_client.post(f"{ADMIN}/connectedapp/{connection.pk}/check/")
+    page = opened(admin_client, connection) | {"expected_org_id": [""], "api_version": [""]}
+    admin_client.post(f"{ADMIN}/connectedapp/{connection.pk}/change/", page)
+    connection.refresh_from_db()
+    assert (connection.expected_org_id, connection.api_version) == ("", "")
+    assert AuditEvent.objects.get(act="changed").fields == ["api_version", "expected_org_id"]
+
+
+def test_page_opened_long_ago_undoes_nothing_that_others_did(
+    salesforce_org: ConnectableOrg, admin_client: Client
+) -> None:
+    connection = salesforce_org.connect("acme", tags=["one", "two"], notes="a\nb")
+    page = opened(admin_client, connection)
+    another = keystore.make(name="another")
+    ConnectedApp.objects.update(
+        enabled=False, signing_key=another, login_url="https://x.my.salesforce.com", environment="scratch"
+    )
+    connection.groups.add(Group.objects.create(name="sales"))
+    change = f"{ADMIN}/connectedapp/{connection.pk}/change/"
+    # The first try has a mistake: the page that reports it still knows what was shown at first.
+    html = admin_client.post(change, page | {"name": ["No Name"], "label": ["Acme"]}).content.decode()
+    assert admin_client.post(change, Inputs(html).values | {"name": ["acme"]}).status_code == 302
+    connection.refresh_from_db()
+    assert (connection.label, connection.enabled, connection.signing_key) == ("Acme", False, another)
+    assert (connection.login_url, connection.environment) == ("https://x.my.salesforce.com", "scratch")
+    assert (connection.tags, connection.notes) == (["one", "two"], "a\nb")
+    assert [group.name for group in connection.groups.all()] == ["sales"]
+    assert AuditEvent.objects.get(act="changed").fields == ["label"]
+
+
+def test_changed_username_brings_its_environment(salesforce_org: ConnectableOrg, admin_client: Client) -> None:
+    connection = salesforce_org.connect("acme")
+    page = opened(admin_client, connection) | {"login_url": ["https://acme--uat.sandbox.my.salesforce.com"]}
+    admin_client.post(f"{ADMIN}/connectedapp/{connection.pk}/change/", page)
+    assert ConnectedApp.objects.get().known_environment == "sandbox"
+
+
+def test_groups_are_chosen_and_audited(salesforce_org: ConnectableOrg, admin_client: Client) -> None:
+    group = Group.objects.create(name="sales")
+    add(admin_client, salesforce_org, make_key="on", visible_to_groups=str(group.pk))
+    connection = ConnectedApp.objects.get()
+    assert list(connection.groups.all()) == [group]
+    page = opened(admin_client, connection)
+    assert page["visible_to_groups"] == [str(group.pk)]
+    page.pop("visible_to_groups")
+    admin_client.post(f"{ADMIN}/connectedapp/{connection.pk}/change/", page)
+    assert not connection.groups.exists()
+    fields = AuditEvent.objects.order_by("at").values_list("fields", flat=True)
+    assert ["visible_to_groups" in names for names in fields] == [True, True]
+
+
+def test_group_that_limits_a_connection_cannot_be_deleted(
+    salesforce_org: ConnectableOrg, admin_client: Client
+) -> None:
+    connection = salesforce_org.connect("acme")
+    group = Group.objects.create(name="sales")
+    connection.groups.set([group])
+    told = text_of(
+        admin_client.post(f"/admin/auth/group/{group.pk}/delete/", {"post": "yes"}).content.decode()
+    )
+    assert "would require deleting the following protected related objects" in told
+    assert "sales may see acme" in told
+    assert connection.groups.exists()
+    admin_client.post(f"{ADMIN}/connectedapp/{connection.pk}/delete/", {"post": "yes"})
+    admin_client.post(f"/admin/auth/group/{group.pk}/delete/", {"post": "yes"})
+    assert not ConnectedApp.objects.exists()
+    assert not Group.objects.filter(pk=group.pk).exists()
 
 
 def test_bad_input_changes_nothing(salesforce_org: ConnectableOrg, admin_client: Client) -> None:
@@ -266,6 +399,71 @@ def test_manager_sees_only_own_groups_connections(salesforce_org: ConnectableOrg
     assert manager.get(f"{ADMIN}/connectedapp/{hidden.pk}/change/").status_code == 302
     assert manager.post(f"{ADMIN}/connectedapp/{hidden.pk}/check/").status_code == 404
     assert not salesforce_org.requests
+
+
+def test_viewer_is_told_the_groups(salesforce_org: ConnectableOrg) -> None:
+    connection = salesforce_org.connect("acme")
+    viewer = staff("vera", "view_health")
+    group = Group.objects.create(name="harbour people")
+    group.user_set.add(User.objects.get(username="vera"))
+    connection.groups.set([group])
+    html = viewer.get(f"{ADMIN}/connectedapp/{connection.pk}/change/").content.decode()
+    assert "harbour people" in html
+    assert 'name="visible_to_groups"' not in html
+
+
+def test_signing_key_of_a_hidden_connection_is_out_of_reach(salesforce_org: ConnectableOrg) -> None:
+    hidden = salesforce_org.connect("closed")
+    hidden.groups.add(Group.objects.create(name="others"))
+    SigningKey.objects.update(name="closed-pair")
+    keystore.make(name="spare-pair")
+    manager = staff("mia", "view_health", "manage_keys")
+    html = manager.get(f"{ADMIN}/signingkey/").content.decode()
+    assert "spare-pair" in html
+    assert "closed-pair" not in html
+    key = hidden.signing_key
+    for path in ("change/", "delete/", "history/"):
+        assert manager.get(f"{ADMIN}/signingkey/{key.pk}/{path}").status_code == 302
+    assert manager.get(f"{ADMIN}/signingkey/{key.pk}/certificate/").status_code == 404
+    assert manager.post(f"{ADMIN}/signingkey/{key.pk}/change/", {"name": "mine"}).status_code == 302
+    assert SigningKey.objects.filter(name="closed-pair").exists()
+    html = manager.get(f"{ADMIN}/connectedapp/add/").content.decode()
+    assert "spare-pair" in html
+    assert "closed-pair" not in html
+    for field in ("signing_key", "staged_signing_key"):
+        chosen = values(salesforce_org, name="mine", make_key="on") | {field: str(key.pk)}
+        told = text_of(manager.post(f"{ADMIN}/connectedapp/add/", chosen).content.decode())
+        assert "That choice is not one of the available choices" in told
+    assert not ConnectedApp.objects.filter(name="mine").exists()
+
+
+def test_adding_a_known_key_pair_does_not_tell_the_name_of_a_hidden_one(
+    salesforce_org: ConnectableOrg,
+) -> None:
+    hidden = salesforce_org.connect("closed")
+    hidden.groups.add(Group.objects.create(name="others"))
+    SigningKey.objects.update(name="closed-pair")
+    given = {"name": "mine", "private_key": org_key(salesforce_org)["private_key"]}
+    told = staff("mia", "view_health", "manage_keys").post(f"{ADMIN}/signingkey/add/", given).content.decode()
+    assert "stored already" in told
+    assert "closed-pair" not in told
+
+
+def test_deleting_a_shared_key_does_not_tell_hidden_connections(salesforce_org: ConnectableOrg) -> None:
+    key = salesforce_org.connect("open").signing_key
+    hidden = salesforce_org.connect("closed", signing_key=key)
+    hidden.groups.add(Group.objects.create(name="others"))
+    manager = staff("mia", "view_health", "manage_keys")
+    for told in (
+        manager.get(f"{ADMIN}/signingkey/{key.pk}/delete/"),
+        manager.post(f"{ADMIN}/signingkey/{key.pk}/delete/", {"post": "yes"}),
+        manager.post(
+            f"{ADMIN}/signingkey/", {"action": "delete_selected", "_selected_action": [str(key.pk)]}
+        ),
+    ):
+        assert "2 connections" in text_of(told.content.decode())
+        assert "closed" not in told.content.decode()
+    assert SigningKey.objects.exists()
 
 
 @pytest.mark.parametrize("model", ["accesstoken", "connectioncheck", "auditevent"])

@@ -3,7 +3,7 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, Permission, User
 
 from sf_integration import (
     InvalidInput,
@@ -169,6 +169,19 @@ def test_user_without_permission_can_save_nothing() -> None:
     with pytest.raises(PermissionMissing):
         profiles.save("acme", VALUES, actor=outsider, key=pair()[0])
     assert not any(everything())
+
+
+def test_manager_cannot_use_the_signing_key_of_a_hidden_connection() -> None:
+    hidden = created().connection
+    hidden.groups.set([Group.objects.create(name="others")])
+    manager = User.objects.create_user("mia")
+    manager.user_permissions.set(Permission.objects.filter(codename__in=("view_health", "manage_keys")))
+    before = everything()
+    with pytest.raises(PermissionMissing, match="signing key"):
+        profiles.save("mine", VALUES, actor=manager, key=hidden.signing_key)
+    assert everything() == before
+    # Whoever holds the private key itself needs nobody's leave.
+    assert profiles.save("mine", VALUES, actor=manager, key=pair()[0]).outcome == "created"
 
 
 def test_key_and_passphrase_are_not_in_the_repr() -> None:

@@ -118,14 +118,31 @@ def test_connection_of_another_group_is_hidden(salesforce_org: ConnectableOrg, a
     assert not salesforce_org.requests
 
 
-def test_unknown_name_offers_the_nearest_visible_one(salesforce_org: ConnectableOrg, alice: Client) -> None:
+def test_unknown_name_offers_the_nearest_one(salesforce_org: ConnectableOrg, alice: Client) -> None:
     salesforce_org.connect("acme-prod")
-    hidden = salesforce_org.connect("acme-prot")
-    hidden.groups.add(Group.objects.create(name="others"))
     response = alice.get("/connections/acme-prdo/")
     assert response.status_code == 404
     assert 'href="/connections/acme-prod/"' in response.content.decode()
-    assert "acme-prot" not in response.content.decode()
+
+
+def test_hidden_name_is_answered_as_one_that_nobody_has(
+    salesforce_org: ConnectableOrg, alice: Client, admin_client: Client
+) -> None:
+    salesforce_org.connect("acme-prod")
+    hidden = salesforce_org.connect("acme-prot")
+    hidden.groups.add(Group.objects.create(name="others"))
+
+    def answer(name: str) -> tuple[int, str]:
+        response = alice.get(f"/connections/{name}/")
+        return response.status_code, text_of(response.content.decode()).replace(name, "NAME")
+
+    assert answer("acme-prot") == answer("acme-prox")
+    assert answer("acme-prot")[0] == 403
+    for path in ("check/", "record/", "certificate.crt"):
+        assert alice.post(f"/connections/acme-prox/{path}").status_code in (403, 405)
+    response = admin_client.get("/connections/acme-prox/")
+    assert response.status_code == 404
+    assert "acme-pro" in response.content.decode()
 
 
 def test_no_get_calls_salesforce(salesforce_org: ConnectableOrg, alice: Client) -> None:

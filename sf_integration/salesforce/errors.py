@@ -213,4 +213,5 @@ def without_secrets(error: BaseException) -> dict[str, Any]:
         "cause": getattr(error, "cause", str(error)),
         "remedy": getattr(error, "remedy", ""),
         "who": getattr(error, "who", ""),
+        "description": getattr(error, "description", ""),
     }

@@ -16,7 +16,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -99,10 +100,14 @@ class Answer:
 
 
 class Http:
-    """The connection pools of one process. Whoever owns it makes a new one after a fork."""
+    """Connection pools. After a fork the child starts with empty ones, also in clients that were made before."""
 
     def __init__(self, user_agent: str = USER_AGENT) -> None:
         self._user_agent = user_agent
+        self._start_empty()
+        _all_pools.add(self)
+
+    def _start_empty(self) -> None:
         self._lock = threading.Lock()
         self._managers: dict[str | None, urllib3.PoolManager] = {}
         self._proxy_of: dict[str, str | None] = {}
@@ -208,6 +213,18 @@ class Http:
             if proxy not in self._managers:
                 self._managers[proxy] = _new_manager(proxy)
             return self._managers[proxy]
+
+
+_all_pools: weakref.WeakSet[Http] = weakref.WeakSet()
+
+
+def _leave_pools_to_the_parent() -> None:
+    """A warm connection used by parent and child hands the answer of one to the other; a lock held at the fork stays held."""
+    for pools in list(_all_pools):
+        pools._start_empty()
+
+
+os.register_at_fork(after_in_child=_leave_pools_to_the_parent)
 
 
 class NoAuth(AuthBase):
@@ -421,6 +438,15 @@ class _Response(http.client.HTTPResponse):
             self.fp = io.BufferedReader(_DeadlineReader(raw, sock, deadline))
 
 
+def _addresses(host: str, port: int | None, connection: Any) -> list[str]:
+    """Numeric addresses of a host, in the system's order."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except socket.gaierror as exc:
+        raise NameResolutionError(host, connection, exc) from exc
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
 class _DeadlineConnection:
     """Mixed into urllib3's two connection classes."""
 
@@ -431,6 +457,25 @@ class _DeadlineConnection:
     def connect(self) -> None:
         self._answers = 0
         super().connect()  # type: ignore[misc]
+
+    def _new_conn(self: Any) -> socket.socket:
+        """As urllib3's, but all addresses of a name share the time that is left; there each gets the whole of it."""
+        connect: Callable[[], socket.socket] = super(_DeadlineConnection, self)._new_conn  # type: ignore[misc]
+        deadline = getattr(_calls, "deadline", None)
+        if deadline is None:
+            return connect()
+        name, failed = self._dns_host, None
+        try:
+            for address in _addresses(name, self.port, self):
+                self._dns_host = address
+                self.timeout = max(deadline - time.monotonic(), 0.001)
+                try:
+                    return connect()
+                except (ConnectTimeoutError, NewConnectionError) as exc:
+                    failed = exc
+            raise failed or OSError("the name has no address")
+        finally:
+            self._dns_host = name
 
     def getresponse(self) -> Any:
         try:

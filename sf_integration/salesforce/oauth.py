@@ -25,6 +25,7 @@ from .secret import Secret
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - an address
 DEFAULT_SESSION = dt.timedelta(hours=2)
+_LONGEST_URL = 255
 _LONGEST_SESSION = dt.timedelta(hours=25)
 _RETRY_AFTER_RATE_SECONDS = 900.0
 
@@ -55,6 +56,8 @@ class Token:
         if not isinstance(instance_url, str) or not is_web_address(instance_url):
             raise _malformed("it has no usable instance_url")
         identity_url = str(data.get("id") or "")
+        if max(len(instance_url), len(identity_url)) > _LONGEST_URL:
+            raise _malformed("its addresses are too long")
         return cls(
             value=value,
             instance_url=instance_url.rstrip("/"),
@@ -151,13 +154,13 @@ def refusal(status: int, data: object) -> AuthenticationError | RetryableError:
     description = mask(str(fields.get("error_description") or ""))[:400]
     found = diagnosis.explain(error, description)
     said = f"{error}: {description}" if description else error
-    if status == 429 or found.kind == "rate":
+    if found.kind == "rate":
         return LoginUnavailable(
             f"Salesforce refused the sign-in ({said}). {found.cause} {found.remedy}",
             code=error,
             retry_after=_RETRY_AFTER_RATE_SECONDS,
         )
-    if status >= 500 or found.kind == "passing":
+    if status == 429 or status >= 500 or found.kind == "passing":
         return LoginUnavailable(
             f"Salesforce could not sign us in at the moment ({said}).", code=error, retry_after=5.0
         )

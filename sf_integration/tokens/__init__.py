@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .lifecycle import TokenState
 from .process import current, reset
-from .source import Source, api_version, forget, get, in_memory, refresh, renew, revoke
+from .source import Source, api_version, forget, get, in_memory, refresh, refusal, renew, revoke
 from .sweep import Tally, due_batches, refresh_batch, refresh_due
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "refresh",
     "refresh_batch",
     "refresh_due",
+    "refusal",
     "renew",
     "reset",
     "revoke",

@@ -59,6 +59,7 @@ def kind_of(error: SalesforceError) -> Kind:
     """Which schedule a failed sign-in follows."""
     found = diagnosis.explain_transport(error.code)
     if isinstance(error, RetryableError):
+        # Salesforce's wording is gone by now; who saw it has said how long to wait.
         return "rate" if found.kind == "rate" or error.retry_after >= 600 else "passing"
     if isinstance(error, (ActionNeeded, ApiError)):
         return "set-up"

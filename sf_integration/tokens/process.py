@@ -48,13 +48,16 @@ class Copy:
 
 
 @dataclass(frozen=True)
-class Unsaved:
-    """A sign-in that is not in the database yet."""
+class Held:
+    """A sign-in done inside a caller's transaction, which is not in the database yet."""
 
     settings_fingerprint: str
     outcome: Outcome
     error: SalesforceError | None
     next_try_at: dt.datetime
+    """When it may be tried again after an error."""
+    logins: int
+    """How often this process has signed in so since it last stored one."""
 
 
 class Process:
@@ -63,11 +66,11 @@ class Process:
         self.copies: dict[Handle, Copy] = {}
         self.clock_skew: dict[str, float] = {}
         """Login URL to seconds that our clock was ahead at the last sign-in."""
-        self.unsaved: dict[Handle, Unsaved] = {}
-        """Sign-ins done inside a caller's transaction, to be stored outside of it."""
+        self.held: dict[Handle, Held] = {}
         self._lock = threading.Lock()
-        self._row_locks: dict[UUID, threading.Lock] = {}
-        self._keys: dict[tuple[UUID, str], RSAPrivateKey] = {}
+        self._locks: dict[UUID | Handle, threading.Lock] = {}
+        self._keys: dict[UUID, tuple[str, RSAPrivateKey]] = {}
+        """Signing key to the stored form that was opened and what came out."""
 
     def remember(self, handle: Handle, token: Token, api_version: str, *, seconds_left: float) -> None:
         now = time.monotonic()
@@ -76,22 +79,23 @@ class Process:
     def forget(self, handle: Handle) -> None:
         self.copies.pop(handle, None)
 
-    def row_lock(self, row_id: UUID) -> threading.Lock:
+    def lock(self, key: UUID | Handle) -> threading.Lock:
+        """For all who wait for the sign-in of a row; by the handle for those inside transactions, who must not meet.
+
+        One of them may hold the database's write lock, which the others need to get on.
+        """
         with self._lock:
-            return self._row_locks.setdefault(row_id, threading.Lock())
+            return self._locks.setdefault(key, threading.Lock())
 
     def private_key(self, signing_key: SigningKey) -> RSAPrivateKey:
         """The loaded key; opened once per process and stored value. Raises EncryptionKeyMissing."""
         sealed = signing_key.private_key
         if sealed is None:
             raise InvalidPrivateKey(f"The signing key “{signing_key.name}” holds no private key.")
-        slot = (signing_key.pk, sealed.ciphertext)
-        key = self._keys.get(slot)
-        if key is None:
+        opened, key = self._keys.get(signing_key.pk, ("", None))
+        if key is None or opened != sealed.ciphertext:
             key = keys.from_sealed_der(sealed.open())
-            with self._lock:
-                # A replaced key leaves its slot behind; keep the few that are in use.
-                self._keys = {s: k for s, k in self._keys.items() if s[0] != signing_key.pk} | {slot: key}
+            self._keys[signing_key.pk] = (sealed.ciphertext, key)
         return key
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable, Collection
+from functools import partial
 from urllib.parse import urlsplit
 
+from django.db import transaction
 from django.utils import timezone
 
 from .. import hosts
@@ -44,17 +46,22 @@ def guard(connection: ConnectedApp, username: str) -> None:
             remedy="Switch it on again in the admin.",
             who="an administrator of this site",
         )
-    if not hosts.environment_allowed(connection.known_environment):
-        raise NotAllowedHere(
-            f"This installation may not call {connection.known_environment} orgs.",
-            remedy="If it should, add the kind to SF_ALLOWED_ENVIRONMENTS.",
-            who="whoever runs this site",
-        )
+    require_callable(connection)
     if not connection.allows(username):
         raise UsernameNotAllowed(
             f"The connection “{connection.name}” does not list the user {username}.",
             remedy="Add it to the connection's allowed extra usernames.",
             who="an administrator of this site",
+        )
+
+
+def require_callable(connection: ConnectedApp) -> None:
+    """Raise NotAllowedHere unless this installation may call that host and that kind of org."""
+    if not hosts.environment_allowed(connection.known_environment):
+        raise NotAllowedHere(
+            f"This installation may not call {connection.known_environment} orgs.",
+            remedy="If it should, add the kind to SF_ALLOWED_ENVIRONMENTS.",
+            who="whoever runs this site",
         )
     hosts.require_allowed(connection.login_url)
 
@@ -160,7 +167,8 @@ def note_outcome(
     elif connection.failing_since is None or (connection.last_error or {}).get("step") in passed:
         connection.last_success_at, connection.failing_since, connection.last_error = now, None, None
         found.note_success(now)
-    tell_change(connection, now)
+    # Listeners run when all is stored: their faults and delays must not undo or hold up a batch.
+    transaction.on_commit(partial(tell_change, connection, now), robust=True)
 
 
 def tell_change(connection: ConnectedApp, now: dt.datetime) -> None:

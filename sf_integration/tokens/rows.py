@@ -18,8 +18,10 @@ from django.utils import timezone
 
 from ..fields import keyring, seal
 from ..models import AccessToken, ConnectedApp, settings_fingerprint
-from ..salesforce.errors import UnknownConnection, without_secrets
+from ..salesforce import oauth
+from ..salesforce.errors import EncryptionKeyMissing, UnknownConnection, without_secrets
 from ..salesforce.oauth import Token
+from ..salesforce.secret import Secret
 from . import lifecycle
 
 HOUR = dt.timedelta(hours=1)
@@ -119,8 +121,9 @@ def release(rows: Collection[AccessToken], *, called: bool = True) -> None:
     changes: dict[str, Any] = {"claimed_by": "", "claimed_until": None}
     if not called:
         changes |= {"logins": F("logins") - 1, "last_try_at": None}
-    for row in rows:
-        AccessToken.objects.filter(pk=row.pk, claimed_by=row.claimed_by).update(**changes)
+    for claimant in {row.claimed_by for row in rows}:
+        mine = [row.pk for row in rows if row.claimed_by == claimant]
+        AccessToken.objects.filter(pk__in=mine, claimed_by=claimant).update(**changes)
 
 
 def logins_this_hour(usernames: Collection[str], now: dt.datetime) -> dict[str, int]:
@@ -133,8 +136,8 @@ def write_token(row: AccessToken, token: Token) -> bool:
     """Store a new token. False when the row moved on meanwhile: whoever wrote it knows better."""
     changes = {
         "value": seal(AccessToken, "value", row.pk, token.value.encode()),
-        "instance_url": token.instance_url[:255],
-        "identity_url": token.identity_url[:255],
+        "instance_url": token.instance_url,
+        "identity_url": token.identity_url,
         "scopes": " ".join(token.scopes)[:1000],
         "issued_at": token.issued_at,
         "expected_expiry": token.expected_expiry,
@@ -151,11 +154,14 @@ def write_failure(row: AccessToken, error: Any, kind: Any, now: dt.datetime) -> 
     """Store why it failed and when it may be tried again; the token stays as it is."""
     attempts = row.failures + 1 if row.fits_settings else 1
     expiry = row.expected_expiry if row.has_token(now) else None
-    changes = {
-        "failures": attempts,
+    shut: dict[str, Any] = {
         "last_error": without_secrets(error) | {"kind": kind, "type": type(error).__name__},
         "next_try_at": lifecycle.next_try(kind, attempts, now, expiry=expiry),
     }
+    if kind == "rate":
+        # Salesforce counts by user, whichever app signs in.
+        AccessToken.objects.filter(username=row.username).exclude(pk=row.pk).update(**shut)
+    changes: dict[str, Any] = {"failures": attempts, **shut}
     if not row.fits_settings:
         changes |= {"value": None, "expected_expiry": None, "refresh_at": None}
     return _write(row, changes)
@@ -169,6 +175,7 @@ def _write(row: AccessToken, changes: dict[str, Any]) -> bool:
         "claimed_until": None,
     }
     if not AccessToken.objects.filter(pk=row.pk, version=row.version).update(**changes):
+        release([row])
         return False
     for name, value in changes.items():
         setattr(row, name, value)
@@ -182,6 +189,43 @@ def discard(row: AccessToken, failed: Token) -> bool:
             value=None, fingerprint="", expected_expiry=None, refresh_at=None, version=F("version") + 1
         )
     )
+
+
+def stored_token(row: AccessToken) -> Token | None:
+    """The row's token if it may be used now, else None. A token that doesn't open is as good as none."""
+    now = timezone.now()
+    if row.value is None or row.issued_at is None or row.expected_expiry is None:
+        return None
+    if not row.has_token(now) and not _in_grace(row, now):
+        return None
+    try:
+        value = row.value.open().decode()
+    except EncryptionKeyMissing:
+        return None
+    if now >= row.expected_expiry and oauth.is_jwt(value):
+        return None
+    return Token(
+        value=Secret(value),
+        instance_url=row.instance_url,
+        issued_at=row.issued_at,
+        expected_expiry=row.expected_expiry,
+        identity_url=row.identity_url,
+        scopes=tuple(row.scopes.split()),
+    )
+
+
+def _in_grace(row: AccessToken, now: dt.datetime) -> bool:
+    """Past the estimate while only the login host is down: use may well have kept the session alive."""
+    return (
+        row.expected_expiry is not None
+        and now < row.expected_expiry + lifecycle.GRACE
+        and (row.last_error or {}).get("kind") in ("passing", "rate")
+        and row.fits_settings
+    )
+
+
+def add_logins(row: AccessToken, count: int) -> None:
+    AccessToken.objects.filter(pk=row.pk).update(logins=F("logins") + count)
 
 
 def note_use(row: AccessToken) -> None:

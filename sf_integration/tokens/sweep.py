@@ -9,7 +9,7 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -27,6 +27,9 @@ log = logging.getLogger("sf_integration.tokens")
 
 BATCH = 200
 THREADS = 32
+FLUSH_SECONDS = 1.0
+
+Result = tuple[AccessToken, Outcome | None]
 
 
 @dataclass(frozen=True)
@@ -54,24 +57,20 @@ def refresh_batch(row_ids: Sequence[UUID]) -> Tally:
     process = current()
     started = time.monotonic()
     claimed = rows.claim_batch(row_ids, timezone.now())
-    ready, refused = _prepare_all(process, claimed)
-    results = _sign_in_all(process, ready, started)
-    done = [(row, outcome) for row, outcome in results if outcome is not None]
-    late = [row for row, outcome in results if outcome is None]
-    rows.release(refused + late, called=False)
-    errors = _write_all(process, done)
-    for (row, outcome), error in zip(done, errors, strict=True):
-        renewal.announce(row, outcome, error)
-    failed = sum(error is not None for error in errors)
-    tally = Tally(len(done) - failed, failed, len(refused) + len(late))
-    if claimed:
-        log.info(
-            "sweep renewed=%d failed=%d put_off=%d seconds=%.3f",
-            tally.renewed,
-            tally.failed,
-            tally.put_off,
-            time.monotonic() - started,
-        )
+    if not claimed:
+        return Tally()
+    try:
+        tally = _renew_claimed(process, claimed, started)
+    except BaseException:
+        rows.release(claimed)
+        raise
+    log.info(
+        "sweep renewed=%d failed=%d put_off=%d seconds=%.3f",
+        tally.renewed,
+        tally.failed,
+        tally.put_off,
+        time.monotonic() - started,
+    )
     return tally
 
 
@@ -81,6 +80,21 @@ def refresh_due() -> Tally:
     for batch in due_batches():
         tally += refresh_batch(batch)
     return tally
+
+
+def _renew_claimed(process: Process, claimed: Sequence[AccessToken], started: float) -> Tally:
+    ready, put_off = _prepare_all(process, claimed)
+    tally = Tally()
+    for results in _flushes(_sign_in_all(process, ready, started)):
+        done = [(row, outcome) for row, outcome in results if outcome is not None]
+        put_off += [row for row, outcome in results if outcome is None]
+        errors = _write_all(process, done)
+        for (row, outcome), error in zip(done, errors, strict=True):
+            renewal.announce(row, outcome, error)
+        failed = sum(error is not None for error in errors)
+        tally += Tally(renewed=len(done) - failed, failed=failed)
+    rows.release(put_off, called=False)
+    return tally + Tally(put_off=len(put_off))
 
 
 def _prepare_all(
@@ -104,22 +118,36 @@ def _prepare_all(
 
 def _sign_in_all(
     process: Process, ready: Sequence[tuple[AccessToken, SignIn]], started: float
-) -> list[tuple[AccessToken, Outcome | None]]:
-    """None for a row whose claim would lapse before a whole call had ended."""
+) -> Iterator[Result]:
+    """Results as they come in; None for a row whose claim would lapse before a whole call had ended."""
     latest_start = started + lifecycle.CLAIM_LAPSE.total_seconds() - lifecycle.CALL_SECONDS
 
     def sign_in(request: SignIn) -> Outcome | None:
         return signin.run(request, process.http) if time.monotonic() < latest_start else None
 
     if not ready:
-        return []
+        return
     with ThreadPoolExecutor(min(THREADS, len(ready)), thread_name_prefix="sign-in") as pool:
-        outcomes = pool.map(sign_in, [request for _, request in ready])
-        return [(row, outcome) for (row, _), outcome in zip(ready, outcomes, strict=True)]
+        row_of = {pool.submit(sign_in, request): row for row, request in ready}
+        for future in as_completed(row_of):
+            yield row_of[future], future.result()
+
+
+def _flushes(results: Iterator[Result]) -> Iterator[list[Result]]:
+    """Lists of results, about one a second: one slow org must not hold back the others' tokens."""
+    waiting: list[Result] = []
+    last = time.monotonic()
+    for result in results:
+        waiting.append(result)
+        if time.monotonic() - last >= FLUSH_SECONDS:
+            yield waiting
+            waiting, last = [], time.monotonic()
+    if waiting:
+        yield waiting
 
 
 def _write_all(process: Process, done: Sequence[tuple[AccessToken, Outcome]]) -> list[SalesforceError | None]:
-    """One short transaction for the whole batch."""
+    """One short transaction for many rows."""
     errors: list[SalesforceError | None] = []
     with transaction.atomic():
         for row, outcome in done:

@@ -17,7 +17,7 @@ def ask(name):
         return [client.identity().organization_id, client.query("SELECT Id FROM Organization").records[0]["Id"]]
 expected = {name: ask(name) for name in names}  # everything is warm now
 # A thread that holds a lock at the moment of the fork does not exist in the child.
-lock = tokens.current().row_lock(AccessToken.objects.get(connection__name=names[0]).pk)
+lock = tokens.current().lock(AccessToken.objects.get(connection__name=names[0]).pk)
 lock.acquire()
 django.db.connections.close_all()
 children = []

@@ -1,0 +1,95 @@
+"""Sign-ins inside a caller's transaction: nothing is claimed or written there, for a rollback would lose it.
+
+The token stays in memory. It is stored when the caller commits, or at the next look outside a transaction; then a rollback has
+cost nothing, and one more sign-in per process is the most that can happen.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+
+from django.db import DatabaseError
+from django.utils import timezone
+
+from ..models import AccessToken, settings_fingerprint
+from ..salesforce import signin
+from ..salesforce.oauth import Token
+from . import gate, lifecycle, renewal, rows
+from .process import Handle, Held, Process
+
+log = logging.getLogger("sf_integration.tokens")
+
+
+def token(process: Process, handle: Handle, row: AccessToken, *, refused: Token | None) -> Token:
+    """What is held, else what the row has, else a sign-in; never `refused`, which the org no longer takes."""
+    now = timezone.now()
+    held = process.held.get(handle)
+    if held is not None and _holds(held, row, now):
+        if held.error is not None:
+            raise held.error
+        if not _same(held.outcome.token, refused):
+            return held.outcome.require()
+    stored = rows.stored_token(row)
+    if stored is not None and not _same(stored, refused):
+        return stored
+    gate.require_open(row, now)
+    return sign_in(process, handle, row)
+
+
+def sign_in(process: Process, handle: Handle, row: AccessToken) -> Token:
+    """Sign in now and hold what comes of it."""
+    before = process.held.get(handle)
+    logins = before.logins if before else 0
+    gate.require_fuse(row, timezone.now(), uncounted=logins)
+    outcome = signin.run(renewal.prepare(process, row.connection, row.username), process.http)
+    error = renewal.verdict(row.connection, outcome)
+    now = timezone.now()
+    wait = lifecycle.next_try(lifecycle.kind_of(error), row.failures + 1, now) if error else now
+    process.held[handle] = Held(
+        settings_fingerprint(row.connection, row.username), outcome, error, wait, logins + 1
+    )
+    renewal.announce(row, outcome, error)
+    if error is not None:
+        raise error
+    return outcome.require()
+
+
+def save(process: Process, handle: Handle, row: AccessToken) -> None:
+    """Store what is held for a handle, unless the row, read anew, has something newer."""
+    held = process.held.get(handle)
+    if held is None:
+        return
+    try:
+        if _holds(held, row, timezone.now()) and _is_news(held, row):
+            renewal.record(process, row, held.outcome, held.error)
+        rows.add_logins(row, held.logins)
+    except DatabaseError:
+        log.warning("connection %s: a token could not be stored yet", row.connection.name)
+        return
+    process.held.pop(handle, None)
+
+
+def drop(process: Process, handle: Handle, failed: Token | None = None) -> None:
+    """Forget what is held; with `failed` only if it is that token."""
+    held = process.held.get(handle)
+    if held is not None and (failed is None or _same(held.outcome.token, failed)):
+        process.held.pop(handle, None)
+
+
+def _holds(held: Held, row: AccessToken, now: dt.datetime) -> bool:
+    if held.settings_fingerprint != settings_fingerprint(row.connection, row.username):
+        return False
+    if held.error is not None:
+        return now < held.next_try_at
+    return now < held.outcome.require().expected_expiry
+
+
+def _is_news(held: Held, row: AccessToken) -> bool:
+    if held.error is not None:
+        return row.last_error is None and rows.stored_token(row) is None
+    return row.issued_at is None or row.value is None or held.outcome.require().issued_at > row.issued_at
+
+
+def _same(token: Token | None, other: Token | None) -> bool:
+    return token is not None and other is not None and token.value == other.value

@@ -1,0 +1,71 @@
+"""The one gate before every sign-in, and the errors that it hands to those who come too early."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from ..models import AccessToken
+from ..salesforce import errors
+from ..salesforce.errors import ActionNeeded, AuthenticationError, LoginUnavailable, SalesforceError
+from . import lifecycle, rows
+
+
+def require_open(row: AccessToken, now: dt.datetime) -> None:
+    """Raise the stored error while the gate is shut. An edit opens it: the error was that of other settings."""
+    if row.next_try_at is None or row.next_try_at <= now or row.last_error is None or not row.fits_settings:
+        return
+    raise stored_error(row.last_error, retry_after=(row.next_try_at - now).total_seconds())
+
+
+def require_pause(row: AccessToken, now: dt.datetime) -> None:
+    """“Try now” passes the gate, but at most once in ten seconds while it fails."""
+    if row.last_try_at is None or row.last_error is None or not row.fits_settings:
+        return
+    wait = row.last_try_at + lifecycle.TRY_NOW_EVERY - now
+    if wait > dt.timedelta(0):
+        raise stored_error(row.last_error, retry_after=wait.total_seconds())
+
+
+def require_fuse(row: AccessToken, now: dt.datetime, *, uncounted: int = 0) -> None:
+    """Stop well before Salesforce locks the user out. `uncounted` sign-ins are not in the database yet."""
+    used = rows.logins_this_hour([row.username], now).get(row.username, 0) + uncounted
+    if used >= lifecycle.FUSE_LOGINS:
+        raise LoginUnavailable(
+            f"{row.username} signed in {used} times within the hour; we stop at {lifecycle.FUSE_LOGINS}, well before "
+            "Salesforce locks the user out at 3,600. Something ends its sessions, or asks for tokens that don't last.",
+            code="fuse_blown",
+            retry_after=600,
+        )
+
+
+def refusal(row: AccessToken, now: dt.datetime) -> SalesforceError | None:
+    """Why the last sign-in failed, if that still matters: a person must act, or there is no token left."""
+    stored = row.last_error
+    if stored is None or not row.fits_settings:
+        return None
+    if stored.get("kind") != "set-up" and row.has_token(now):
+        return None
+    left = (row.next_try_at - now).total_seconds() if row.next_try_at else 0.0
+    return stored_error(stored, retry_after=left)
+
+
+def stored_error(stored: dict[str, str], *, retry_after: float) -> SalesforceError:
+    """A stored failure as the exception it was."""
+    if stored.get("kind") != "set-up":
+        return LoginUnavailable(stored["message"], code=stored.get("code"), retry_after=max(retry_after, 1.0))
+    cause, remedy, who = stored["cause"], stored.get("remedy", ""), stored.get("who", "")
+    kind = getattr(errors, stored.get("type", ""), ActionNeeded)
+    if kind is AuthenticationError:
+        return AuthenticationError(
+            cause, error=stored["code"], description=stored.get("description", ""), remedy=remedy, who=who
+        )
+    if not issubclass(kind, ActionNeeded):
+        kind = ActionNeeded
+    error: ActionNeeded = kind(cause, remedy=remedy, who=who, code=stored.get("code"))
+    return error
+
+
+def still_signing_in() -> LoginUnavailable:
+    return LoginUnavailable(
+        "Another process is still signing in for this connection.", code="sign_in_under_way", retry_after=2.0
+    )
