@@ -7,9 +7,9 @@ from enum import StrEnum
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from .models import ConnectedApp, ConnectedAppQuerySet
+from .models import ConnectedApp, ConnectedAppQuerySet, GroupAccess, SigningKey
 from .salesforce.errors import PermissionMissing
 
 
@@ -56,17 +56,49 @@ def visible_to(user: Any) -> ConnectedAppQuerySet:
     if user.is_superuser:
         return everything
     # Subqueries, not joins: a connection with two groups must come once.
-    groups = ConnectedApp.groups.through.objects.filter(connectedapp=OuterRef("pk"))
+    groups = GroupAccess.objects.filter(connection=OuterRef("pk"))
     return everything.filter(~Exists(groups) | Exists(groups.filter(group__in=user.groups.all())))
+
+
+def sees_all(user: Any) -> bool:
+    """Whether no connection is hidden from `user`."""
+    return not ConnectedApp.objects.exclude(pk__in=visible_to(user).values("pk")).exists()
+
+
+def visible_keys(user: Any) -> QuerySet[SigningKey]:
+    """The signing keys that `user` may know of and choose: used or staged by a visible connection, or used by none."""
+    everything = SigningKey.objects.all()
+    if not may(user, Act.VIEW_HEALTH):
+        return everything.none()
+    if user.is_superuser:
+        return everything
+    uses = Q(signing_key=OuterRef("pk")) | Q(staged_signing_key=OuterRef("pk"))
+    return everything.filter(
+        Exists(visible_to(user).filter(uses)) | ~Exists(ConnectedApp.objects.filter(uses))
+    )
 
 
 def require(user: Any, act: Act, connection: ConnectedApp | None = None) -> None:
     """Raise AccessDenied unless `user` may do `act`, to `connection` if one is given."""
     if may(user, act) and (connection is None or visible_to(user).filter(pk=connection.pk).exists()):
         return
-    what = f" “{connection.name}”" if connection else ""
-    raise AccessDenied(
-        f"You may not {_WORDS[act]}{what}.",
+    raise denied(act, connection.name if connection else "")
+
+
+def require_key(user: Any, key: SigningKey) -> None:
+    """Raise AccessDenied unless `user` may use this stored signing key."""
+    if not visible_keys(user).filter(pk=key.pk).exists():
+        raise _denied(f"use the signing key “{key.name}”")
+
+
+def denied(act: Act, name: str = "") -> AccessDenied:
+    """The refusal of `act`, to the connection `name` if one was asked for; whether it exists makes no difference."""
+    return _denied(f"{_WORDS[act]} “{name}”" if name else _WORDS[act])
+
+
+def _denied(what: str) -> AccessDenied:
+    return AccessDenied(
+        f"You may not {what}.",
         remedy="Ask an administrator of this site for the permission.",
         who="an administrator of this site",
     )

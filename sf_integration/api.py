@@ -13,7 +13,7 @@ import requests
 from requests.auth import AuthBase
 
 from .salesforce.answers import raise_for_error
-from .salesforce.errors import SalesforceError, SessionExpired, UnknownConnection
+from .salesforce.errors import SalesforceError, SessionExpired
 from .salesforce.http import BearerAuth
 from .salesforce.oauth import Token
 from .salesforce.rest import DEFAULT_TIMEOUT_SECONDS, Client
@@ -115,15 +115,12 @@ class SalesforceAuth(AuthBase):
 
 def default_name() -> str:
     """The connection meant when none is named. Raises UnknownConnection when that is not clear."""
+    from . import tokens
     from .conf import settings
-    from .models import ConnectedApp
 
     if settings.DEFAULT:
         return settings.DEFAULT
-    names = list(ConnectedApp.objects.values_list("name", flat=True)[:2])
-    if len(names) != 1:
-        raise UnknownConnection("(default)")
-    return names[0]
+    return tokens.only_connection()
 
 
 def _session_has_ended(response: requests.Response) -> bool:

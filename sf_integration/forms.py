@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from django import forms
+from django.contrib.admin.widgets import FilteredSelectMultiple
+from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 
@@ -254,7 +256,11 @@ class LinesField(forms.CharField):
 
 
 class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
-    """A Connected App profile with the ways to give it a signing key."""
+    """A Connected App profile with the ways to give it a signing key.
+
+    A change writes what the person changed of what the page showed, and nothing else: checks and others may have
+    stored something since the page was opened.
+    """
 
     login_url = forms.CharField(
         label="Login URL",
@@ -269,6 +275,14 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         label="Sample fields", help_text="Fields that the check reads of one sample record, one per line."
     )
     tags = LinesField(help_text="One per line.")
+    # Not named `groups`: the admin refuses a relation with a model of its own (admin.E013).
+    visible_to_groups = forms.ModelMultipleChoiceField(
+        Group.objects.order_by("name"),
+        required=False,
+        label="Groups",
+        help_text=ConnectedApp._meta.get_field("groups").help_text,
+        widget=FilteredSelectMultiple("groups", is_stacked=False),
+    )
 
     class Meta:
         model = ConnectedApp
@@ -288,7 +302,6 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
             "extra_usernames",
             "expected_org_id",
             "staged_signing_key",
-            "groups",
             "tags",
             "our_contacts",
             "org_contacts",
@@ -303,6 +316,36 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         for secret_free in ("consumer_key", "username"):
             if secret_free in self.fields:
                 self.fields[secret_free].widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}
+        if self._is_change:
+            self.initial.setdefault("visible_to_groups", self.instance.groups.all())
+            self._remember_what_is_shown()
+
+    @property
+    def _is_change(self) -> bool:
+        return not self.instance._state.adding
+
+    def _remember_what_is_shown(self) -> None:
+        """Let the page send back what it showed, so that `changed_data` is what the person changed."""
+        sent_back = not self.is_bound or self.add_initial_prefix("name") in self.data
+        for name, field in self.fields.items():
+            # What checks store counts as not shown, unless the page says so: an empty input is then no wish.
+            field.show_hidden_initial = name not in self.KEY_FIELDS and (sent_back or name in self.STORED_BY_CHECKS)
+
+    STORED_BY_CHECKS = ("api_version", "expected_org_id")
+
+    @property
+    def changed_columns(self) -> set[str]:
+        """What saving a change has to write."""
+        columns = {field.name for field in ConnectedApp._meta.concrete_fields} & set(self.changed_names)
+        if columns & {"login_url", "consumer_key", "username"}:  # as ConnectedApp.environment_subject
+            columns |= {"environment", "environment_for"}
+        return columns
+
+    def clean_name(self) -> str:
+        """Here, not only in the model: the page that reports the mistake links to the connection by its old name."""
+        name: str = self.cleaned_data["name"]
+        ConnectedApp._meta.get_field("name").run_validators(name)
+        return name
 
     def clean_login_url(self) -> str:
         try:
@@ -330,8 +373,13 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
                 "signing_key", "Choose a signing key, give a private key below, or have a key pair made."
             )
         if self._certificate and not self._key and not data.get("make_key"):
-            self._prove_certificate(self._certificate, data.get("signing_key"))
+            self._prove_certificate(self._certificate, self._stored_key(data))
         return data
+
+    def _stored_key(self, data: dict[str, Any]) -> SigningKey | None:
+        if self._is_change and "signing_key" not in self.changed_data:
+            return self.instance.signing_key
+        return data.get("signing_key")
 
     def _prove_certificate(self, data: bytes, signing_key: SigningKey | None) -> None:
         """One given for a key that is stored already."""
@@ -343,8 +391,16 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
             self.add_error("certificate", str(error))
 
     def _post_clean(self) -> None:
+        if self._is_change:
+            changed = set(self.changed_data)
+            self.cleaned_data = {name: value for name, value in self.cleaned_data.items() if name in changed}
         super()._post_clean()  # type: ignore[misc]
         self._ask_again()
+
+    def _save_m2m(self) -> None:
+        super()._save_m2m()  # type: ignore[misc]
+        if "visible_to_groups" in self.changed_data:
+            self.instance.groups.set(self.cleaned_data["visible_to_groups"])
 
     def save(self, commit: bool = True) -> ConnectedApp:
         """Takes the key in first; so it has to be inside a transaction, as the admin's pages are."""
@@ -355,13 +411,16 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
 
     def _take_in(self) -> None:
         if self.gives_key:
-            self.instance.signing_key = self.take_key(self.cleaned_data["name"])
+            self.instance.signing_key = self.take_key(self.instance.name)
         elif self._certificate:
             keystore.add_certificate(self.instance.signing_key, self._certificate)
 
 
 class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
     """A signing key given or made; it is proved before it is stored."""
+
+    visible_keys = SigningKey.objects.none()
+    """Those whose names may be told to the person."""
 
     class Meta:
         model = SigningKey
@@ -379,7 +438,8 @@ class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         key = keys.read_private_key(data, self.cleaned_data.get("passphrase") or None)
         known = SigningKey.objects.filter(fingerprint=keys.fingerprint(key)).first()
         if known:
-            self.add_error("private_key", f"This key pair is stored already, as “{known.name}”.")
+            named = f", as “{known.name}”" if self.visible_keys.filter(pk=known.pk).exists() else ""
+            self.add_error("private_key", f"This key pair is stored already{named}.")
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]

@@ -185,7 +185,10 @@ class ConnectedApp(Base):
         "the org's admins", blank=True, help_text="Who can act in Salesforce; one e-mail address per line."
     )
     groups = models.ManyToManyField(
-        "auth.Group", blank=True, help_text="Who may see it; empty: everyone with the permission."
+        "auth.Group",
+        through="GroupAccess",
+        blank=True,
+        help_text="Who may see it; empty: everyone with the permission.",
     )
     enabled = models.BooleanField(default=True, help_text="Off: paused, nothing is called.")
     notes = models.TextField(blank=True)
@@ -335,6 +338,21 @@ class ConnectedApp(Base):
         elif days is not None and days <= state.CERTIFICATE_WARNING.days:
             sentences.append(f"The certificate ends in {days} days.")
         return sentences
+
+
+class GroupAccess(Base):
+    """That a group may see a connection. The group can't be deleted meanwhile: without any, everyone would see it."""
+
+    connection = models.ForeignKey(ConnectedApp, on_delete=models.CASCADE, related_name="+")
+    group = models.ForeignKey("auth.Group", on_delete=models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["connection", "group"], name="sf_one_access_per_group")]
+        verbose_name = "access of a group"
+        verbose_name_plural = "access of groups"
+
+    def __str__(self) -> str:
+        return f"{self.group} may see {self.connection.name}"
 
 
 class AccessTokenQuerySet(models.QuerySet["AccessToken"]):

@@ -64,6 +64,9 @@ def save(
     connection = found or ConnectedApp(name=name)
     before = _snapshot(connection, values) if found else {}
     _set_values(connection, values)
+    if isinstance(key, SigningKey):
+        # One given as a file is its holder's to use; one chosen has to be in sight.
+        access.require_key(actor, key)
     _set_signing_key(connection, key, certificate)
     _validate(connection)
     after = _snapshot(connection, values)

@@ -275,3 +275,80 @@ def test_a_sign_in_that_works_does_not_hide_what_a_check_found(salesforce_org: C
     salesforce_org.app.scopes = ("api", "refresh_token")
     check()
     assert ConnectedApp.objects.get().failing_since is None
+
+
+def test_a_check_by_hand_sees_a_refused_sign_in_though_the_old_token_lives(
+    salesforce_org: ConnectableOrg,
+) -> None:
+    salesforce_org.connect("acme")
+    check()
+    salesforce_org.user.approved = False
+    found = check()
+    assert not found.healthy
+    assert steps_of(found)["sign_in"]["code"] == "invalid_app_access"
+
+
+def test_a_check_by_beat_does_not_hide_a_refused_renewal(salesforce_org: ConnectableOrg) -> None:
+    from sf_integration import tokens
+
+    salesforce_org.connect("acme")
+    check()
+    salesforce_org.user.approved = False
+    ConnectedApp.objects.get().tokens.update(refresh_at=timezone.now())
+    assert tokens.refresh_due().failed == 1
+    for light in (True, False):
+        assert check(renew=False, light=light).state == "Failing"
+
+
+def test_a_host_that_is_no_longer_listed_is_a_failure(
+    salesforce_org: ConnectableOrg, settings: object
+) -> None:
+    salesforce_org.connect("acme")
+    check()
+    settings.SF_INTEGRATION = {**settings.SF_INTEGRATION, "ALLOWED_HOSTS": []}  # type: ignore[attr-defined]
+    found = check()
+    assert (found.healthy, found.state) == (False, "Failing")
+    assert steps_of(found)["settings"]["status"] == "failed"
+
+
+def test_a_damaged_signing_key_is_a_failure(salesforce_org: ConnectableOrg) -> None:
+    import uuid
+
+    from sf_integration import tokens
+    from sf_integration.fields import seal
+    from sf_integration.models import SigningKey
+
+    salesforce_org.connect("acme")
+    check()
+    SigningKey.objects.update(private_key=seal(SigningKey, "private_key", uuid.uuid4(), b"of another row"))
+    tokens.reset()
+    found = check()
+    assert (found.healthy, found.state) == (False, "Failing")
+    assert steps_of(found)["signing_key"]["code"] == "secret_damaged"
+
+
+def test_a_check_that_an_edit_overtook_stores_no_facts(
+    salesforce_org: ConnectableOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    salesforce_org.connect("acme")
+    sample = health._sample_record
+
+    def edit_meanwhile(run: object) -> str:
+        ConnectedApp.objects.update(login_url="https://other.my.salesforce.com")
+        return sample(run)  # type: ignore[arg-type]
+
+    ladder = [(name, edit_meanwhile if name == "sample_record" else step) for name, step in health._LADDER]
+    monkeypatch.setattr(health, "_LADDER", ladder)
+    check()
+    connection = ConnectedApp.objects.get()
+    assert (connection.expected_org_id, connection.last_full_check_at) == ("", None)
+
+
+def test_a_failure_is_looked_at_again_soon(salesforce_org: ConnectableOrg) -> None:
+    connection = salesforce_org.connect("acme")
+    check()
+    salesforce_org.fail("cut", times=3, where="any")
+    assert not check(light=True, renew=False).healthy
+    salesforce_org.heal()
+    assert list(health.due_for_check(timezone.now() + dt.timedelta(minutes=5))) == []
+    assert list(health.due_for_check(timezone.now() + dt.timedelta(minutes=11))) == [(connection.pk, False)]

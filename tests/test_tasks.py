@@ -132,3 +132,29 @@ def test_check_batch_skips_what_was_paused_meanwhile(salesforce_org: Connectable
     tasks.check_batch([(str(connection.pk), False)])
     assert not ConnectionCheck.objects.exists()
     assert salesforce_org.requests == []
+
+
+def test_doubled_check_messages_check_once(salesforce_org: ConnectableOrg) -> None:
+    connection = salesforce_org.connect("acme")
+    for _ in range(2):
+        tasks.check_batch([(str(connection.pk), False)])
+    assert ConnectionCheck.objects.count() == 1
+
+
+def test_a_connection_deleted_while_it_is_checked_does_not_stop_the_others(
+    salesforce_org: ConnectableOrg,
+) -> None:
+    from sf_integration.signals import token_refreshed
+
+    first = salesforce_org.connect("a1")
+    salesforce_org.connect("a2", signing_key=first.signing_key)
+
+    def delete(connection: ConnectedApp, **_: object) -> None:
+        ConnectedApp.objects.filter(name="a1", pk=connection.pk).delete()
+
+    token_refreshed.connect(delete, weak=False, dispatch_uid="test")
+    try:
+        tasks.check_batch([(str(found.pk), False) for found in ConnectedApp.objects.all()])
+    finally:
+        token_refreshed.disconnect(dispatch_uid="test")
+    assert [found.connection.name for found in ConnectionCheck.objects.all()] == ["a2"]

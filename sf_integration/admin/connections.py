@@ -54,7 +54,6 @@ class ConnectedAppAdmin(ManagedAdmin):
     show_full_result_count = False
     search_fields = ("name", "label", "username", "login_url")
     actions = ("check_now", "renew_now", "pause", "resume")
-    filter_horizontal = ("groups",)
     view_on_site = False  # the button “Health page” leads there
     readonly_fields = ("shown_state", "sentence", "shown_environment", "last_check", "last_success")
     fieldsets = (
@@ -103,7 +102,10 @@ class ConnectedAppAdmin(ManagedAdmin):
         ),
         (
             "People and notes",
-            {"classes": ("collapse",), "fields": ("groups", "tags", "our_contacts", "org_contacts", "notes")},
+            {
+                "classes": ("collapse",),
+                "fields": ("visible_to_groups", "tags", "our_contacts", "org_contacts", "notes"),
+            },
         ),
     )
 
@@ -152,11 +154,22 @@ class ConnectedAppAdmin(ManagedAdmin):
     def last_check(self, connection: ConnectedApp) -> str:
         return when(connection.last_checked_at)
 
+    @admin.display(description="Groups")
+    def visible_to_groups(self, connection: ConnectedApp) -> str:
+        """For those who can't change it, who see no input."""
+        return ", ".join(map(str, connection.groups.order_by("name"))) or "everyone with the permission"
+
     @admin.display(description="Last success")
     def last_success(self, connection: ConnectedApp) -> str:
         return when(connection.last_success_at, exact=True)
 
     # ---- saving ----
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """The foreign keys are signing keys."""
+        return super().formfield_for_foreignkey(
+            db_field, request, queryset=access.visible_keys(request.user), **kwargs
+        )
 
     @method_decorator(sensitive_post_parameters("private_key", "passphrase"))
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -169,7 +182,7 @@ class ConnectedAppAdmin(ManagedAdmin):
         return redirect(reverse("admin:sf_integration_connectedapp_change", args=[saved.pk]))
 
     def save_model(self, request: HttpRequest, obj: ConnectedApp, form: Any, change: bool) -> None:
-        super().save_model(request, obj, form, change)
+        obj.save(update_fields=form.changed_columns if change else None)
         audit.record("changed" if change else "added", obj, actor=request.user, fields=form.changed_names)
         request.saved_connection = obj  # type: ignore[attr-defined]
 

@@ -55,7 +55,7 @@ class SigningKeyAdmin(ManagedAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SigningKey]:
-        return SigningKey.objects.annotate(users=Count("connections")).order_by("name")
+        return access.visible_keys(request.user).annotate(users=Count("connections")).order_by("name")
 
     def get_form(
         self, request: HttpRequest, obj: SigningKey | None = None, change: bool = False, **kwargs: Any
@@ -63,7 +63,9 @@ class SigningKeyAdmin(ManagedAdmin):
         kwargs["form"] = SigningKeyForm if obj else NewSigningKeyForm
         # The other inputs are the form's own. Two of them share their names with columns, which Django would refuse.
         kwargs["fields"] = ("name",)
-        return super().get_form(request, obj, change, **kwargs)
+        form = super().get_form(request, obj, change, **kwargs)
+        form.visible_keys = access.visible_keys(request.user)
+        return form
 
     def get_fieldsets(self, request: HttpRequest, obj: SigningKey | None = None) -> Any:
         if obj is None:
@@ -117,6 +119,14 @@ class SigningKeyAdmin(ManagedAdmin):
         audit.record("deleted", obj, actor=request.user)
         super().delete_model(request, obj)
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Names what is in the way only to those who may know all of it."""
+        *shown, protected = super().get_deleted_objects(objs, request)
+        if protected and not access.sees_all(request.user):
+            count = len(protected)
+            protected = [f"{count} connection{'' if count == 1 else 's'}"]
+        return *shown, protected
+
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[SigningKey]) -> None:
         for key in queryset:
             audit.record("deleted", key, actor=request.user)
@@ -133,7 +143,7 @@ class SigningKeyAdmin(ManagedAdmin):
     def certificate_view(self, request: HttpRequest, key_id: UUID) -> HttpResponse:
         """The public certificate as a file."""
         access.require(request.user, access.Act.VIEW_HEALTH)
-        key = get_object_or_404(SigningKey, pk=key_id)
+        key = get_object_or_404(access.visible_keys(request.user), pk=key_id)
         if not key.certificate:
             raise Http404("The certificate of this signing key is not known here.")
         return HttpResponse(

@@ -460,7 +460,7 @@ class _DeadlineConnection:
 
     def _new_conn(self: Any) -> socket.socket:
         """As urllib3's, but all addresses of a name share the time that is left; there each gets the whole of it."""
-        connect: Callable[[], socket.socket] = super(_DeadlineConnection, self)._new_conn  # type: ignore[misc]
+        connect: Callable[[], socket.socket] = super()._new_conn  # type: ignore[misc]
         deadline = getattr(_calls, "deadline", None)
         if deadline is None:
             return connect()

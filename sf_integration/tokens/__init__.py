@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from .lifecycle import TokenState
 from .process import current, reset
-from .source import Source, api_version, forget, get, in_memory, refresh, refusal, renew, revoke
+from .source import (
+    Source,
+    api_version,
+    forget,
+    get,
+    in_memory,
+    only_connection,
+    refresh,
+    refusal,
+    renew,
+    revoke,
+)
 from .sweep import Tally, due_batches, refresh_batch, refresh_due
 
 __all__ = [
@@ -21,6 +32,7 @@ __all__ = [
     "forget",
     "get",
     "in_memory",
+    "only_connection",
     "refresh",
     "refresh_batch",
     "refresh_due",

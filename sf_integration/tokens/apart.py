@@ -31,7 +31,8 @@ def token(process: Process, handle: Handle, row: AccessToken, *, refused: Token 
         if not _same(held.outcome.token, refused):
             return held.outcome.require()
     stored = rows.stored_token(row)
-    if stored is not None and not _same(stored, refused):
+    # An older one than the refused has been given up before.
+    if stored is not None and (refused is None or stored.issued_at > refused.issued_at):
         return stored
     gate.require_open(row, now)
     return sign_in(process, handle, row)
@@ -39,16 +40,13 @@ def token(process: Process, handle: Handle, row: AccessToken, *, refused: Token 
 
 def sign_in(process: Process, handle: Handle, row: AccessToken) -> Token:
     """Sign in now and hold what comes of it."""
-    before = process.held.get(handle)
-    logins = before.logins if before else 0
-    gate.require_fuse(row, timezone.now(), uncounted=logins)
+    gate.require_fuse(row, timezone.now(), uncounted=process.uncounted_logins.get(handle, 0))
+    process.uncounted_logins[handle] = process.uncounted_logins.get(handle, 0) + 1
     outcome = signin.run(renewal.prepare(process, row.connection, row.username), process.http)
     error = renewal.verdict(row.connection, outcome)
     now = timezone.now()
     wait = lifecycle.next_try(lifecycle.kind_of(error), row.failures + 1, now) if error else now
-    process.held[handle] = Held(
-        settings_fingerprint(row.connection, row.username), outcome, error, wait, logins + 1
-    )
+    process.held[handle] = Held(settings_fingerprint(row.connection, row.username), outcome, error, wait)
     renewal.announce(row, outcome, error)
     if error is not None:
         raise error
@@ -63,7 +61,7 @@ def save(process: Process, handle: Handle, row: AccessToken) -> None:
     try:
         if _holds(held, row, timezone.now()) and _is_news(held, row):
             renewal.record(process, row, held.outcome, held.error)
-        rows.add_logins(row, held.logins)
+        rows.add_logins(row, process.uncounted_logins.pop(handle, 0))
     except DatabaseError:
         log.warning("connection %s: a token could not be stored yet", row.connection.name)
         return

@@ -56,8 +56,6 @@ class Held:
     error: SalesforceError | None
     next_try_at: dt.datetime
     """When it may be tried again after an error."""
-    logins: int
-    """How often this process has signed in so since it last stored one."""
 
 
 class Process:
@@ -66,7 +64,11 @@ class Process:
         self.copies: dict[Handle, Copy] = {}
         self.clock_skew: dict[str, float] = {}
         """Login URL to seconds that our clock was ahead at the last sign-in."""
+        self.only_connection = (0.0, "")
+        """When it was looked up (monotonic), and its name."""
         self.held: dict[Handle, Held] = {}
+        self.uncounted_logins: dict[Handle, int] = {}
+        """Sign-ins inside callers' transactions that no row has counted yet."""
         self._lock = threading.Lock()
         self._locks: dict[UUID | Handle, threading.Lock] = {}
         self._keys: dict[UUID, tuple[str, RSAPrivateKey]] = {}

@@ -9,7 +9,7 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -85,7 +85,7 @@ def refresh_due() -> Tally:
 def _renew_claimed(process: Process, claimed: Sequence[AccessToken], started: float) -> Tally:
     ready, put_off = _prepare_all(process, claimed)
     tally = Tally()
-    for results in _flushes(_sign_in_all(process, ready, started)):
+    for results in _sign_in_all(process, ready, started):
         done = [(row, outcome) for row, outcome in results if outcome is not None]
         put_off += [row for row, outcome in results if outcome is None]
         errors = _write_all(process, done)
@@ -118,8 +118,11 @@ def _prepare_all(
 
 def _sign_in_all(
     process: Process, ready: Sequence[tuple[AccessToken, SignIn]], started: float
-) -> Iterator[Result]:
-    """Results as they come in; None for a row whose claim would lapse before a whole call had ended."""
+) -> Iterator[list[Result]]:
+    """Results about once a second, so that one slow org holds back nobody's token.
+
+    None for a row whose claim would lapse before a whole call had ended.
+    """
     latest_start = started + lifecycle.CLAIM_LAPSE.total_seconds() - lifecycle.CALL_SECONDS
 
     def sign_in(request: SignIn) -> Outcome | None:
@@ -129,21 +132,10 @@ def _sign_in_all(
         return
     with ThreadPoolExecutor(min(THREADS, len(ready)), thread_name_prefix="sign-in") as pool:
         row_of = {pool.submit(sign_in, request): row for row, request in ready}
-        for future in as_completed(row_of):
-            yield row_of[future], future.result()
-
-
-def _flushes(results: Iterator[Result]) -> Iterator[list[Result]]:
-    """Lists of results, about one a second: one slow org must not hold back the others' tokens."""
-    waiting: list[Result] = []
-    last = time.monotonic()
-    for result in results:
-        waiting.append(result)
-        if time.monotonic() - last >= FLUSH_SECONDS:
-            yield waiting
-            waiting, last = [], time.monotonic()
-    if waiting:
-        yield waiting
+        pending = set(row_of)
+        while pending:
+            done, pending = wait(pending, timeout=FLUSH_SECONDS)
+            yield [(row_of[future], future.result()) for future in done]
 
 
 def _write_all(process: Process, done: Sequence[tuple[AccessToken, Outcome]]) -> list[SalesforceError | None]:

@@ -48,8 +48,7 @@ def for_connection(act: Act) -> Callable[[View], View]:
             try:
                 # In this order: who may see nothing does not learn which names there are.
                 access.require(request.user, act)
-                connection = _named(request.user, name)
-                access.require(request.user, act, connection)
+                connection = _named(request.user, name, act)
             except access.AccessDenied as error:
                 return refusal(request, error, status=403)
             except UnknownConnection as error:
@@ -72,11 +71,15 @@ def refusal(
     return render(request, "sf_integration/refused.html", context, status=status)
 
 
-def _named(user: Any, name: str) -> ConnectedApp:
-    """Raises UnknownConnection, with the nearest name among those that `user` may know."""
-    found = ConnectedApp.objects.select_related("signing_key").filter(name=name).first()
-    if found is None:
-        known = list(access.visible_to(user).values_list("name", flat=True))
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        raise UnknownConnection(name, suggestion=near[0] if near else None)
-    return found
+def _named(user: Any, name: str, act: Act) -> ConnectedApp:
+    """Raises AccessDenied, or UnknownConnection with the nearest name."""
+    visible = access.visible_to(user)
+    found = visible.select_related("signing_key").filter(name=name).first()
+    if found is not None:
+        return found
+    # That a name is unknown is told only to those from whom nothing is hidden. To others a hidden connection and none
+    # look the same; else trying names would tell which there are.
+    if not access.sees_all(user):
+        raise access.denied(act, name)
+    near = difflib.get_close_matches(name, list(visible.values_list("name", flat=True)), n=1, cutoff=0.5)
+    raise UnknownConnection(name, suggestion=near[0] if near else None)

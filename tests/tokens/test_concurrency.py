@@ -194,3 +194,78 @@ def test_one_waiting_connection_does_not_stop_the_others(salesforce_org: Connect
     get_token("quick")
     assert time.monotonic() - started < 0.5
     waiting.join()
+
+
+def test_a_401_during_a_renewal_does_not_wait_for_the_claim_to_lapse(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    old = get_token("acme")
+    AccessToken.objects.update(refresh_at=timezone.now())
+    salesforce_org.fail("slow", seconds=1.0)
+    with ThreadPoolExecutor(1) as pool:
+        sweep = pool.submit(in_thread, tokens.refresh_due)
+        while salesforce_org.token_requests == 1:
+            time.sleep(0.01)
+        started = time.monotonic()
+        new = tokens.renew("acme", None, old)
+        took = time.monotonic() - started
+        sweep.result()
+    assert new != old
+    assert took < 5
+    assert AccessToken.objects.get().claimed_until is None
+
+
+def test_a_transaction_and_a_renewal_do_not_wait_for_each_other(salesforce_org: ConnectableOrg) -> None:
+    """On SQLite the transaction holds the write lock, which the renewal needs to store its token."""
+    from django.db import transaction
+
+    from sf_integration.models import ConnectedApp
+
+    salesforce_org.connect("acme")
+    get_token("acme")
+    AccessToken.objects.update(expected_expiry=timezone.now())
+    tokens.reset()
+    salesforce_org.fail("slow", seconds=1.0)
+
+    def inside() -> float:
+        started = time.monotonic()
+        with transaction.atomic():
+            ConnectedApp.objects.update(notes="x")
+            get_token("acme")
+        return time.monotonic() - started
+
+    with ThreadPoolExecutor(2) as pool:
+        renewal = pool.submit(in_thread, lambda: get_token("acme"))
+        while salesforce_org.token_requests == 1:
+            time.sleep(0.01)
+        assert pool.submit(in_thread, inside).result() < 5  # type: ignore[operator]
+        assert renewal.result()
+
+
+def test_others_go_on_while_a_transaction_holds_a_new_token(salesforce_org: ConnectableOrg) -> None:
+    from django.db import transaction
+
+    from sf_integration.models import ConnectedApp
+
+    first = salesforce_org.connect("acme")
+    get_token("acme")
+    salesforce_org.connect("two", signing_key=first.signing_key)
+    signed_in, go_on = threading.Event(), threading.Event()
+
+    def inside() -> None:
+        with transaction.atomic():
+            ConnectedApp.objects.update(notes="x")
+            get_token("two")
+            signed_in.set()
+            go_on.wait(10)
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(in_thread, inside)
+        signed_in.wait(10)
+        for copy in tokens.current().copies.values():
+            copy.next_look = 0
+        started = time.monotonic()
+        get_token("acme")
+        took = time.monotonic() - started
+        go_on.set()
+        waiting.result()
+    assert took < 1

@@ -12,9 +12,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 TWO_FORKS = """
 import json, traceback
 names = sys.argv[1:]
+early = {name: get_client(name) for name in names}  # made before the fork, as a module-level client is
 def ask(name):
-    with get_client(name) as client:
-        return [client.identity().organization_id, client.query("SELECT Id FROM Organization").records[0]["Id"]]
+    client = early[name]
+    return [client.identity().organization_id, client.query("SELECT Id FROM Organization").records[0]["Id"]]
 expected = {name: ask(name) for name in names}  # everything is warm now
 # A thread that holds a lock at the moment of the fork does not exist in the child.
 lock = tokens.current().lock(AccessToken.objects.get(connection__name=names[0]).pk)

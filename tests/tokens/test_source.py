@@ -163,7 +163,11 @@ def test_unknown_name_offers_the_nearest(salesforce_org: ConnectableOrg) -> None
 def test_without_a_name_the_only_connection_is_meant(salesforce_org: ConnectableOrg) -> None:
     salesforce_org.connect("acme")
     assert get_token() == get_token("acme")
+    with CaptureQueriesContext(database) as queries:
+        get_token()
+    assert len(queries) == 0
     salesforce_org.connect("second")
+    as_another_process()
     with pytest.raises(UnknownConnection):
         get_token()
 
@@ -458,3 +462,78 @@ def test_the_hot_path_outlives_a_database_that_is_down(salesforce_org: Connectab
         as_another_process()
         with pytest.raises(OperationalError):
             get_token("acme")
+
+
+def test_forced_renewal_that_is_refused_says_so_though_the_old_token_lives(
+    salesforce_org: ConnectableOrg,
+) -> None:
+    salesforce_org.connect("acme")
+    first = get_token("acme")
+    salesforce_org.user.approved = False
+    with pytest.raises(ActionNeeded):
+        tokens.refresh("acme")
+    assert get_token("acme") == first
+    assert tokens.refusal("acme").code == "invalid_app_access"
+
+
+def test_stored_error_has_the_class_of_the_first(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme", expected_org_id="00D5g000004FaKeEAK")
+    for _ in range(2):
+        with pytest.raises(WrongOrg):
+            get_token("acme")
+    salesforce_org.user.active = False
+    salesforce_org.connect("billing")
+    errors = []
+    for _ in range(2):
+        with pytest.raises(AuthenticationError) as caught:
+            get_token("billing")
+        errors.append((str(caught.value), caught.value.error, caught.value.description))
+    assert errors[0] == errors[1]
+
+
+def test_too_many_requests_is_passing_trouble(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    salesforce_org.fail("answer", status=429, content_type="application/json", body='{"error": "slow_down"}')
+    with pytest.raises(RetryableError):
+        get_token("acme")
+    assert row_of("acme").next_try_at - timezone.now() < dt.timedelta(seconds=10)
+
+
+def test_login_rate_of_a_user_shuts_the_gate_for_all_its_connections(salesforce_org: ConnectableOrg) -> None:
+    first = salesforce_org.connect("acme")
+    salesforce_org.connect("two", signing_key=first.signing_key)
+    tokens.refresh_due()
+    AccessToken.objects.update(expected_expiry=timezone.now() - dt.timedelta(hours=1))
+    salesforce_org.logins_per_hour = 0
+    before = salesforce_org.token_requests
+    as_another_process()
+    for name in ("acme", "two"):
+        with pytest.raises(RetryableError):
+            get_token(name)
+    assert salesforce_org.token_requests - before == 1
+
+
+def test_environment_belongs_to_all_that_decides_the_org(
+    salesforce_org: ConnectableOrg, settings: object
+) -> None:
+    """A login host such as login.salesforce.com serves orgs of several kinds."""
+    connection = salesforce_org.connect("acme")
+    ConnectedApp.objects.update(environment="developer", environment_for=connection.environment_subject)
+    settings.SF_INTEGRATION = {**settings.SF_INTEGRATION, "ALLOWED_ENVIRONMENTS": ["developer"]}  # type: ignore[attr-defined]
+    assert get_token("acme").value
+    ConnectedApp.objects.update(consumer_key="3MVG9OfAProductionOrg")
+    look_again()
+    with pytest.raises(NotAllowedHere):
+        get_token("acme")
+
+
+def test_an_org_that_must_not_be_called_is_not_called_to_revoke(
+    salesforce_org: ConnectableOrg, settings: object
+) -> None:
+    salesforce_org.connect("acme")
+    get_token("acme")
+    settings.SF_INTEGRATION = {**settings.SF_INTEGRATION, "ALLOWED_ENVIRONMENTS": ["sandbox"]}  # type: ignore[attr-defined]
+    before = len(salesforce_org.requests)
+    with pytest.raises(NotAllowedHere):
+        tokens.revoke("acme")
+    assert len(salesforce_org.requests) == before

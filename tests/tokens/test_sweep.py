@@ -136,3 +136,65 @@ def test_extra_username_that_nobody_asks_for_idles_out(salesforce_org: Connectab
     AccessToken.objects.update(last_used_at=timezone.now() - dt.timedelta(hours=25))
     make_due()
     assert tokens.refresh_due().renewed == 1
+
+
+def test_an_absurd_answer_costs_nobody_else_the_token(salesforce_org: ConnectableOrg) -> None:
+    connect_many(salesforce_org, 3)
+    long = "x" * 300
+    body = f'{{"access_token": "00Dx!abc", "instance_url": "{salesforce_org.url}", "id": "{salesforce_org.url}/id/a/{long}"}}'
+    salesforce_org.fail("answer", status=200, content_type="application/json", body=body)
+    assert tokens.refresh_due() == tokens.Tally(renewed=2, failed=1)
+    assert AccessToken.objects.filter(value__isnull=False).count() == 2
+
+
+def test_listeners_can_not_undo_a_batch(salesforce_org: ConnectableOrg) -> None:
+    from django.contrib.auth import get_user_model
+
+    from sf_integration.signals import connection_health_changed
+
+    connect_many(salesforce_org, 2)
+    ConnectedApp.objects.update(last_checked_at=timezone.now())
+    in_transaction: list[bool] = []
+
+    def listen(**_: object) -> None:
+        in_transaction.append(database.in_atomic_block)
+        get_user_model().objects.create_user("the same twice")
+
+    connection_health_changed.connect(listen, weak=False, dispatch_uid="test")
+    try:
+        assert tokens.refresh_due().renewed == 2
+    finally:
+        connection_health_changed.disconnect(dispatch_uid="test")
+    assert in_transaction == [False, False]
+    assert AccessToken.objects.filter(value__isnull=False).count() == 2
+
+
+def test_one_slow_org_does_not_hold_back_the_others_tokens(salesforce_org: ConnectableOrg) -> None:
+    connect_many(salesforce_org, 2)
+    salesforce_org.fail("slow", times=1, seconds=4)
+
+    def work() -> tokens.Tally:
+        try:
+            return tokens.refresh_due()
+        finally:
+            database.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        sweep = pool.submit(work)
+        time.sleep(2.5)
+        early = AccessToken.objects.filter(value__isnull=False).count()
+        assert sweep.result().renewed == 2
+    assert early == 1
+
+
+def test_what_must_not_be_called_costs_a_beat_next_to_nothing(
+    salesforce_org: ConnectableOrg, settings: object
+) -> None:
+    from django.test.utils import CaptureQueriesContext
+
+    connect_many(salesforce_org, 30)
+    settings.SF_INTEGRATION = {**settings.SF_INTEGRATION, "ALLOWED_ENVIRONMENTS": ["sandbox"]}  # type: ignore[attr-defined]
+    tokens.refresh_due()
+    with CaptureQueriesContext(database) as queries:
+        tokens.refresh_due()
+    assert len(queries) < 5

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from django.db import transaction
 
-from sf_integration import ActionNeeded, get_token, tokens
+from sf_integration import ActionNeeded, RetryableError, UnknownConnection, get_client, get_token, tokens
 from sf_integration.models import AccessToken
 from sf_integration.testing.django import ConnectableOrg
 
@@ -64,3 +66,71 @@ def test_a_test_case_of_django_is_no_callers_transaction(salesforce_org: Connect
     salesforce_org.connect("acme")
     token = get_token("acme")
     assert AccessToken.objects.get().value.open().decode() == token.value
+
+
+def look_again() -> None:
+    for copy in tokens.current().copies.values():
+        copy.next_look = 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_was_rolled_back_hurts_no_other(salesforce_org: ConnectableOrg) -> None:
+    first = salesforce_org.connect("acme")
+    get_token("acme")
+    with transaction.atomic():
+        salesforce_org.connect("new", signing_key=first.signing_key)
+        get_token("new")
+        transaction.set_rollback(True)
+    look_again()
+    assert get_token("acme")
+    with pytest.raises(UnknownConnection):
+        get_token("new")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_session_that_ends_inside_a_transaction_is_renewed_and_survives_its_rollback(
+    salesforce_org: ConnectableOrg,
+) -> None:
+    salesforce_org.connect("acme", api_version="66.0")
+    before_all = get_token("acme")
+    stored = AccessToken.objects.values().get()
+    with transaction.atomic(), get_client("acme") as client:
+        for _ in range(2):
+            salesforce_org.end_sessions()
+            client.limits()
+        assert AccessToken.objects.values().get() == stored  # nothing is written in here
+        transaction.set_rollback(True)
+    logins = salesforce_org.token_requests
+    look_again()
+    with get_client("acme") as client:
+        client.limits()
+    assert salesforce_org.token_requests == logins == 3
+    assert AccessToken.objects.get().value.open().decode() != before_all.value
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_fuse_holds_inside_transactions(salesforce_org: ConnectableOrg) -> None:
+    from django.utils import timezone
+
+    salesforce_org.connect("acme")
+    get_token("acme")
+    AccessToken.objects.update(logins=598, expected_expiry=timezone.now())
+    tokens.reset()
+    with transaction.atomic():
+        failed = get_token("acme")
+        for _ in range(5):
+            with suppress(RetryableError):
+                failed = tokens.renew("acme", None, failed)
+        with pytest.raises(RetryableError, match="we stop at 600"):
+            tokens.renew("acme", None, failed)
+        transaction.set_rollback(True)
+    assert salesforce_org.token_requests == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_revoked_token_is_not_held_on_to(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    with transaction.atomic():
+        held = get_token("acme")
+        tokens.revoke("acme")
+        assert get_token("acme") != held

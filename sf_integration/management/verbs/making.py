@@ -143,7 +143,7 @@ def _certificate_beside(key_file: Path, key: KeyMaterial) -> Path | None:
 
 
 def _signing_key(name: str) -> SigningKey:
-    found = SigningKey.objects.filter(name=name).first()
+    found = access.visible_keys(access.SHELL).filter(name=name).first()
     if found is None:
         raise InvalidInput(
             f"There is no signing key “{name}”. Make it with: manage.py salesforce make-key {name}"
