@@ -284,6 +284,8 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         widget=FilteredSelectMultiple("groups", is_stacked=False),
     )
 
+    STORED_BY_CHECKS = ("api_version", "expected_org_id")
+
     class Meta:
         model = ConnectedApp
         fields = (
@@ -329,9 +331,9 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         sent_back = not self.is_bound or self.add_initial_prefix("name") in self.data
         for name, field in self.fields.items():
             # What checks store counts as not shown, unless the page says so: an empty input is then no wish.
-            field.show_hidden_initial = name not in self.KEY_FIELDS and (sent_back or name in self.STORED_BY_CHECKS)
-
-    STORED_BY_CHECKS = ("api_version", "expected_org_id")
+            field.show_hidden_initial = name not in self.KEY_FIELDS and (
+                sent_back or name in self.STORED_BY_CHECKS
+            )
 
     @property
     def changed_columns(self) -> set[str]:
@@ -377,9 +379,9 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         return data
 
     def _stored_key(self, data: dict[str, Any]) -> SigningKey | None:
-        if self._is_change and "signing_key" not in self.changed_data:
-            return self.instance.signing_key
-        return data.get("signing_key")
+        untouched = self._is_change and "signing_key" not in self.changed_data
+        key: SigningKey | None = self.instance.signing_key if untouched else data.get("signing_key")
+        return key
 
     def _prove_certificate(self, data: bytes, signing_key: SigningKey | None) -> None:
         """One given for a key that is stored already."""

@@ -347,7 +347,9 @@ class GroupAccess(Base):
     group = models.ForeignKey("auth.Group", on_delete=models.PROTECT, related_name="+")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["connection", "group"], name="sf_one_access_per_group")]
+        constraints = [
+            models.UniqueConstraint(fields=["connection", "group"], name="sf_one_access_per_group")
+        ]
         verbose_name = "access of a group"
         verbose_name_plural = "access of groups"
 

@@ -189,11 +189,26 @@ def test_page_opened_long_ago_undoes_nothing_that_others_did(
     assert AuditEvent.objects.get(act="changed").fields == ["label"]
 
 
-def test_changed_username_brings_its_environment(salesforce_org: ConnectableOrg, admin_client: Client) -> None:
+def test_changed_username_brings_its_environment(
+    salesforce_org: ConnectableOrg, admin_client: Client
+) -> None:
     connection = salesforce_org.connect("acme")
     page = opened(admin_client, connection) | {"login_url": ["https://acme--uat.sandbox.my.salesforce.com"]}
     admin_client.post(f"{ADMIN}/connectedapp/{connection.pk}/change/", page)
     assert ConnectedApp.objects.get().known_environment == "sandbox"
+
+
+def test_new_key_pair_on_the_change_page_takes_the_place_of_the_old(
+    salesforce_org: ConnectableOrg, admin_client: Client
+) -> None:
+    connection = salesforce_org.connect("acme")
+    change = f"{ADMIN}/connectedapp/{connection.pk}/change/"
+    admin_client.post(change, opened(admin_client, connection) | {"private_key": [pem(KEY)]})
+    connection.refresh_from_db()
+    assert connection.signing_key.fingerprint == keys.fingerprint(KEY)
+    admin_client.post(change, opened(admin_client, connection) | {"certificate": [CERTIFICATE]})
+    assert SigningKey.objects.get(pk=connection.signing_key_id).certificate == CERTIFICATE
+    assert AuditEvent.objects.filter(act="changed").values_list("fields", flat=True)[0] == ["signing_key"]
 
 
 def test_groups_are_chosen_and_audited(salesforce_org: ConnectableOrg, admin_client: Client) -> None:
@@ -438,7 +453,7 @@ def test_signing_key_of_a_hidden_connection_is_out_of_reach(salesforce_org: Conn
 
 
 def test_adding_a_known_key_pair_does_not_tell_the_name_of_a_hidden_one(
-    salesforce_org: ConnectableOrg,
+    salesforce_org: ConnectableOrg, admin_client: Client
 ) -> None:
     hidden = salesforce_org.connect("closed")
     hidden.groups.add(Group.objects.create(name="others"))
@@ -447,6 +462,8 @@ def test_adding_a_known_key_pair_does_not_tell_the_name_of_a_hidden_one(
     told = staff("mia", "view_health", "manage_keys").post(f"{ADMIN}/signingkey/add/", given).content.decode()
     assert "stored already" in told
     assert "closed-pair" not in told
+    told = admin_client.post(f"{ADMIN}/signingkey/add/", given).content.decode()
+    assert "stored already, as “closed-pair”" in told
 
 
 def test_deleting_a_shared_key_does_not_tell_hidden_connections(salesforce_org: ConnectableOrg) -> None:

@@ -206,6 +206,9 @@ def test_secrets_are_not_shown_back_after_a_mistake_elsewhere() -> None:
 def test_known_key_pair_is_not_stored_twice() -> None:
     keystore.take_in(pem(KEY).encode(), name="shared")
     bound = NewSigningKeyForm({"name": "again", "private_key": pem(KEY)})
+    assert errors_of(bound)["private_key"] == "This key pair is stored already."
+    bound = NewSigningKeyForm({"name": "again", "private_key": pem(KEY)})
+    bound.visible_keys = SigningKey.objects.all()
     assert "stored already, as “shared”" in errors_of(bound)["private_key"]
 
 

@@ -63,7 +63,7 @@ class SigningKeyAdmin(ManagedAdmin):
         kwargs["form"] = SigningKeyForm if obj else NewSigningKeyForm
         # The other inputs are the form's own. Two of them share their names with columns, which Django would refuse.
         kwargs["fields"] = ("name",)
-        form = super().get_form(request, obj, change, **kwargs)
+        form: Any = super().get_form(request, obj, change, **kwargs)
         form.visible_keys = access.visible_keys(request.user)
         return form
 
