@@ -1,7 +1,7 @@
 """The life of access tokens: the only writer of AccessToken.
 
-`lifecycle` has the times, `process` what a process keeps in memory, `rows` the statements, `renewal` one sign-in,
-`source` what callers use, `sweep` what beat does.
+`lifecycle` has the times, `process` what a process keeps in memory, `rows` the statements, `gate` who must wait, `renewal` one
+sign-in, `source` what callers use, `apart` the same inside their transactions, `sweep` what beat does.
 """
 
 from __future__ import annotations

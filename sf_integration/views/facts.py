@@ -14,6 +14,7 @@ from ..state import CERTIFICATE_WARNING, ConnectionState
 from ..tasks import REFRESH_HEARTBEAT
 from ..templatetags.sf_integration_tags import distance
 from ..tokens import lifecycle, rows
+from ..tokens.lifecycle import state as token_state
 
 _STEP_TITLES = {"api_version": "API version", "sign_in": "Sign-in", "sample_record": "Sample record"}
 
@@ -66,6 +67,8 @@ class TokenFacts:
     """What may be told of a token: never the token, nor anything made from it."""
 
     username: str
+    state: str
+    """`fresh`, `stale` (served while beat renews it) or `expired`."""
     issued_at: dt.datetime | None
     expected_expiry: dt.datetime | None
     renewal_at: dt.datetime | None
@@ -81,6 +84,9 @@ class TokenFacts:
         live = row.has_token(now)
         return cls(
             username=row.username,
+            state=token_state(
+                now, refresh_at=row.refresh_at, expiry=row.expected_expiry if live else None
+            ).value,
             issued_at=row.issued_at if live else None,
             expected_expiry=row.expected_expiry if live else None,
             renewal_at=row.refresh_at if live else None,
