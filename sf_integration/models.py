@@ -329,6 +329,17 @@ class ConnectedApp(Base):
             return f"This installation may not call {self.known_environment} orgs."
         return current.meaning
 
+    def summary(self, now: dt.datetime) -> dict[str, str]:
+        """The connection as `salesforce list --json` and health.json begin it."""
+        return {
+            "name": self.name,
+            "label": self.label,
+            "state": self.connection_state(now).value,
+            "sentence": self.state_sentence(now),
+            "environment": self.known_environment,
+            "username": self.username,
+        }
+
     def attention(self, now: dt.datetime) -> list[str]:
         """What should be looked at soon: stored warnings and the certificate's end."""
         sentences = [str(warning.get("message", "")) for warning in self.warnings]

@@ -72,12 +72,7 @@ def health_json(request: HttpRequest) -> JsonResponse:
 
 def _as_json(connection: ConnectedApp, now: dt.datetime) -> dict[str, Any]:
     return {
-        "name": connection.name,
-        "label": connection.label,
-        "state": connection.connection_state(now).value,
-        "sentence": connection.state_sentence(now),
-        "environment": connection.known_environment,
-        "username": connection.username,
+        **connection.summary(now),
         "seconds_since_check": _seconds_since(connection.last_checked_at, now),
         "seconds_since_success": _seconds_since(connection.last_success_at, now),
         "seconds_failing": _seconds_since(connection.failing_since, now),

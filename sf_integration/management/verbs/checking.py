@@ -70,17 +70,7 @@ def _list(options: argparse.Namespace, output: Output) -> bool:
     now = timezone.now()
     access.require(access.SHELL, Act.VIEW_HEALTH)
     found = access.visible_to(access.SHELL).select_related("signing_key").sick_first()
-    rows = [
-        {
-            "name": connection.name,
-            "label": connection.label,
-            "state": connection.connection_state(now).value,
-            "sentence": connection.state_sentence(now),
-            "environment": connection.known_environment,
-            "username": connection.username,
-        }
-        for connection in found
-    ]
+    rows = [connection.summary(now) for connection in found]
     if output.as_json:
         output.data(rows)
     elif rows:
