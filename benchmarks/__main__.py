@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import sys
 import tempfile
 from pathlib import Path
 
 
-def main() -> int:
+def main() -> None:
     with tempfile.TemporaryDirectory(prefix="sf-bench-") as folder:
         os.environ |= {
             "ENV_FILE": "",
@@ -38,7 +37,6 @@ def main() -> int:
         results = [measure() for measure in measures.ALL]
     _print(results)
     Path("bench.json").write_text(json.dumps([result.as_json() for result in results], indent=1) + "\n")
-    return 0 if all(result.reached for result in results) else 1
 
 
 def _print(results: list) -> None:  # type: ignore[type-arg]
@@ -59,4 +57,4 @@ def _print(results: list) -> None:  # type: ignore[type-arg]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
