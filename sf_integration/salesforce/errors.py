@@ -206,7 +206,7 @@ class UnknownConnection(SalesforceError, LookupError):
 
 
 def without_secrets(error: BaseException) -> dict[str, Any]:
-    """The parts of an error that may be stored and shown: code, text, cause, remedy, who."""
+    """The parts of an error that may be stored and shown, as texts."""
     return {
         "code": getattr(error, "code", "") or type(error).__name__,
         "message": str(error),

@@ -70,7 +70,7 @@ def test_errors_cross_process_borders_whole(error, copied):
 @BY_NAME
 def test_what_may_be_stored_of_an_error_is_text(error):
     stored = errors.without_secrets(error)
-    assert set(stored) == {"code", "message", "cause", "remedy", "who"}
+    assert set(stored) == {"code", "message", "cause", "remedy", "who", "description"}
     assert all(isinstance(value, str) for value in stored.values())
     assert stored["message"] == str(error)
 
