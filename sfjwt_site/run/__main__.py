@@ -8,6 +8,7 @@ import fcntl
 import http.client
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -132,9 +133,9 @@ def is_free(port: int) -> bool:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """One below those that systems hand to outgoing connections: such a one could be taken again before it is used."""
+    candidates = (random.randrange(18_000, 32_000) for _ in range(1000))  # noqa: S311 - any will do
+    return next(port for port in candidates if is_free(port))
 
 
 def setting(name: str) -> str:

@@ -20,19 +20,13 @@ from socket import socket
 
 import pytest
 
-from sfjwt_site.run.__main__ import private_folder, stand_in_entry, wanted_port
+from sfjwt_site.run.__main__ import free_port, private_folder, stand_in_entry, wanted_port
 from sfjwt_site.run.bootstrap import runs
 from sfjwt_site.run.env_file import replace_allowed_host, write_first
 from sfjwt_site.run.processes import StartError
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 90
-
-
-def free_port() -> int:
-    with socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
