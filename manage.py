@@ -12,9 +12,15 @@ from sfjwt_site.environment import load_env_file
 def main() -> None:
     load_env_file()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sfjwt_site.settings")
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        sys.exit(
+            f"The settings are wrong: {error}. The environment and .env are read; .env.example explains each name."
+        )
 
 
 if __name__ == "__main__":

@@ -45,7 +45,9 @@ def seal(model: type[models.Model], field_name: str, row_id: UUID, secret: bytes
         stored = keyring().seal(secret, context)
     except crypto.UnknownKey as exc:
         raise EncryptionKeyMissing(
-            "No encryption key is configured, so no secret can be stored.",
+            "The encryption key that is configured is malformed, so no secret can be stored."
+            if settings.ENCRYPTION_KEYS
+            else "No encryption key is configured, so no secret can be stored.",
             remedy="Set SF_ENCRYPTION_KEYS to a base64url key of 32 bytes.",
             who="whoever runs this site",
         ) from exc

@@ -48,7 +48,8 @@ def normal_login_url(text: str) -> str:
     url = f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
     if not is_web_address(url) or parts.query or parts.fragment:
         raise InvalidInput(
-            f"“{_without_user(parts)}” is not a login URL: give scheme and host, as in https://acme.my.salesforce.com."
+            f"“{_without_user(parts)}” is not a login URL: give scheme and host only, as in https://acme.my.salesforce.com, "
+            "without user, password or query."
         )
     return url
 

@@ -19,7 +19,7 @@ from django.utils import timezone
 from . import hosts, state
 from .conf import settings
 from .fields import SealedField, keyring
-from .salesforce import soql
+from .salesforce import ids, soql
 from .salesforce.errors import InvalidInput, NotAllowedHere
 from .state import ConnectionState
 
@@ -250,11 +250,8 @@ class ConnectedApp(Base):
 
     def clean(self) -> None:
         """Normalise the addresses and work out the environment. Raises ValidationError for what can't work."""
-        try:
-            self.login_url = hosts.normal_login_url(self.login_url)
-            hosts.require_allowed(self.login_url)
-        except (InvalidInput, NotAllowedHere) as exc:
-            raise ValidationError({"login_url": str(exc)}) from exc
+        self._clean_login_url()
+        self._clean_expected_org()
         self.audience = self.audience.strip().rstrip("/")
         if self.audience and not self.audience.startswith(("https://", "http://")):
             raise ValidationError({"audience": "The audience is a whole URL, beginning with https://."})
@@ -262,6 +259,23 @@ class ConnectedApp(Base):
         if self.environment_for != self.environment_subject:
             self.environment = hosts.environment_of(self.login_url)
             self.environment_for = self.environment_subject
+
+    def _clean_login_url(self) -> None:
+        if not self.login_url:
+            return  # the field itself says that it is needed, or why it was refused
+        try:
+            self.login_url = hosts.normal_login_url(self.login_url)
+            hosts.require_allowed(self.login_url)
+        except (InvalidInput, NotAllowedHere) as exc:
+            raise ValidationError({"login_url": str(exc)}) from exc
+
+    def _clean_expected_org(self) -> None:
+        if not self.expected_org_id:
+            return
+        try:
+            self.expected_org_id = ids.to_18(self.expected_org_id)
+        except InvalidInput as exc:
+            raise ValidationError({"expected_org_id": str(exc)}) from exc
 
     def _clean_lists(self) -> None:
         for field in ("extra_usernames", "sample_fields", "tags"):

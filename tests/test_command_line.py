@@ -800,3 +800,15 @@ def test_certificate_that_is_none_is_one_sentence(process_environment: dict[str,
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 1
     assert "no certificate that Salesforce would take" in errors
+
+
+def test_make_key_never_makes_a_second_key_of_a_name(folder: Path) -> None:
+    """It would be taken for the first one when it is imported, with the other's certificate."""
+    assert salesforce("make-key", "twice", "--out", "one.crt").status == 0
+    before = tables()
+    for name, said in (("twice", "already"), ("", "1 to 64"), ("../up", "1 to 64")):
+        ran = salesforce("make-key", name, "--out", "two.crt")
+        assert ran.status == 1
+        assert said in ran.err
+    assert not (folder / "two.crt").exists()
+    assert tables() == before

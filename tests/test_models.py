@@ -327,3 +327,15 @@ def test_every_model_has_a_name_for_people(key):
     app = saved(key, label="Acme, production")
     assert (str(app), str(key)) == ("Acme, production", "acme")
     assert str(saved(key, name="plain")) == "plain"
+
+
+def test_an_empty_login_url_is_told_once(key):
+    with pytest.raises(ValidationError) as caught:
+        connection(key, login_url="").full_clean()
+    assert len(caught.value.message_dict["login_url"]) == 1
+
+
+def test_an_expected_org_id_that_no_org_can_have_is_refused(key):
+    with pytest.raises(ValidationError) as caught:
+        connection(key, expected_org_id="00D").full_clean()
+    assert "15 or 18" in caught.value.message_dict["expected_org_id"][0]

@@ -179,3 +179,19 @@ print(type(app.connection().transport).__module__)
 """
     finished = run("-c", program, var=tmp_path, DJANGO_SETTINGS_MODULE="sfjwt_site.settings", **NEEDED)
     assert finished.stdout.strip() == "sfjwt_site.filesystem_broker"
+
+
+def test_a_missing_setting_is_one_sentence(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=Path(__file__).parents[2],
+        env={"PATH": os.environ["PATH"], "ENV_FILE": "", "VAR_DIR": str(tmp_path), "SECRET_KEY": "x" * 60},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "SF_ENCRYPTION_KEYS" in done.stderr
+    assert ".env.example" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -133,7 +133,7 @@ def _welcome(facts: dict[str, str | None]) -> str:
     lines = [
         f"The stand-in org answers at {facts['url']}; Ctrl-C stops it.",
         "",
-        "Allow its address in the environment of the site:",
+        "Allow its address in the environment of the site, and start the site anew (the port changes unless --port is given):",
         f"  SF_ALLOWED_HOSTS={urlsplit(str(facts['url'])).netloc}",
     ]
     if "ca_file" in facts:

@@ -123,10 +123,7 @@ def _show_trace(seen: dict[str, object] | None, output: Output) -> None:
 def _explain(options: argparse.Namespace, output: Output) -> bool:
     found = diagnosis.explain_text(" ".join(options.text))
     if found is None:
-        output.complain(
-            "Nothing is known about this error here. The user's Login History in Salesforce often names the reason: "
-            f"{diagnosis.LOGIN_HISTORY}"
-        )
+        output.complain(f"Nothing is known about this error here. {diagnosis.LOGIN_HISTORY}")
         return False
     facts = {
         "code": found.code,

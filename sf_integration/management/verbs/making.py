@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -155,6 +156,7 @@ def _make_key(options: argparse.Namespace, output: Output) -> bool:
     access.require(access.SHELL, Act.MANAGE_KEYS)
     if not 1 <= options.days <= _LONGEST_DAYS:
         raise InvalidInput(f"A certificate can hold 1 to {_LONGEST_DAYS} days, not {options.days}.")
+    _require_new_key_name(options.name)
     path: Path = options.out or Path(f"{options.name}.crt")
     # One transaction: no key without its certificate in the caller's hands.
     with transaction.atomic():
@@ -173,9 +175,18 @@ def _make_key(options: argparse.Namespace, output: Output) -> bool:
     else:
         output.line(f"Signing key {made.name}: {made.size} bits, certificate to {made.not_after:%Y-%m-%d}.")
         output.line(
-            f"Upload {path} to the app in Salesforce (“Use digital signatures”), then import with --signing-key."
+            f"Upload {path} to the app in Salesforce (External Client App: Flow Enablement → JWT Bearer; Connected App: "
+            f"“Use digital signatures”), then import with --signing-key {made.name}."
         )
     return True
+
+
+def _require_new_key_name(name: str) -> None:
+    """A key of that name would be taken for the new one later, and its certificate with it."""
+    if not re.fullmatch(r"[\w.-]{1,64}", name):
+        raise InvalidInput("A signing key's name has 1 to 64 letters, digits, dots, hyphens and underscores.")
+    if SigningKey.objects.filter(name=name).exists():
+        raise InvalidInput(f"There is a signing key “{name}” already. Choose another name.")
 
 
 def _import_arguments(parser: argparse.ArgumentParser) -> None:
