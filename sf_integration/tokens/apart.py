@@ -60,7 +60,7 @@ def save(process: Process, handle: Handle, row: AccessToken) -> None:
         return
     try:
         if _holds(held, row, timezone.now()) and _is_news(held, row):
-            renewal.record(process, row, held.outcome, held.error)
+            renewal.record(row, held.outcome, held.error)
         rows.add_logins(row, process.uncounted_logins.pop(handle, 0))
     except DatabaseError:
         log.warning("connection %s: a token could not be stored yet", row.connection.name)

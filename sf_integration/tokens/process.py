@@ -62,8 +62,6 @@ class Process:
     def __init__(self) -> None:
         self.http = Http()
         self.copies: dict[Handle, Copy] = {}
-        self.clock_skew: dict[str, float] = {}
-        """Login URL to seconds that our clock was ahead at the last sign-in."""
         self.only_connection = (0.0, "")
         """When it was looked up (monotonic), and its name."""
         self.held: dict[Handle, Held] = {}

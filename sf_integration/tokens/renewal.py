@@ -89,14 +89,14 @@ def renew(process: Process, row: AccessToken, observe: Observer | None = None) -
     except BaseException:
         rows.release([row], called=False)
         raise
-    return settle(process, row, outcome)
+    return settle(row, outcome)
 
 
-def settle(process: Process, row: AccessToken, outcome: Outcome) -> Token:
+def settle(row: AccessToken, outcome: Outcome) -> Token:
     """Write an outcome down, tell the log and the listeners, hand out the token or raise the error."""
     error = verdict(row.connection, outcome)
     try:
-        record(process, row, outcome, error)
+        record(row, outcome, error)
     except BaseException:
         rows.release([row])
         raise
@@ -126,11 +126,9 @@ def verdict(connection: ConnectedApp, outcome: Outcome) -> SalesforceError | Non
     return None
 
 
-def record(process: Process, row: AccessToken, outcome: Outcome, error: SalesforceError | None) -> None:
+def record(row: AccessToken, outcome: Outcome, error: SalesforceError | None) -> None:
     """Write token or failure to the row and the connection."""
     now = timezone.now()
-    if outcome.clock_skew_seconds is not None:
-        process.clock_skew[row.connection.login_url] = outcome.clock_skew_seconds
     if error is None:
         rows.write_token(row, outcome.require())
         note(row, None, now)

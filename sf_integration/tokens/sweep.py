@@ -88,7 +88,7 @@ def _renew_claimed(process: Process, claimed: Sequence[AccessToken], started: fl
     for results in _sign_in_all(process, ready, started):
         done = [(row, outcome) for row, outcome in results if outcome is not None]
         put_off += [row for row, outcome in results if outcome is None]
-        errors = _write_all(process, done)
+        errors = _write_all(done)
         for (row, outcome), error in zip(done, errors, strict=True):
             renewal.announce(row, outcome, error)
         failed = sum(error is not None for error in errors)
@@ -138,12 +138,12 @@ def _sign_in_all(
             yield [(row_of[future], future.result()) for future in done]
 
 
-def _write_all(process: Process, done: Sequence[tuple[AccessToken, Outcome]]) -> list[SalesforceError | None]:
+def _write_all(done: Sequence[tuple[AccessToken, Outcome]]) -> list[SalesforceError | None]:
     """One short transaction for many rows."""
     errors: list[SalesforceError | None] = []
     with transaction.atomic():
         for row, outcome in done:
             error = renewal.verdict(row.connection, outcome)
-            renewal.record(process, row, outcome, error)
+            renewal.record(row, outcome, error)
             errors.append(error)
     return errors

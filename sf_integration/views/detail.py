@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
-from .. import access, operations
+from .. import access, health, operations
 from ..access import Act
 from ..models import ConnectedApp, ConnectionCheck
 from ..operations import Outcome
@@ -35,6 +35,7 @@ def detail(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
         "tokens": facts.tokens_of(connection, now),
         "sign_in_limit": facts.SIGN_IN_LIMIT,
         "usage": facts.api_usage(connection),
+        "checks_per_day": health.CALLS_PER_DAY,
         "scheduler": facts.scheduler_note(now),
     }
     return render(request, "sf_integration/detail.html", context)
