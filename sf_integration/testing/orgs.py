@@ -11,10 +11,11 @@ from typing import Any, Literal
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from . import credentials, data, ids
-from .cursors import Cursors
+from . import credentials, ids
+from .data import company
 from .faults import Faults
 from .messages import Request
+from .rest.cursors import Cursors
 
 _REQUESTS_KEPT = 10_000
 _SESSIONS_BEFORE_CLEANING = 2_000
@@ -153,11 +154,11 @@ class Org:
         self._signing_key: rsa.RSAPrivateKey | None = None
 
         self.users: dict[str, User] = {}
-        self.store = data.demo_store()
+        self.store = company.demo_store()
         self.user = self.add_user(username)
         self.app = app or App()
         self.apps = {self.app.consumer_key: self.app}
-        data.add_organization_row(
+        company.add_organization_row(
             self.store, org_id=self.id, name=name, is_sandbox=is_sandbox, organization_type=organization_type
         )
 
@@ -171,7 +172,7 @@ class Org:
         with self.lock:
             user = User(id=ids.numbered("005", len(self.users)), username=username, **state)
             self.users[username.lower()] = user
-            data.add_user_row(self.store, user)
+            company.add_user_row(self.store, user)
         return user
 
     def add_app(self, **settings: Any) -> App:

@@ -19,10 +19,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from . import identity, judge, rest
 from .faults import Effect
 from .messages import Answer, Incoming, Request, not_found, rest_error
+from .oauth import identity, judge
 from .orgs import Org
+from .rest import resources
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ def respond(org: Org, request: Incoming) -> Answer:
     if path == "/services/oauth2/token":
         return judge.token_endpoint(org, request)
     if path.startswith("/services/data"):
-        return rest.handle(org, request)
+        return resources.handle(org, request)
     if match := _IDENTITY.fullmatch(path):
         return identity.identity(org, request, match[1], match[2])
     if path == "/services/oauth2/userinfo":

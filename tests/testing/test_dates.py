@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from sf_integration.testing.dates import literal_range
+from sf_integration.testing.soql.dates import literal_range
 
 A_WEDNESDAY = date(2026, 3, 18)
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from sf_integration.testing import Org
-from sf_integration.testing.data import WELL_KNOWN_ACCOUNT_ID as ACCOUNT_ID
-from sf_integration.testing.rest import release_label
+from sf_integration.testing.data.company import WELL_KNOWN_ACCOUNT_ID as ACCOUNT_ID
+from sf_integration.testing.rest.resources import release_label
 
 from .conftest import Caller, refusal
 

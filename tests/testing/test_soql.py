@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sf_integration.testing import Org
-from sf_integration.testing.data import CASES, CONTACTS
-from sf_integration.testing.data import WELL_KNOWN_ACCOUNT_ID as ACCOUNT_ID
+from sf_integration.testing.data.company import CASES, CONTACTS
+from sf_integration.testing.data.company import WELL_KNOWN_ACCOUNT_ID as ACCOUNT_ID
 
 from .conftest import Caller, refusal
 

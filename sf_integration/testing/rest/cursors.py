@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import ids
+from .. import ids
 
 _CURSORS_KEPT = 200
 

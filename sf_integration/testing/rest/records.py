@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any, NoReturn
 
-from . import ids
-from .messages import Answer, Refused, json_answer, rest_error
-from .orgs import Org, User
-from .schema import Field, SObject
-from .soql import no_such_column
-from .store import salesforce_datetime
+from .. import ids
+from ..data.schema import Field, SObject
+from ..data.store import salesforce_datetime
+from ..messages import Answer, Refused, json_answer, rest_error
+from ..orgs import Org, User
+from ..soql.query import no_such_column
 
 
 def read(org: Org, sobject: SObject, record_id: str, wanted: str | None, base_path: str) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from . import ids, schema
+from .. import ids
+from . import schema
 from .schema import ADDRESS_PARTS, Field, SObject
 
 _SQL_TYPES = {"boolean": "INTEGER", "int": "INTEGER", "double": "REAL", "currency": "REAL"}

@@ -10,10 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import identity, records, schema, soql
-from .messages import Answer, Incoming, Refused, json_answer, not_found, rest_error
-from .orgs import Org, Session
-from .schema import SObject
+from ..data import schema
+from ..data.schema import SObject
+from ..messages import Answer, Incoming, Refused, json_answer, not_found, rest_error
+from ..oauth import identity
+from ..orgs import Org, Session
+from ..soql import query as soql
+from . import records
 
 PAGE_SIZE = 2_000
 MIN_PAGE_SIZE = 200

@@ -12,8 +12,8 @@ from xml.sax.saxutils import escape
 
 import jwt
 
-from .messages import Answer, Incoming, Refused, json_answer, oauth_error
-from .orgs import App, Org, Session, User
+from ..messages import Answer, Incoming, Refused, json_answer, oauth_error
+from ..orgs import App, Org, Session, User
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 SHARED_LOGIN_URLS = ("https://login.salesforce.com", "https://test.salesforce.com")

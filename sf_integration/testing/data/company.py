@@ -11,11 +11,12 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from . import ids, schema
+from .. import ids
+from . import schema
 from .store import Store, salesforce_datetime
 
 if TYPE_CHECKING:
-    from .orgs import User
+    from ..orgs import User
 
 FIRST_USER_ID = ids.numbered("005", 0)
 WELL_KNOWN_ACCOUNT_ID = "001Dn00000Gi7HJIAZ"

@@ -7,8 +7,8 @@ import binascii
 import hmac
 from typing import Any
 
-from .messages import Answer, Incoming, json_answer, oauth_error
-from .orgs import Org, Session, User
+from ..messages import Answer, Incoming, json_answer, oauth_error
+from ..orgs import Org, Session, User
 
 _TEXT = "text/plain;charset=UTF-8"
 

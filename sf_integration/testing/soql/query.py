@@ -17,9 +17,11 @@ from typing import Any, NoReturn
 from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput, UnexpectedToken, v_args
 from lark.exceptions import VisitError
 
-from . import dates, ids, schema
-from .schema import Field, SObject
-from .store import Store, address, address_columns, as_json, salesforce_datetime
+from .. import ids
+from ..data import schema
+from ..data.schema import Field, SObject
+from ..data.store import Store, address, address_columns, as_json, salesforce_datetime
+from . import dates
 
 MAX_OFFSET = 2_000
 MAX_FIELD_GROUP_ROWS = 200
@@ -248,7 +250,7 @@ class _Unexpected(Exception):
 
 @lru_cache(maxsize=1)
 def _parser() -> Lark:
-    grammar = (resources.files("sf_integration.testing") / "soql.lark").read_text(encoding="utf-8")
+    grammar = (resources.files("sf_integration.testing.soql") / "grammar.lark").read_text(encoding="utf-8")
     return Lark(grammar, parser="lalr", maybe_placeholders=True)
 
 

@@ -1,0 +1,1 @@
+"""SOQL: the language of queries."""
