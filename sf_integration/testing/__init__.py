@@ -9,13 +9,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .apps import App
     from .messages import Request
-    from .orgs import App, Org, User
+    from .orgs import Org
     from .standin import StandIn
+    from .users import User
 
 __all__ = ["App", "Org", "Request", "StandIn", "User"]
 
-_HOMES = {"App": "orgs", "Org": "orgs", "Request": "messages", "StandIn": "standin", "User": "orgs"}
+_HOMES = {"App": "apps", "Org": "orgs", "Request": "messages", "StandIn": "standin", "User": "users"}
 
 
 def __getattr__(name: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -11,9 +12,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 
+def new_private_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
 def make_key_and_certificate(common_name: str, *, days: int = 365) -> tuple[str, str]:
     """A fresh RSA 2048 key (PKCS#8, clear) and its self-signed certificate, both as PEM."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    key = new_private_key()
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = datetime.now(UTC)
     certificate = (
@@ -32,6 +37,8 @@ def make_key_and_certificate(common_name: str, *, days: int = 365) -> tuple[str,
     return private_pem.decode(), certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
+# Reading a certificate costs far more than verifying a signature with its key.
+@lru_cache(maxsize=256)
 def public_key_of(certificate_pem: str) -> rsa.RSAPublicKey:
     """The public key in a certificate; its dates are not looked at, as Salesforce doesn't.
 

@@ -6,7 +6,7 @@ Imports the app, as nothing else of this package but the pytest plugin does.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, cast
@@ -16,8 +16,10 @@ from django.conf import settings
 from django.test import override_settings
 
 from .. import keystore, tokens
+from ..conf import settings as app_settings
 from ..models import ConnectedApp
 from . import credentials
+from .apps import App
 from .orgs import Org
 from .standin import StandIn
 
@@ -25,9 +27,12 @@ from .standin import StandIn
 class ConnectableOrg(Org):
     """An org that the app under test can be connected to."""
 
-    def connect(self, name: str = "acme", **fields: Any) -> ConnectedApp:
-        """A stored connection to this org; `fields` are those of ConnectedApp, overriding what fits the org."""
-        app = self.app
+    def connect(self, name: str = "acme", *, app: App | None = None, **fields: Any) -> ConnectedApp:
+        """A stored connection to this org; `fields` are those of ConnectedApp, overriding what fits the org.
+
+        app: the one to sign in to; the org's first if left out.
+        """
+        app = app or self.app
         if app.private_key_pem is None:
             raise ValueError("The org trusts somebody's own certificate: its private key is not known here.")
         values: dict[str, Any] = {
@@ -47,7 +52,7 @@ class ConnectableOrg(Org):
 
 @contextmanager
 def stand_in(**options: Any) -> Iterator[ConnectableOrg]:
-    """A running stand-in that the settings allow to be called. `options` are those of StandIn.
+    """A running stand-in that the settings allow to be called. `options` are arguments of StandIn.
 
     Process memory is emptied before and after, so that no test sees another's tokens. With `tls=True` its certificate
     authority is trusted meanwhile.
@@ -56,10 +61,9 @@ def stand_in(**options: Any) -> Iterator[ConnectableOrg]:
         # Making a key pair takes a tenth of a second: one for all stand-ins of a test run.
         options["private_key_pem"], options["certificate_pem"] = _key_pair()
     tokens.reset()
-    with StandIn(org_type=ConnectableOrg, **options) as server:
-        configured = dict(getattr(settings, "SF_INTEGRATION", {}))
-        host = server.url.split("://")[1]
-        configured["ALLOWED_HOSTS"] = [*configured.get("ALLOWED_HOSTS", ()), host]
+    configured = dict(getattr(settings, "SF_INTEGRATION", {}))
+    hosts = configured["ALLOWED_HOSTS"] = [*app_settings.ALLOWED_HOSTS]
+    with StandIn(org_type=ConnectableOrg, on_open=hosts.append, **options) as server:
         trusted = {"REQUESTS_CA_BUNDLE": str(server.ca_file)} if server.ca_file else {}
         try:
             with override_settings(SF_INTEGRATION=configured), mock.patch.dict(os.environ, trusted):
@@ -70,13 +74,16 @@ def stand_in(**options: Any) -> Iterator[ConnectableOrg]:
 
 
 class SalesforceOrgMixin:
-    """For unittest-style test cases: `self.salesforce_org` is a running stand-in org."""
+    """For unittest-style test cases: `self.salesforce_org` is a running stand-in org, a new one for each test."""
 
+    salesforce_org_options: Mapping[str, Any] = {}
+    """Arguments of StandIn, such as `{"tls": True, "is_sandbox": True}`."""
     salesforce_org: ConnectableOrg
 
     def setUp(self) -> None:
         super().setUp()  # type: ignore[misc]
-        self.salesforce_org = self.enterContext(stand_in())  # type: ignore[attr-defined]
+        org = stand_in(**self.salesforce_org_options)
+        self.salesforce_org = self.enterContext(org)  # type: ignore[attr-defined]
 
 
 @cache

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from .messages import HTML, JSON, Answer, oauth_error, rest_error
@@ -71,8 +71,16 @@ def _refuse(place: str, *, error: str, description: str, status: int = 400) -> E
     return Effect(oauth_error(error, description, status))
 
 
-def _answer(place: str, *, status: int = 200, body: str | bytes = b"", content_type: str = JSON) -> Effect:
-    return Effect(Answer(status, body.encode() if isinstance(body, str) else body, content_type))
+def _answer(
+    place: str,
+    *,
+    status: int = 200,
+    body: str | bytes = b"",
+    content_type: str = JSON,
+    headers: Mapping[str, str] | None = None,
+) -> Effect:
+    extra = tuple((headers or {}).items())
+    return Effect(Answer(status, body.encode() if isinstance(body, str) else body, content_type, extra))
 
 
 def _rest_error(place: str, *, status: int, code: str, message: str) -> Effect:
@@ -98,44 +106,58 @@ KINDS: dict[str, Callable[..., Effect]] = {
 
 
 @dataclass(slots=True)
-class _Queued:
+class Fault:
+    """Trouble that waits for its requests."""
+
     kind: str
     where: str
+    """One of PLACES, or the beginning of a path."""
     left: int | None
+    """How many requests it still spoils; None: all, until it is taken away."""
     options: dict[str, Any]
+
+    def meets(self, place: str, path: str) -> bool:
+        return path.startswith(self.where) if self.where.startswith("/") else self.where in (place, "any")
 
 
 @dataclass(slots=True)
 class Faults:
     """The faults waiting for their requests, oldest first."""
 
-    _queue: list[_Queued] = field(default_factory=list)
+    _queue: list[Fault] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, kind: str, where: str, times: int | None, options: dict[str, Any]) -> None:
         """Queue a fault; a wrong kind, place or option is told here, not at the request."""
         if kind not in KINDS:
             raise ValueError(f"unknown fault {kind!r}; known: {', '.join(KINDS)}")
-        if where not in PLACES:
-            raise ValueError(f"unknown place {where!r}; known: {', '.join(PLACES)}")
+        if where not in PLACES and not where.startswith("/"):
+            raise ValueError(
+                f"unknown place {where!r}; known: {', '.join(PLACES)}, or a path from its first slash"
+            )
         if times is not None and times < 1:
             raise ValueError("times must be at least 1, or None for all")
         KINDS[kind](where, **options)
         with self._lock:
-            self._queue.append(_Queued(kind, where, times, options))
+            self._queue.append(Fault(kind, where, times, options))
 
     def clear(self) -> None:
         with self._lock:
             self._queue.clear()
 
-    def take(self, place: str) -> Effect | None:
-        """What is to happen to a request at this place ("other" is met by "any" only)."""
+    def waiting(self) -> list[Fault]:
         with self._lock:
-            fault = next((waiting for waiting in self._queue if waiting.where in (place, "any")), None)
+            return [replace(fault) for fault in self._queue]
+
+    def take(self, place: str, path: str) -> Effect | None:
+        """What is to happen to a request at this place ("other" is met by "any" or its path only)."""
+        with self._lock:
+            fault = next((waiting for waiting in self._queue if waiting.meets(place, path)), None)
             if fault is None:
                 return None
             if fault.left is not None:
                 fault.left -= 1
                 if fault.left <= 0:
-                    self._queue.remove(fault)
+                    # By identity: two faults told alike are still two.
+                    self._queue = [waiting for waiting in self._queue if waiting is not fault]
         return KINDS[fault.kind](place, **fault.options)

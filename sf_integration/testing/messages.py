@@ -10,6 +10,21 @@ from urllib.parse import parse_qsl
 
 JSON = "application/json;charset=UTF-8"
 HTML = "text/html;charset=UTF-8"
+# Answered before a resource is reached: recorded with the code as first key.
+_PLATFORM_CODES = ("NOT_FOUND", "METHOD_NOT_ALLOWED", "PROCESSING_HALTED")
+SECRET_PARAMETERS = frozenset(
+    (
+        "assertion",
+        "token",
+        "access_token",
+        "oauth_token",
+        "refresh_token",
+        "client_secret",
+        "password",
+        "code",
+        "sid",
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +38,12 @@ class Incoming:
     headers: Mapping[str, str]
     """Looked up without regard to case."""
     body: bytes
+    host: str
+    """The Host header: name and port the caller used."""
     called_url: str
     """Scheme and host the caller used, without a trailing slash."""
+    shared_login_url: str | None = None
+    """`https://login.salesforce.com` or `https://test.salesforce.com` when it came to the login host all orgs share."""
 
     def form(self) -> dict[str, str]:
         """Parameters of the query and, if it is a form, of the body; the body wins. Source: OAuth endpoints."""
@@ -33,6 +52,24 @@ class Incoming:
         if content_type == "application/x-www-form-urlencoded":
             parameters.update(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
         return parameters
+
+    def shown_parameters(self) -> dict[str, str]:
+        """The parameters, secrets as their lengths."""
+        return {
+            name: shown_length(value) if name in SECRET_PARAMETERS else value
+            for name, value in self.form().items()
+        }
+
+    def shown_authorization(self) -> str | None:
+        """The scheme of the Authorization header and the length of the rest."""
+        scheme, _, rest = self.headers.get("Authorization", "").partition(" ")
+        if not rest:
+            return shown_length(scheme) if scheme else None
+        return f"{scheme} {shown_length(rest)}"
+
+
+def shown_length(secret: str) -> str:
+    return f"({len(secret)} characters)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +94,23 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is remembered of a request: never a body, a query, a token or an assertion."""
+    """What is remembered of a request: never its body, and secrets as their lengths."""
 
+    at: float
+    """When it came, by the org's clock: seconds since 1970 UTC."""
     method: str
+    host: str
     path: str
+    parameters: Mapping[str, str]
+    """Of the query and of a form."""
+    authorization: str | None
+    """The scheme and the length of what follows it."""
     status: int | None
     """None when the connection was closed without an answer."""
     error: str | None
     user: str | None
+    milliseconds: float
+    """Until the answer was there to be sent."""
 
 
 class Refused(Exception):
@@ -75,15 +121,31 @@ class Refused(Exception):
         self.answer = answer
 
 
-def json_answer(data: Any, status: int = 200, *, pretty: bool = False) -> Answer:
+def json_answer(data: Any, status: int = 200, *, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
     """Salesforce's JSON is compact and on one line, unless asked to be pretty."""
-    layout: dict[str, Any] = {"indent": 2} if pretty else {"separators": (",", ":")}
-    return Answer(status, json.dumps(data, ensure_ascii=False, **layout).encode())
+    return Answer(
+        status, json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(), headers=headers
+    )
+
+
+def as_asked(answer: Answer, request: Incoming) -> Answer:
+    """The answer with its JSON laid out for people, if the request says so by `X-PrettyPrint: 1`."""
+    if request.headers.get("X-PrettyPrint") != "1" or answer.content_type != JSON or not answer.body:
+        return answer
+    try:
+        body = json.loads(answer.body)
+    except ValueError:
+        return answer  # given by hand, and no JSON
+    return replace(
+        answer, body=json.dumps(body, ensure_ascii=False, indent=2, separators=(",", " : ")).encode()
+    )
 
 
 def rest_error(status: int, code: str, message: str, fields: Sequence[str] | None = None) -> Answer:
     """The array every REST resource answers with when it refuses."""
     entry: dict[str, Any] = {"message": message, "errorCode": code}
+    if code in _PLATFORM_CODES:
+        entry = {"errorCode": code, "message": message}
     if fields is not None:
         entry["fields"] = list(fields)
     return Answer(status, json.dumps([entry], ensure_ascii=False, separators=(",", ":")).encode(), error=code)
@@ -97,3 +159,13 @@ def oauth_error(error: str, description: str, status: int = 400) -> Answer:
 
 def not_found() -> Answer:
     return rest_error(404, "NOT_FOUND", "The requested resource does not exist")
+
+
+def unknown_here(what: str, way_out: str) -> str:
+    """The sentence for what Salesforce has and the stand-in has not: better than a wrong result."""
+    return f"This stand-in does not know {what}; give the answer with {way_out}."
+
+
+def resource_unknown_here(path: str) -> Answer:
+    """Salesforce has this resource, the stand-in has not."""
+    return rest_error(404, "NOT_FOUND", unknown_here(path, f"org.answer_path({path!r}, …)"))

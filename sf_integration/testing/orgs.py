@@ -5,112 +5,56 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
-import jwt
-from cryptography.hazmat.primitives.asymmetric import rsa
-
-from . import credentials, ids
+from . import ids, sessions
+from .answers import Answers, Rows
+from .apps import App
+from .credentials import new_opaque_token
 from .data import company
 from .faults import Faults
 from .messages import Request
 from .rest.cursors import Cursors
+from .sessions import Session, Sessions
+from .users import User
+
+if TYPE_CHECKING:
+    from .standin import StandIn
 
 _REQUESTS_KEPT = 10_000
-_SESSIONS_BEFORE_CLEANING = 2_000
 
 
-@dataclass
-class User:
-    """A user of the org, with the states that decide whether it may sign in."""
+@dataclass(eq=False)
+class Policy:
+    """What may be changed about an org at any time, and holds for the next request."""
 
-    id: str
-    username: str
-    first_name: str = "Integration"
-    last_name: str = "User"
-    email: str = "ops@nordhafen.example"
     active: bool = True
-    frozen: bool = False
-    approved: bool = True
-    """An admin has pre-authorised it for the app, by profile or permission set."""
-    authorized: bool = False
-    """It has once approved the app itself in a browser."""
-    ip_restricted: bool = False
-    """Its login IP ranges leave the caller out."""
-    api_enabled: bool = True
-    login_times: deque[float] = field(default_factory=deque, repr=False)
-
-    @property
-    def name(self) -> str:
-        return f"{self.first_name} {self.last_name}".strip()
-
-    @property
-    def may_act(self) -> bool:
-        return self.active and not self.frozen
-
-
-class App:
-    """A connected app or external client app of the org, with one certificate."""
-
-    def __init__(
-        self,
-        *,
-        name: str = "Harbor Sync",
-        consumer_key: str | None = None,
-        consumer_secret: str | None = None,
-        certificate_pem: str | None = None,
-        private_key_pem: str | None = None,
-        kind: Literal["connected", "external"] = "connected",
-        scopes: tuple[str, ...] = ("api", "refresh_token"),
-        permitted_users: Literal["admin_approved", "self_authorize"] = "admin_approved",
-        installed: bool = True,
-    ) -> None:
-        if certificate_pem is None:
-            private_key_pem, certificate_pem = credentials.make_key_and_certificate(name)
-        self.name = name
-        self.consumer_key = consumer_key or credentials.new_consumer_key()
-        self.consumer_secret = consumer_secret or credentials.new_consumer_secret()
-        self.kind = kind
-        self.scopes = scopes
-        self.permitted_users = permitted_users
-        self.installed = installed
-        self.private_key_pem = private_key_pem
-        self._trust(certificate_pem)
-
-    def __repr__(self) -> str:
-        return f"<App {self.name!r} {self.kind}>"
-
-    def replace_certificate(self, certificate_pem: str) -> None:
-        """Trust another certificate from now on; the private key is its owner's and no longer known here."""
-        self._trust(certificate_pem)
-        self.private_key_pem = None
-
-    def _trust(self, certificate_pem: str) -> None:
-        # Loaded once: reading a certificate costs far more than verifying a signature with it.
-        self.public_key: rsa.RSAPublicKey = credentials.public_key_of(certificate_pem)
-        self.certificate_pem = certificate_pem
+    session_seconds: float = 7200
+    """Idle time after which a session ends, unless the user's profile or the app says otherwise."""
+    token_format: Literal["opaque", "jwt"] = "opaque"  # noqa: S105
+    reuse_sessions: bool = False
+    """A further sign-in of the same user and app gets the live session's token."""
+    expiry_tolerance_seconds: float = 180
+    """How long ago an assertion's `exp` may be."""
+    refuse_replayed_jti: bool = False
+    shared_login_allowed: bool = True
+    """False: My Domain's "Prevent login from https://login.salesforce.com"."""
+    clock_offset_seconds: float = 0
+    logins_per_hour: int = 3600
+    """Of one user."""
+    api_limit: int = 15_000
+    """REST calls of a day."""
+    api_used: int = 0
+    limits_refused: bool = False
+    """The user may not view setup, so that the resource `limits` is refused."""
+    cursor_seconds: float = 900
+    """Idle time after which a query's locator is forgotten."""
 
 
-@dataclass(slots=True)
-class Session:
-    """One access token in force."""
-
-    token: str = field(repr=False)
-    user: User
-    app: App
-    scopes: tuple[str, ...]
-    started: float
-    last_used: float
-    expires: float | None
-    """Fixed end of a JWT-format token; None for an opaque one, which lives as long as it is used."""
-
-    def allows(self, *scopes: str) -> bool:
-        return any(scope in self.scopes for scope in ("full", *scopes))
-
-
-class Org:
-    """One Salesforce org. Its plain attributes may be changed at any time and hold for the next request."""
+class Org(Policy):
+    """One Salesforce org. Its policy, and the plain attributes of its users and apps, may be changed at any time."""
 
     def __init__(
         self,
@@ -123,38 +67,35 @@ class Org:
         organization_type: str = "Developer Edition",
         oldest_version: int = 42,
         newest_version: int = 67,
+        seed: str = company.SEED,
+        **policy: Any,
     ) -> None:
+        """seed: decides over the records of the company; the same word, the same records. `policy`: fields of Policy."""
+        super().__init__(**policy)
         self.id = ids.to_18(org_id) if org_id else ids.random_id("00D")
         self.name = name
         self.is_sandbox = is_sandbox
         self.organization_type = organization_type
         self.url = ""
-        """Scheme, host and port, no trailing slash; empty until the server runs."""
+        """The My Domain: scheme, host and port, no trailing slash; empty until the server runs."""
+        self.instance_url = ""
+        """Where the API answers: the My Domain too, until the org is moved."""
+        self.server: StandIn | None = None
+        """What lets it be reached; there once that runs. `server.add_org(…)` makes a second org beside it."""
         self.oldest_version, self.newest_version = oldest_version, newest_version
-
-        self.active = True
-        self.session_seconds: float = 7200
-        self.clock_offset_seconds: float = 0
-        self.token_format: Literal["opaque", "jwt"] = "opaque"  # noqa: S105
-        self.reuse_sessions = False
-        self.refuse_replayed_jti = False
-        self.logins_per_hour = 3600
-        self.api_limit = 15_000
-        self.api_used = 0
-        self.limits_refused = False
 
         self.token_requests = 0
         self.logins = 0
         self.faults = Faults()
+        self.answers = Answers()
         self.cursors = Cursors()
-        self.lock = threading.RLock()
+        self.sessions = Sessions()
+        self._lock = threading.RLock()
         self._requests: deque[Request] = deque(maxlen=_REQUESTS_KEPT)
-        self._sessions: dict[str, Session] = {}
         self._seen_jti: set[str] = set()
-        self._signing_key: rsa.RSAPrivateKey | None = None
 
         self.users: dict[str, User] = {}
-        self.store = company.demo_store()
+        self.store = company.demo_store(seed)
         self.user = self.add_user(username)
         self.app = app or App()
         self.apps = {self.app.consumer_key: self.app}
@@ -169,7 +110,7 @@ class Org:
 
     def add_user(self, username: str, **state: Any) -> User:
         """A further user; `state` are fields of User. Usernames are told apart without regard to case."""
-        with self.lock:
+        with self._lock:
             user = User(id=ids.numbered("005", len(self.users)), username=username, **state)
             self.users[username.lower()] = user
             company.add_user_row(self.store, user)
@@ -190,15 +131,42 @@ class Org:
         """The org's own clock, seconds since 1970 UTC."""
         return time.time() + self.clock_offset_seconds
 
+    # What it says
+
+    def answer(self, soql: str, rows: Rows | Callable[[str], Rows]) -> None:
+        """Answer this query with these rows from now on, whatever the org holds and knows of SOQL.
+
+        Blanks and case of the query make no difference. A row without `attributes` gets them. A function is called
+        with the query at each request.
+        """
+        self.answers.add_rows(soql, rows)
+
+    def answer_path(
+        self,
+        path: str,
+        body: Any = None,
+        *,
+        method: str | None = None,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Answer this path (from the first slash, without the query) from now on, to who has a good token.
+
+        body: what becomes JSON, or text or bytes as they are, or a function of the request that gives either.
+        method: this one only; None: every method.
+        """
+        self.answers.add_path(path, body, method=method, status=status, headers=headers)
+
     # Trouble
 
     def fail(self, kind: str, *, times: int | None = 1, where: str | None = None, **options: Any) -> None:
         """Let the next `times` requests at `where` go wrong (None: all until `heal`); faults queue up.
 
-        where: "token", "rest", "identity" or "any"; "token" if left out ("rest" for kind "rest_error").
+        where: "token", "rest", "identity", "any", or the beginning of a path ("/services/data/v67.0/limits"); "token"
+        if left out ("rest" for kind "rest_error").
         kind, with its options: unknown_error, maintenance, bad_gateway, html, redirect(location, status),
         garbage(body), slow(seconds), drip(seconds, part), cut, close, huge, refuse(error, description, status),
-        answer(status, body, content_type), rest_error(status, code, message).
+        answer(status, body, content_type, headers), rest_error(status, code, message).
         """
         place = where or ("rest" if kind == "rest_error" else "token")
         self.faults.add(kind, place, times, options)
@@ -207,97 +175,79 @@ class Org:
         """Forget all faults that wait for a request."""
         self.faults.clear()
 
+    def move(self) -> None:
+        """Move to another instance: the API answers at a new address, sessions end, the old address redirects.
+
+        The My Domain stays, so that signing in works as before and names the new instance URL.
+        """
+        if self.server is None:
+            raise RuntimeError("the org can be moved once the stand-in runs")
+        self.instance_url = self.server.open_port(self)
+        self.end_sessions()
+
+    def lose_cursors(self) -> None:
+        """Forget every query whose next pages are still to come: their locators are refused from now on."""
+        self.cursors.clear()
+
+    # Records
+
+    def add_records(self, sobject: str, count: int, *, seed: str | None = None) -> None:
+        """Make further records of an sObject, as many as wanted: 100,000 take about a second."""
+        company.fill(self.store, sobject, count, seed=seed)
+
     # Sessions
 
     def start_session(self, user: User, app: App) -> Session:
         """Sign the user in: a new token, or the live one of the same user and app with `reuse_sessions`."""
-        with self.lock:
+        with self._lock:
             self.logins += 1
             user.login_times.append(time.time())
-            if self.reuse_sessions and (live := self._live_session_of(user, app)):
+            if self.reuse_sessions and (live := self.sessions.find_live(user, app)):
                 return live
-            if len(self._sessions) % _SESSIONS_BEFORE_CLEANING == _SESSIONS_BEFORE_CLEANING - 1:
-                self._sessions = {s.token: s for s in self._sessions.values() if self._is_live(s)}
-            now = time.time()
-            fixed_end = now + self.session_seconds if self.token_format == "jwt" else None  # noqa: S105
-            token = self._new_token(user, app, fixed_end)
-            session = Session(token, user, app, app.scopes, now, now, fixed_end)
-            self._sessions[token] = session
-            return session
+        session = self._new_session(user, app)
+        self.sessions.add(session)
+        return session
+
+    def _new_session(self, user: User, app: App) -> Session:
+        def lifetime() -> float:
+            return app.session_seconds or user.session_seconds or self.session_seconds
+
+        now = time.time()
+        token, fixed_end = new_opaque_token(self.id), None
+        if (app.token_format or self.token_format) == "jwt":
+            fixed_end = now + lifetime()
+            token = sessions.jwt_token(
+                org_id=self.id,
+                instance_url=self.instance_url,
+                user=user,
+                app=app,
+                issued_at=int(self.now()),
+                expires_at=int(fixed_end + self.clock_offset_seconds),
+            )
+        return Session(token, user, app, app.scopes, now, now, fixed_end, lifetime)
 
     def find_session(self, token: str) -> Session | None:
         """The session of a token if it is still in force."""
-        session = self._sessions.get(token)
-        return session if session and self._is_live(session) else None
-
-    def touch(self, session: Session) -> None:
-        """A call was made: the idle timer starts anew."""
-        session.last_used = time.time()
-
-    def ends_at(self, session: Session) -> float:
-        return session.expires if session.expires is not None else session.last_used + self.session_seconds
-
-    def end_session(self, token: str) -> bool:
-        with self.lock:
-            return self._sessions.pop(token, None) is not None
+        return self.sessions.find(token)
 
     def end_sessions(self) -> None:
         """End every session, as an admin may: all tokens are refused from now on."""
-        with self.lock:
-            self._sessions.clear()
+        self.sessions.end_all()
 
     def login_rate_reached(self, user: User) -> bool:
         """Whether the user has used up its logins of the last hour."""
         an_hour_ago = time.time() - 3600
-        with self.lock:
+        with self._lock:
             while user.login_times and user.login_times[0] <= an_hour_ago:
                 user.login_times.popleft()
             return len(user.login_times) >= self.logins_per_hour
 
     def is_replayed(self, jti: str) -> bool:
         """Whether this assertion id came before; it is remembered from now on."""
-        with self.lock:
+        with self._lock:
             seen = jti in self._seen_jti
             self._seen_jti.add(jti)
             return seen
-
-    def _is_live(self, session: Session) -> bool:
-        return session.user.may_act and time.time() < self.ends_at(session)
-
-    def _live_session_of(self, user: User, app: App) -> Session | None:
-        for session in self._sessions.values():
-            if session.user is user and session.app is app and self._is_live(session):
-                return session
-        return None
-
-    def _new_token(self, user: User, app: App, expires: float | None) -> str:
-        if expires is None:
-            return credentials.new_opaque_token(self.id)
-        if self._signing_key is None:
-            self._signing_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        issued = int(self.now())
-        headers = {
-            "tnk": f"core/prod/{self.id}",
-            "ver": "1.0",
-            "kid": f"CORE_ATJWT.{self.id}.{issued * 1000}",
-            "tty": "sfdc-core-token",
-            "typ": "JWT",
-        }
-        payload = {
-            "scp": " ".join(app.scopes),
-            "aud": [self.url],
-            "sub": f"uid:{user.id}",
-            "iss": self.url,
-            "nbf": issued,
-            "iat": issued,
-            "exp": int(expires + self.clock_offset_seconds),
-            "mty": "oauth",
-            "sfi": credentials.new_consumer_secret()[:32].lower(),
-            "roles": [],
-            "hsc": False,
-            "client_id": app.consumer_key,
-        }
-        return jwt.encode(payload, self._signing_key, algorithm="RS256", headers=headers)
 
     # What was asked
 
@@ -310,13 +260,14 @@ class Org:
         self._requests.append(request)
 
     def count_token_request(self) -> None:
-        with self.lock:
+        with self._lock:
             self.token_requests += 1
 
-    def count_api_call(self) -> bool:
-        """Count one REST call; False when the day's quota is used up."""
-        with self.lock:
+    def count_api_call(self, app: App) -> bool:
+        """Count one REST call of an app; False when the org's quota of the day is used up."""
+        with self._lock:
             if self.api_used >= self.api_limit:
                 return False
             self.api_used += 1
+            app.api_used += 1
             return True

@@ -12,6 +12,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -19,16 +20,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from . import control
 from .faults import Effect
-from .messages import Answer, Incoming, Request, not_found, rest_error
+from .messages import HTML, Answer, Incoming, Request, rest_error
 from .oauth import identity, judge
 from .orgs import Org
 from .rest import resources
+from .sites import Sites
 
 logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 KEEP_ALIVE_SECONDS = 75
+CHUNKED_FROM_BYTES = 16 * 1024
+"""Longer answers come in chunks, without a Content-Length."""
 _SHUTDOWN_POLL_SECONDS = 0.02
 _IDENTITY = re.compile(r"/id/([^/]+)/([^/]+)/?")
 _HEXADECIMAL = re.compile(rb"[0-9A-Fa-f]{1,16}")
@@ -36,16 +41,28 @@ _PLAIN = Effect()
 
 
 class Listener(ThreadingHTTPServer):
-    """One org at one port."""
+    """One port: an org's own, or a login host all orgs share."""
 
     daemon_threads = True
     block_on_close = False
     # A burst of clients must not be turned away, as it would with the usual queue of five.
     request_queue_size = 512
 
-    def __init__(self, org: Org, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        sites: Sites,
+        org: Org,
+        *,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None,
+        shared_login_url: str | None = None,
+    ) -> None:
+        """`org` is meant where the host name of a request says nothing else."""
         super().__init__((host, port), _Handler)
+        self.sites = sites
         self.org = org
+        self.shared_login_url = shared_login_url
         self.stopping = threading.Event()
         self._tls = tls
         self._open: set[socket.socket] = set()
@@ -105,19 +122,20 @@ class Listener(ThreadingHTTPServer):
 def respond(org: Org, request: Incoming) -> Answer:
     """The org's true answer to a request."""
     path = request.path
-    if path == "/services/oauth2/token":
-        return judge.token_endpoint(org, request)
-    if path.startswith("/services/data"):
-        return resources.handle(org, request)
+    match path:
+        case "/services/oauth2/token":
+            return judge.token_endpoint(org, request)
+        case "/services/oauth2/userinfo":
+            return identity.userinfo(org, request)
+        case "/services/oauth2/introspect":
+            return identity.introspect(org, request)
+        case "/services/oauth2/revoke":
+            return identity.revoke(org, request)
     if match := _IDENTITY.fullmatch(path):
         return identity.identity(org, request, match[1], match[2])
-    if path == "/services/oauth2/userinfo":
-        return identity.userinfo(org, request)
-    if path == "/services/oauth2/introspect":
-        return identity.introspect(org, request)
-    if path == "/services/oauth2/revoke":
-        return identity.revoke(org, request)
-    return not_found()
+    if path.startswith("/services/data"):
+        return resources.handle(org, request)
+    return resources.outside(org, request)
 
 
 def _place(path: str) -> str:
@@ -143,22 +161,38 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def _serve(self) -> None:
-        org = self.server.org
+        started = time.monotonic()
         try:
-            request = self._read_request()
+            read = self._read_request()
         except _BadRequest:
-            self.close_connection = True
-            self._send(rest_error(400, "UNKNOWN_EXCEPTION", "The request can not be read"), _PLAIN)
+            self.send_error(400)
             return
-        if request.method == "POST" and _place(request.path) == "token":
+        org, request = self.server.sites.find(read, self.server.org)
+        if request.path.partition("/")[2].partition("/")[0] == control.PATH[1:]:
+            self._send(control.answer(org, request, self.client_address[0]), _PLAIN)
+            return
+        place = _place(request.path)
+        if request.method == "POST" and place == "token":
             org.count_token_request()  # on arrival, however slow the answer
-        effect = org.faults.take(_place(request.path)) or _PLAIN
+        effect = org.faults.take(place, request.path) or _PLAIN
         if effect.wait_seconds and self.server.stopping.wait(effect.wait_seconds):
             self.close_connection = True
             return
-        answer = effect.answer or self._respond(org, request)
-        status = None if effect.delivery == "close" else answer.status
-        org.remember(Request(request.method, request.path, status, answer.error, answer.user))
+        answer = effect.answer or self._redirect(org, request, place) or self._respond(org, request)
+        org.remember(
+            Request(
+                at=org.now(),
+                method=request.method,
+                host=request.host,
+                path=request.path,
+                parameters=request.shown_parameters(),
+                authorization=request.shown_authorization(),
+                status=None if effect.delivery == "close" else answer.status,
+                error=answer.error,
+                user=answer.user,
+                milliseconds=round((time.monotonic() - started) * 1000, 1),
+            )
+        )
         self._send(answer, effect)
 
     do_GET = do_HEAD = do_POST = do_PATCH = do_PUT = do_DELETE = do_OPTIONS = _serve  # noqa: N815
@@ -167,6 +201,18 @@ class _Handler(BaseHTTPRequestHandler):
         going_on = super().handle_expect_100()
         self.wfile.flush()
         return going_on
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What can't be read as a request, or has a method of its own, gets JSON, too; then the connection ends."""
+        self.close_connection = True
+        if code == http.HTTPStatus.NOT_IMPLEMENTED:
+            self._send(
+                rest_error(405, "METHOD_NOT_ALLOWED", f"HTTP Method '{self.command}' not allowed."), _PLAIN
+            )
+        else:
+            self._send(
+                rest_error(code, "UNKNOWN_EXCEPTION", message or "The request can not be read"), _PLAIN
+            )
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Silent: the org remembers its requests, and the line would hold the query."""
@@ -185,7 +231,9 @@ class _Handler(BaseHTTPRequestHandler):
             query=dict(parse_qsl(target.query, keep_blank_values=True)),
             headers=cast("Mapping[str, str]", self.headers),
             body=self._read_body(),
+            host=host,
             called_url=f"{self.server.scheme}://{host}",
+            shared_login_url=self.server.shared_login_url,
         )
 
     def _read_body(self) -> bytes:
@@ -228,6 +276,13 @@ class _Handler(BaseHTTPRequestHandler):
             logger.exception("The stand-in failed at %s %s", request.method, request.path)
             return rest_error(500, "UNKNOWN_EXCEPTION", "An unexpected error occurred in the stand-in org.")
 
+    def _redirect(self, org: Org, request: Incoming, place: str) -> Answer | None:
+        """Once the org has moved, the API's old address only tells the new one."""
+        has_moved = org.instance_url != org.url and not org.instance_url.endswith(f":{self.server.port}")
+        if not has_moved or place in ("token", "identity") or request.path.startswith("/services/oauth2/"):
+            return None
+        return Answer(302, b"", HTML, (("Location", org.instance_url + self.path),))
+
     def _send(self, answer: Answer, effect: Effect) -> None:
         if effect.delivery == "close":
             self.close_connection = True
@@ -236,7 +291,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_without_end(answer)
             return
         answer = self._compressed(answer)
-        head, body = self._head(answer, len(answer.body)), answer.body
+        in_chunks = len(answer.body) >= CHUNKED_FROM_BYTES and self.request_version == "HTTP/1.1"
+        head = self._head(answer, None if in_chunks else len(answer.body), in_chunks=in_chunks)
+        body = _chunked(answer.body) if in_chunks else answer.body
         if self.command == "HEAD":
             body = b""
         if effect.delivery == "drip":
@@ -248,13 +305,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(head + body)
 
     def _compressed(self, answer: Answer) -> Answer:
-        if not answer.body or "gzip" not in self.headers.get("Accept-Encoding", ""):
+        if not answer.body or "gzip" not in self._asked_for("Accept-Encoding"):
             return answer
         headers = (*answer.headers, ("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding"))
         return replace(answer, body=gzip.compress(answer.body, compresslevel=1, mtime=0), headers=headers)
 
-    def _head(self, answer: Answer, length: int | None) -> bytes:
-        """Status line and headers; no length means that the connection's end is the body's."""
+    def _asked_for(self, header: str) -> str:
+        """A header of the request; empty when it hasn't any, or could not be read."""
+        headers = getattr(self, "headers", None)
+        return headers.get(header, "") if headers else ""
+
+    def _head(self, answer: Answer, length: int | None, *, in_chunks: bool = False) -> bytes:
+        """Status line and headers; neither length nor chunks means that the connection's end is the body's."""
         headers = [
             ("Date", email.utils.formatdate(self.server.org.now(), usegmt=True)),
             ("Server", "sfdcedge"),
@@ -268,11 +330,13 @@ class _Handler(BaseHTTPRequestHandler):
             ("Set-Cookie", f"BrowserId={secrets.token_urlsafe(16)}; path=/; Max-Age=31536000"),
             *answer.headers,
         ]
-        if answer.status != 204:
+        if answer.status not in (204, 304):
             headers.append(("Content-Type", answer.content_type))
             if length is not None:
                 headers.append(("Content-Length", str(length)))
-        if length is None or self.close_connection:
+        if in_chunks:
+            headers.append(("Transfer-Encoding", "chunked"))
+        if (length is None and not in_chunks) or self.close_connection:
             self.close_connection = True
             headers.append(("Connection", "close"))
         try:
@@ -300,3 +364,9 @@ class _Handler(BaseHTTPRequestHandler):
         block = b'{"access_token":"' + b"A" * 65_536
         while not self.server.stopping.is_set():
             self.wfile.write(block)
+
+
+def _chunked(body: bytes) -> bytes:
+    """The body as chunks of 8 KB. Source: RFC 9112 section 7.1."""
+    parts = [body[start : start + 8192] for start in range(0, len(body), 8192)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"

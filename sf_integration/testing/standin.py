@@ -6,12 +6,16 @@ import json
 import os
 import ssl
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from .orgs import App, Org
+from .apps import App
+from .oauth import judge
+from .orgs import Org
 from .server import Listener
+from .sites import Sites
 
 _ALL_INTERFACES = {"", "0.0.0.0"}  # noqa: S104  told apart, not listened on unless asked for
 
@@ -19,7 +23,7 @@ _ALL_INTERFACES = {"", "0.0.0.0"}  # noqa: S104  told apart, not listened on unl
 class StandIn:
     """A server that behaves like Salesforce, on a free loopback port unless told otherwise.
 
-    Use it as a context manager, or with start() and stop(). Each org has a port of its own.
+    Use it as a context manager, or with start() and stop(). Each org has a port of its own, or a host name.
     """
 
     def __init__(
@@ -33,6 +37,7 @@ class StandIn:
         private_key_pem: str | None = None,
         state_dir: str | Path | None = None,
         org_type: type[Org] = Org,
+        on_open: Callable[[str], None] = lambda address: None,
         **org_settings: Any,
     ) -> None:
         """Make the first org; it answers once start() is called.
@@ -40,31 +45,36 @@ class StandIn:
         certificate_pem: trust this certificate; its private key stays unknown here, unless given too.
         state_dir: folder that keeps org id, consumer key, key and certificate, so that the next start is the same org.
         org_type: what the orgs are made of, for a subclass of Org that can do more.
-        org_settings: arguments of Org (org_id, name, username, is_sandbox, organization_type, oldest_version, …).
+        on_open: called with each address (`host:port`) before anybody can learn of it, also when an org is added or moved.
+        org_settings: arguments of Org (org_id, name, username, is_sandbox, organization_type, seed, …) and of Policy.
         """
         self._host, self._port, self._tls = host, port, tls
         self._folder = Path(state_dir) if state_dir is not None else None
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
-        self._context: ssl.SSLContext | None = None
+        self._certifier: _Certifier | None = None
         self.ca_file: Path | None = None
         """With tls: the certificate authority to trust, as PEM; there once the server runs."""
         self.key_file: Path | None = None
         """With state_dir: the app's private key, unless somebody's own certificate was given."""
         self.certificate_file: Path | None = None
         """With state_dir: the app's certificate, likewise."""
+        self._on_open = on_open
         kept = _read_state(self._folder)
         org_settings["org_id"] = org_settings.get("org_id") or kept.get("org_id")
-        app = App(
+        app = _app(
             consumer_key=consumer_key or kept.get("consumer_key"),
             consumer_secret=kept.get("consumer_secret"),
             certificate_pem=certificate_pem or kept.get("certificate_pem"),
             private_key_pem=private_key_pem if certificate_pem else kept.get("private_key_pem"),
         )
         self._org_type = org_type
-        self.orgs = [org_type(app=app, **org_settings)]
+        self._sites = Sites([org_type(app=app, **org_settings)])
         if self._folder:
             self._write_state(self._folder)
         self._listeners: list[Listener] = []
+
+    @property
+    def orgs(self) -> list[Org]:
+        return self._sites.orgs
 
     @property
     def org(self) -> Org:
@@ -76,13 +86,27 @@ class StandIn:
         """Where the first org answers; empty before start()."""
         return self.org.url
 
-    def add_org(self, **settings: Any) -> Org:
-        """A further org with its own port; `settings` are arguments of Org."""
+    def add_org(self, *, host_name: str | None = None, **settings: Any) -> Org:
+        """A further org with its own port; `settings` are arguments of Org and of Policy.
+
+        host_name: it shares the first org's port instead, and is meant when the Host header names it.
+        """
         org = self._org_type(**settings)
         self.orgs.append(org)
+        if host_name:
+            self._sites.by_host[host_name.lower()] = org
         if self._listeners:
-            self._listen(org, 0)
+            self._open(org)
         return org
+
+    def open_login_host(self, *, for_sandboxes: bool = False) -> str:
+        """Open a port that stands for login.salesforce.com, or test.salesforce.com, and give its URL.
+
+        All production orgs, or all sandboxes, are signed in to there; external client apps are unknown. Requests that name
+        these hosts in their Host header are taken so at every port.
+        """
+        url = judge.SANDBOX_LOGIN_URL if for_sandboxes else judge.PRODUCTION_LOGIN_URL
+        return self._listen(self.org, shared_login_url=url)
 
     def start(self) -> Self:
         """Open the ports. A start after a stop takes the same ports again.
@@ -92,7 +116,7 @@ class StandIn:
         if self._listeners:
             raise RuntimeError("the stand-in runs already")
         for org in self.orgs:
-            self._listen(org, self._port if org is self.org else 0)
+            self._open(org)
         return self
 
     def stop(self) -> None:
@@ -100,9 +124,9 @@ class StandIn:
         for listener in self._listeners:
             listener.stop()
         self._listeners.clear()
-        if self._temporary:
-            self._temporary.cleanup()
-            self._temporary = self._context = None
+        if self._certifier:
+            self._certifier.close()
+            self._certifier = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -112,31 +136,49 @@ class StandIn:
     ) -> None:
         self.stop()
 
-    def _listen(self, org: Org, port: int) -> None:
-        if self._tls and self._context is None:
-            self._context = self._make_tls_context()
-        if org.url:
-            port = int(org.url.rpartition(":")[2])
-        listener = Listener(org, self._host, port, self._context)
+    def open_port(self, org: Org) -> str:
+        """Let the org be reached at one more port, and give the URL."""
+        return self._listen(org)
+
+    def _open(self, org: Org) -> None:
+        """Let the org be reached, where it was before, if it was."""
+        had_moved = org.instance_url != org.url
+        if host_name := self._host_name_of(org):
+            org.url = f"{self.org.url.partition('://')[0]}://{host_name}:{_port_of(self.org.url)}"
+            self._on_open(_address_of(org.url))
+            if self._certifier:
+                self._certifier.certify(self._names())
+        else:
+            org.url = self._listen(org, _port_of(org.url) or (self._port if org is self.org else 0))
+        org.instance_url = self._listen(org, _port_of(org.instance_url)) if had_moved else org.url
+        org.server = self
+
+    def _host_name_of(self, org: Org) -> str | None:
+        return next((name for name, named in self._sites.by_host.items() if named is org), None)
+
+    def _listen(self, org: Org, port: int = 0, *, shared_login_url: str | None = None) -> str:
+        if self._tls and self._certifier is None:
+            self._certifier = _Certifier(self._folder)
+            self._certifier.certify(self._names())
+            self.ca_file = self._certifier.ca_file
+        listener = Listener(
+            self._sites,
+            org,
+            host=self._host,
+            port=port,
+            tls=self._certifier.context if self._certifier else None,
+            shared_login_url=shared_login_url,
+        )
         # An address that means "all interfaces" can't be called; loopback is one of them.
         called = "127.0.0.1" if self._host in _ALL_INTERFACES else self._host
-        org.url = f"{listener.scheme}://{called}:{listener.port}"
+        url = f"{listener.scheme}://{called}:{listener.port}"
+        self._on_open(_address_of(url))
         self._listeners.append(listener)
         listener.start()
+        return url
 
-    def _make_tls_context(self) -> ssl.SSLContext:
-        """A certificate for this host from an authority of its own, whose certificate goes into `ca_file`."""
-        import trustme  # only who wants TLS needs it
-
-        if self._folder is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="salesforce-stand-in-")
-        self.ca_file = Path(self._temporary.name if self._temporary else self._folder or ".") / "ca.pem"
-        authority = trustme.CA()
-        authority.cert_pem.write_to_path(str(self.ca_file))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        names = {"localhost", "127.0.0.1", self._host} - _ALL_INTERFACES
-        authority.issue_cert(*sorted(names)).configure_cert(context)
-        return context
+    def _names(self) -> set[str]:
+        return {"localhost", "127.0.0.1", self._host, *self._sites.host_names} - _ALL_INTERFACES
 
     def _write_state(self, folder: Path) -> None:
         app = self.org.app
@@ -149,6 +191,40 @@ class StandIn:
             self.certificate_file, self.key_file = folder / "app.crt", folder / "app.key"
             _write_private(self.certificate_file, app.certificate_pem)
             _write_private(self.key_file, app.private_key_pem)
+
+
+class _Certifier:
+    """A certificate authority of the stand-in's own, and the server certificate it signs for every name in use."""
+
+    def __init__(self, folder: Path | None) -> None:
+        import trustme  # only who wants TLS needs it
+
+        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="salesforce-stand-in-")
+        self.ca_file = Path(self._temporary.name if self._temporary else folder or ".") / "ca.pem"
+        self._authority = trustme.CA()
+        self._authority.cert_pem.write_to_path(str(self.ca_file))
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+    def certify(self, names: set[str]) -> None:
+        self._authority.issue_cert(*sorted(names)).configure_cert(self.context)
+
+    def close(self) -> None:
+        if self._temporary:
+            self._temporary.cleanup()
+
+
+def _app(**known: Any) -> App:
+    """An app with what is known of it; the rest is made."""
+    return App(**{name: value for name, value in known.items() if value})
+
+
+def _address_of(url: str) -> str:
+    return url.partition("://")[2]
+
+
+def _port_of(url: str) -> int:
+    """0 for an empty URL, which takes a free port."""
+    return int(url.rpartition(":")[2] or 0)
 
 
 def _read_state(folder: Path | None) -> dict[str, str]:

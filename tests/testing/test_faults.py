@@ -155,7 +155,7 @@ def test_everything_that_was_asked_is_remembered_without_secrets(signed_in: Call
         ("GET", f"/id/{org.id}/{org.user.id}", 200, None, org.user.username),
         ("GET", "/services/oauth2/revoke", 200, None, None),
     ]
-    shown = repr(org.requests) + repr(org) + repr(org.app) + repr(org.user) + repr(vars(org)["_sessions"])
+    shown = repr(org.requests) + repr(org) + repr(org.app) + repr(org.user) + repr(list(org.sessions))
     assert signed_in.token not in shown
     assert org.app.consumer_secret not in shown
     assert "PRIVATE KEY" not in shown

@@ -97,7 +97,7 @@ def test_expiries_that_salesforce_lets_pass_are_accepted(
     "changed",
     [
         {"aud": "https://login.salesforce.com"},
-        {"aud": "https://test.salesforce.com/"},
+        {"aud": "https://login.salesforce.com/"},
         {"prn": "integration@nordhafen.example", "sub": "nobody@nordhafen.example"},
         {"sub": "INTEGRATION@nordhafen.example"},
         {"alg": "RS256", "iat": 12, "jti": "once", "colour": "blue"},

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
-import pytest
+import json
+from collections.abc import Iterator
+from urllib.parse import quote, urlencode
 
-from sf_integration.testing import Org
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from sf_integration.testing import Org, StandIn
 from sf_integration.testing.data.company import WELL_KNOWN_ACCOUNT_ID as ACCOUNT_ID
 from sf_integration.testing.rest.resources import release_label
 
@@ -57,7 +63,7 @@ def test_wrong_method_is_told(signed_in: Caller):
     status, code, message = refusal(signed_in.call("PUT", "limits"))
 
     assert (status, code) == (405, "METHOD_NOT_ALLOWED")
-    assert message == "HTTP Method 'PUT' not allowed. Allowed are GET,HEAD"
+    assert message == "HTTP Method 'PUT' not allowed. Allowed are HEAD,GET"
 
 
 def test_limits_are_partly_nested_and_count_the_calls(signed_in: Caller, org: Org):
@@ -109,7 +115,94 @@ def test_pretty_print_is_for_people(signed_in: Caller):
     assert set(pretty.json()) == set(compact.json())
 
 
+def test_errors_are_laid_out_too(signed_in: Caller):
+    headers = {"X-PrettyPrint": "1"}
+
+    answer = signed_in.call("GET", "nonsense", headers=headers)
+
+    assert (
+        answer.text
+        == '[\n  {\n    "errorCode" : "NOT_FOUND",\n    "message" : "The requested resource does not exist"\n  }\n]'
+    )
+    assert (
+        len(answer.content) == int(answer.headers["Content-Length"]) or "Content-Encoding" in answer.headers
+    )
+
+
+# What Salesforce has and the stand-in has not
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["tooling/query?q=SELECT+Id+FROM+ApexClass", "search/?q=FIND+%7Bx%7D", "jobs/query", "chatter/users/me", "recent",
+     "ui-api/records/001", "composite/graph", "query?explain=SELECT+Id+FROM+Account", "sobjects/Account/deleted",
+     "sobjects/Account/describe/layouts", f"sobjects/Account/{ACCOUNT_ID}/Contacts"],
+)  # fmt: skip
+def test_what_only_salesforce_has_is_told_with_the_way_out(signed_in: Caller, path: str):
+    status, code, message = refusal(signed_in.get(path))
+
+    assert (status, code) == (404, "NOT_FOUND")
+    assert message.startswith("This stand-in does not know /services/data/v67.0/")
+    assert "org.answer_path(" in message
+
+
+@pytest.mark.parametrize(
+    "path", ["/services/apexrest/stock", "/services/Soap/u/67.0", "/services/async/67.0/job"]
+)
+def test_what_lies_outside_the_rest_api_is_told_likewise(signed_in: Caller, path: str):
+    assert refusal(signed_in.get(path))[2].startswith(f"This stand-in does not know {path};")
+
+
+def test_answers_given_by_hand_need_a_good_token_and_count(signed_in: Caller, org: Org):
+    org.answer_path("/services/apexrest/stock", {"beans": 7})
+    org.answer_path("/services/data/v67.0/recent", [])
+    org.answer_path("/services/data/v67.0/theme", "no JSON")
+    org.answer("SELECT Id FROM Lead", [{"Id": "00QDn000000000AMAQ"}])
+
+    beans = signed_in.get("/services/apexrest/stock")
+    unknown = signed_in.http.get(f"{org.url}/services/apexrest/stock", timeout=10)
+
+    assert (beans.json(), beans.headers["Sforce-Limit-Info"]) == ({"beans": 7}, "api-usage=1/15000")
+    assert refusal(unknown)[:2] == (401, "INVALID_SESSION_ID")
+    assert signed_in.get("recent").json() == []
+    assert signed_in.call("GET", "theme", headers={"X-PrettyPrint": "1"}).text == "no JSON"
+    assert signed_in.rows("select Id from Lead") == [{"Id": "00QDn000000000AMAQ"}]
+
+
+def test_usage_may_be_told_per_app(signed_in: Caller, org: Org):
+    org.app.api_limit = 250
+
+    signed_in.get("limits")
+
+    assert signed_in.get("limits").headers["Sforce-Limit-Info"] == (
+        "api-usage=2/15000; per-app-api-usage=2/250(appName=Harbor Sync)"
+    )
+
+
 # Describe
+
+
+@pytest.mark.parametrize("path", ["sobjects", "sobjects/Account/describe"])
+def test_description_known_to_the_caller_is_not_sent_again(signed_in: Caller, path: str):
+    first = signed_in.get(path)
+    changed = first.headers["Last-Modified"]
+
+    def since(moment: str) -> int:
+        return signed_in.call("GET", path, headers={"If-Modified-Since": moment}).status_code
+
+    assert first.status_code == 200
+    assert since(changed) == 304
+    assert since("Mon, 02 Jan 2006 15:04:05 GMT") == 200
+    assert since("yesterday") == 200
+
+
+def test_unchanged_description_has_no_body(signed_in: Caller):
+    changed = signed_in.get("sobjects").headers["Last-Modified"]
+
+    answer = signed_in.call("GET", "sobjects", headers={"If-Modified-Since": changed})
+
+    assert (answer.status_code, answer.content) == (304, b"")
+    assert "Content-Type" not in answer.headers
 
 
 def test_global_describe_lists_the_objects(signed_in: Caller):
@@ -219,12 +312,54 @@ def test_record_can_be_made_changed_and_deleted(signed_in: Caller):
     assert still_there.json()["records"][0]["IsDeleted"] is True
 
 
-def test_upsert_makes_or_changes(signed_in: Caller):
-    path = "sobjects/Account/ERP_Number__c/NEW-1"
+@pytest.mark.parametrize(("version", "again"), [("67.0", 200), ("46.0", 200), ("45.0", 204)])
+def test_upsert_makes_or_changes_and_says_which_from_v46_on(signed_in: Caller, version: str, again: int):
+    path = f"/services/data/v{version}/sobjects/Account/ERP_Number__c/NEW-1"
 
-    assert signed_in.call("PATCH", path, json={"Name": "New"}).status_code == 201
-    assert signed_in.call("PATCH", path, json={"Name": "Newer"}).status_code == 204
-    assert signed_in.get(path).json()["Name"] == "Newer"
+    made = signed_in.call("PATCH", path, json={"Name": "New"})
+    changed = signed_in.call("PATCH", path, json={"Name": "Newer"})
+
+    record = signed_in.get(path).json()
+    told = {} if again == 204 else {"created": True}
+    assert made.status_code == 201
+    assert made.json() == {"id": record["Id"], "success": True, "errors": [], **told}
+    assert changed.status_code == again
+    assert changed.text == "" if again == 204 else changed.json() == {**made.json(), "created": False}
+    assert record["Name"] == "Newer"
+
+
+def test_upsert_refuses_what_the_path_says_already_and_may_only_change(signed_in: Caller):
+    path = "sobjects/Account/ERP_Number__c/NEW-2"
+
+    twice = signed_in.call("PATCH", path, json={"Name": "New", "ERP_Number__c": "NEW-2"})
+    only_changed = signed_in.call("PATCH", f"{path}?updateOnly=true", json={"Name": "New"})
+
+    message = "The ERP_Number__c field should not be specified in the sobject data."
+    assert refusal(twice) == (400, "INVALID_FIELD", message)
+    assert refusal(only_changed) == NOT_FOUND
+    assert refusal(signed_in.get(path)) == NOT_FOUND
+
+
+def test_several_records_with_one_external_id_are_neither_changed_nor_deleted(signed_in: Caller):
+    path = "sobjects/Account/ERP_Number__c/C00058"
+
+    for method in ("PATCH", "DELETE"):
+        answer = signed_in.call(method, path, json={"Name": "X"})
+        assert (answer.status_code, len(answer.json())) == (300, 2)
+
+
+def test_record_is_deleted_by_its_external_id(signed_in: Caller):
+    path = "sobjects/Account/ERP_Number__c/C00000"
+
+    assert signed_in.call("DELETE", path).status_code == 204
+    assert refusal(signed_in.get(path)) == NOT_FOUND
+
+
+def test_post_may_mean_another_method(signed_in: Caller):
+    path = f"sobjects/Account/{ACCOUNT_ID}"
+
+    assert signed_in.call("POST", f"{path}?_HttpMethod=PATCH", json={"Name": "Patched"}).status_code == 204
+    assert signed_in.get(path).json()["Name"] == "Patched"
 
 
 @pytest.mark.parametrize(
@@ -238,11 +373,18 @@ def test_upsert_makes_or_changes(signed_in: Caller):
         ({"Name": "X", "AnnualRevenue": "much"}, "JSON_PARSER_ERROR", "Cannot deserialize instance of currency"),
         ({"Name": "X", "Customer_Since__c": "yesterday"}, "JSON_PARSER_ERROR", "Cannot deserialize instance of date"),
         ({"Name": "X", "ParentId": "001"}, "MALFORMED_ID", "id value of incorrect type: 001"),
+        ({"Name": "X", "ParentId": "003Dn00000Nobod"}, "MALFORMED_ID", "id value of incorrect type: 003Dn00000Nobod"),
+        ({"Name": "X", "ParentId": "001Dn00000Nobod"}, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id"),
+        ({"Name": "X", "Id": "001Dn00000Nobod"}, "INVALID_FIELD", "The Id field should not be specified in the sobject data."),
+        ({"Name": "X", "NumberOfEmployees": 1e400}, "JSON_PARSER_ERROR", "a JSON object is expected"),
+        ({"Name": "X", "NumberOfEmployees": 2**31}, "JSON_PARSER_ERROR", "Cannot deserialize instance of int"),
+        ({"Name": "X", "AnnualRevenue": 10**400}, "JSON_PARSER_ERROR", "Cannot deserialize instance of currency"),
+        ({"Name": "\ud800"}, "JSON_PARSER_ERROR", "a JSON object is expected"),
         (["Name"], "JSON_PARSER_ERROR", "a JSON object is expected"),
     ],
 )  # fmt: skip
 def test_bad_values_are_refused(signed_in: Caller, body: object, code: str, message: str):
-    answer = signed_in.call("POST", "sobjects/Account", json=body)
+    answer = signed_in.call("POST", "sobjects/Account", data=json.dumps(body))
 
     assert refusal(answer)[:2] == (400, code)
     assert message in refusal(answer)[2]
@@ -255,4 +397,107 @@ def test_wrong_ids_are_refused_when_writing(signed_in: Caller, org: Org):
     assert code(f"sobjects/Contact/{ACCOUNT_ID}") == (400, "MALFORMED_ID")
     assert code(f"sobjects/Account/{ACCOUNT_ID[:15]}AAA") == (400, "MALFORMED_ID")
     assert code("sobjects/Account/001Dn00000Nobod") == (404, "NOT_FOUND")
-    assert code(f"sobjects/User/{org.user.id}") == (400, "INSUFFICIENT_ACCESS_OR_READONLY")
+    assert code(f"sobjects/User/{org.user.id}") == (403, "INSUFFICIENT_ACCESS_OR_READONLY")
+
+
+# Whatever comes in
+
+
+SEGMENTS = st.sampled_from(
+    ["sobjects", "Account", "Contact", "User", "describe", "query", "queryAll", "limits", "composite", "batch", "tree", "graph",
+     "ERP_Number__c", "C00058", "Id", ACCOUNT_ID, ACCOUNT_ID[:15], "01gDn000000000AAAA-2000", "search", "v67.0", "", ".."]
+)  # fmt: skip
+QUERIES = (
+    st.sampled_from(["SELECT Id FROM Account", "SELECT COUNT() FROM Case", "SELECT", "@{a.id}"]) | st.text()
+)
+NUMBERS = st.integers() | st.floats()
+VALUES = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text() | st.sampled_from([ACCOUNT_ID, "@{a.id}", "2026-02-30", "0001-01-01T00:00:00+23:59"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)  # fmt: skip
+RECORDS = st.dictionaries(
+    st.sampled_from(
+        ["attributes", "Name", "LastName", "ParentId", "AnnualRevenue", "NumberOfEmployees", "Key_Account__c", "Email", "Id",
+         "Customer_Since__c", "Rating", "ERP_Number__c", "ids", "fields", "records", "allOrNone", "Contacts", "CloseDate"]
+    )
+    | st.text(),
+    VALUES | st.fixed_dictionaries({"type": st.sampled_from(["Account", "Contact", "Xyzzy"])}),
+    max_size=5,
+)  # fmt: skip
+METHODS = st.sampled_from(["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"])
+
+
+@st.composite
+def urls(draw: st.DrawFn) -> str:
+    version = draw(st.sampled_from(["v67.0", "v67.0", "v67.0", "v42.0", "v99.0", "latest", "v67"]))
+    path = "/".join(
+        quote(segment, safe="") for segment in draw(st.lists(SEGMENTS | st.text(max_size=5), max_size=5))
+    )
+    names = st.sampled_from(
+        ["q", "fields", "ids", "allOrNone", "explain", "columns", "updateOnly", "_HttpMethod"]
+    )
+    query = draw(st.dictionaries(names, QUERIES | METHODS, max_size=2))
+    return f"/services/data/{version}/{path}?{urlencode(query, errors='replace')}"
+
+
+PARTS = st.fixed_dictionaries(
+    {
+        "method": METHODS | st.text(),
+        "url": urls() | st.text(),
+        "referenceId": st.sampled_from("abc") | st.text(),
+    },
+    optional={"body": RECORDS | VALUES, "richInput": RECORDS, "httpHeaders": VALUES},
+)
+BODIES = st.one_of(
+    st.binary(),
+    RECORDS.map(json.dumps),
+    VALUES.map(json.dumps),
+    st.lists(RECORDS, max_size=3).map(lambda records: json.dumps({"records": records, "allOrNone": True})),
+    st.builds(
+        lambda name, parts, flag: json.dumps({name: parts, "allOrNone": flag, "haltOnError": flag}),
+        st.sampled_from(["compositeRequest", "batchRequests"]),
+        st.lists(PARTS, max_size=4),
+        st.booleans(),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def any_caller(key_pair: tuple[str, str]) -> Iterator[Caller]:
+    private_key, certificate = key_pair
+    with StandIn(certificate_pem=certificate, private_key_pem=private_key, api_limit=10**9) as server:
+        caller = Caller(server.org)
+        assert caller.sign_in().status_code == 200
+        with caller.http:
+            yield caller
+
+
+@given(method=METHODS, url=urls(), body=BODIES, pretty=st.sampled_from("01"))
+@example(method="POST", url="/services/data/v67.0/sobjects/Account", body="[" * 5_000, pretty="0")
+@example(
+    method="POST",
+    url="/services/data/v67.0/composite",
+    body='{"compositeRequest":[{"method":"GET","url":"//[","referenceId":"a"}]}',
+    pretty="1",
+)
+@example(
+    method="POST",
+    url="/services/data/v67.0/composite",
+    body=json.dumps(
+        {"compositeRequest": [{"method": "POST", "url": "/", "referenceId": "a", "body": [[]]}]}
+    ).replace("[]", "[" * 600 + "]" * 600),
+    pretty="0",
+)
+@settings(max_examples=300, deadline=None)
+def test_whatever_is_asked_has_an_answer_in_json(any_caller: Caller, method: str, url: str, body: str | bytes, pretty: str):  # fmt: skip
+    answer = any_caller.call(
+        method, url, data=body.encode("utf-8", "replace") if isinstance(body, str) else body, headers={"X-PrettyPrint": pretty}
+    )  # fmt: skip
+
+    assert answer.status_code < 500, answer.text
+    if answer.content:
+        assert answer.headers["Content-Type"] == "application/json;charset=UTF-8"
+        json.loads(answer.content)
+    else:
+        assert method == "HEAD" or answer.status_code in (204, 304), (method, answer.status_code)

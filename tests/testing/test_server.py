@@ -87,7 +87,7 @@ def test_head_and_body_arrive_in_one_piece(org: Org):
         raw.sendall(b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
         piece = raw.recv(65_536)
 
-    assert piece.endswith(b'"errorCode":"NOT_FOUND"}]')
+    assert piece.endswith(b'"message":"The requested resource does not exist"}]')
 
 
 def test_gzip_is_sent_to_who_asks_for_it(signed_in: Caller):

@@ -6,6 +6,7 @@ import json
 import signal
 import tempfile
 import threading
+from argparse import ArgumentTypeError
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ...testing import App, StandIn
+from ...testing import App, StandIn, control
 
 
 class Command(BaseCommand):
@@ -38,6 +39,32 @@ class Command(BaseCommand):
             type=Path,
             help="folder that keeps org, app and key, so that the next start is the same org",
         )
+        parser.add_argument("--sandbox", action="store_true", help="the org is a sandbox")
+        parser.add_argument("--seed", help="word that decides over the records: the same word, the same records")
+        parser.add_argument(
+            "--records",
+            nargs=2,
+            action="append",
+            default=[],
+            metavar=("SOBJECT", "COUNT"),
+            help="further records, as in: --records Contact 100000",
+        )
+        parser.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            type=_assignment,
+            metavar="NAME=VALUE",
+            help="a setting, as in session_seconds=900, user.active=false, app.kind=external",
+        )
+        parser.add_argument(
+            "--fail",
+            nargs="+",
+            action="append",
+            default=[],
+            metavar=("KIND", "NAME=VALUE"),
+            help="let requests go wrong, as in: --fail maintenance times=3 where=rest",
+        )
         parser.add_argument(
             "--json",
             action="store_true",
@@ -52,6 +79,7 @@ class Command(BaseCommand):
             )
             server = _started(folder, options)
             stack.callback(server.stop)
+            _tell(server, options)
             facts = _facts(server, options)
             self.stdout.write(json.dumps(facts) if options["json"] else _welcome(facts))
             self.stdout.flush()
@@ -66,8 +94,37 @@ def _stop_event() -> threading.Event:
     return stop
 
 
+def _assignment(text: str) -> tuple[str, Any]:
+    """NAME=VALUE; the value is taken as JSON, or as it is."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ArgumentTypeError(f"{text!r} should be NAME=VALUE, as in session_seconds=900")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def _tell(server: StandIn, options: dict[str, Any]) -> None:
+    """Hand on what was said about the org, by the same names as at its endpoint `/stand-in`."""
+    try:
+        control.change(server.org, dict(options["set"]))
+        for kind, *more in options["fail"]:
+            control.act(server.org, "fail", {"kind": kind, **dict(map(_assignment, more))})
+        for sobject, count in options["records"]:
+            control.act(server.org, "add-records", {"sobject": sobject, "count": _whole_number(count)})
+    except (ArgumentTypeError, control.ControlError) as exc:
+        raise CommandError(str(exc)) from exc
+
+
+def _whole_number(text: str) -> int:
+    if not text.isdecimal():
+        raise CommandError(f"--records takes an sObject and a whole number, not {text!r}.")
+    return int(text)
+
+
 def _started(folder: Path, options: dict[str, Any]) -> StandIn:
-    settings = {"username": options["username"]} if options["username"] else {}
+    settings = {name: options[name] for name in ("username", "seed") if options[name]}
     try:
         server = StandIn(
             host=options["host"],
@@ -76,6 +133,7 @@ def _started(folder: Path, options: dict[str, Any]) -> StandIn:
             consumer_key=options["consumer_key"],
             certificate_pem=_certificate(options["certificate_file"]),
             state_dir=folder.absolute(),
+            is_sandbox=options["sandbox"],
             **settings,
         )
     except OSError as exc:
@@ -132,6 +190,7 @@ def _welcome(facts: dict[str, str | None]) -> str:
     ]
     lines = [
         f"The stand-in org answers at {facts['url']}; Ctrl-C stops it.",
+        f"{facts['url']}{control.PATH} shows what it was asked and takes orders, from this machine alone.",
         "",
         "Allow its address in the environment of the site, and start the site anew (the port changes unless --port is given):",
         f"  SF_ALLOWED_HOSTS={urlsplit(str(facts['url'])).netloc}",

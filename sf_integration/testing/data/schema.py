@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 FieldType = Literal[
@@ -27,6 +28,9 @@ ADDRESS_PARTS = (
     "State",
     "Street",
 )
+
+
+_ALWAYS_SEEN = ("Id", "IsDeleted", "CreatedDate", "LastModifiedDate", "SystemModstamp")
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,10 @@ class Field:
         return self.type != "address" and not (self.type == "textarea" and self.length > 255)
 
     @property
+    def groupable(self) -> bool:
+        return self.filterable and self.type not in ("double", "currency", "datetime")
+
+    @property
     def label(self) -> str:
         return _label(self.name)
 
@@ -97,7 +105,7 @@ class Field:
             "filterable": self.filterable,
             "filteredLookupInfo": None,
             "formulaTreatNullNumberAsZero": False,
-            "groupable": self.filterable and not numeric and self.type != "datetime",
+            "groupable": self.groupable,
             "highScaleNumber": False,
             "htmlFormatted": False,
             "idLookup": self.type == "id" or self.external_id,
@@ -198,7 +206,8 @@ class SObject:
             "urls": {"rowTemplate": f"{path}/{{ID}}", "describe": f"{path}/describe", "sobject": path},
         }
 
-    def describe(self, base_path: str) -> dict[str, Any]:
+    def describe(self, base_path: str, schema: Schema) -> dict[str, Any]:
+        """The full description; `schema` tells which children there are."""
         return {
             **self.describe_short(base_path),
             "actionOverrides": [],
@@ -213,7 +222,7 @@ class SObject:
                     "relationshipName": field.children,
                     "restrictedDelete": False,
                 }
-                for child, field in children_of(self)
+                for child, field in schema.children_of(self)
             ],
             "compactLayoutable": True,
             "defaultImplementation": None,
@@ -233,24 +242,87 @@ class SObject:
         }
 
 
+class Schema:
+    """The sObjects there are, for everybody or for one user."""
+
+    def __init__(self, sobjects: Iterable[SObject], hidden: AbstractSet[str] = frozenset()) -> None:
+        self._by_name = {sobject.name.lower(): sobject for sobject in sobjects}
+        self._hidden = hidden
+
+    @property
+    def sobjects(self) -> Collection[SObject]:
+        return self._by_name.values()
+
+    def find(self, name: str) -> SObject | None:
+        """An sObject by its name, in any case."""
+        return self._by_name.get(name.lower())
+
+    def get(self, name: str) -> SObject:
+        """An sObject that is surely there, by its name."""
+        return self._by_name[name.lower()]
+
+    def children_of(self, parent: SObject) -> list[tuple[SObject, Field]]:
+        """The sObjects and fields that refer to this one by a named relationship."""
+        return [
+            (child, field)
+            for child in self.sobjects
+            for field in child.fields
+            if field.target == parent.name and field.children
+        ]
+
+    def hides(self, name: str) -> bool:
+        """Whether this sObject, or this field as "Contact.Email", is kept from the user."""
+        return name.lower() in self._hidden
+
+    def without(self, hidden: AbstractSet[str]) -> Schema:
+        """What somebody sees who may not see these sObjects and fields, named in lower case.
+
+        Required and system fields are always seen, as in Salesforce. The parts of a compound address are hidden
+        with it, and it with any of them.
+        """
+        visible = (
+            replace(sobject, fields=_visible_fields(sobject, hidden))
+            for sobject in self.sobjects
+            if sobject.name.lower() not in hidden
+        )
+        return Schema(visible, hidden)
+
+
+def _visible_fields(sobject: SObject, hidden: AbstractSet[str]) -> tuple[Field, ...]:
+    gone = {field.name for field in sobject.fields if f"{sobject.name}.{field.name}".lower() in hidden}
+    compounds = {_compound_of(name) or name for name in gone}
+    return tuple(
+        field
+        for field in sobject.fields
+        if field.required
+        or field.name in _ALWAYS_SEEN
+        or (field.name not in gone and field.name not in compounds and _compound_of(field.name) not in gone)
+    )
+
+
+def visible(hidden: AbstractSet[str]) -> Schema:
+    """The schema of a user from whom these sObjects and fields are hidden, named in any case."""
+    return _visible(frozenset(name.lower() for name in hidden)) if hidden else SCHEMA
+
+
+@lru_cache(maxsize=64)
+def _visible(hidden: frozenset[str]) -> Schema:
+    return SCHEMA.without(hidden)
+
+
 def find(name: str) -> SObject | None:
-    """An sObject by its name, in any case."""
-    return _BY_NAME.get(name.lower())
+    """An sObject by its name, in any case, whoever may see it."""
+    return SCHEMA.find(name)
 
 
 def get(name: str) -> SObject:
     """An sObject that is surely there, by its name."""
-    return _BY_NAME[name.lower()]
+    return SCHEMA.get(name)
 
 
 def children_of(parent: SObject) -> list[tuple[SObject, Field]]:
-    """The sObjects and fields that refer to this one by a named relationship."""
-    return [
-        (child, field)
-        for child in SOBJECTS
-        for field in child.fields
-        if field.target == parent.name and field.children
-    ]
+    """The sObjects and fields that refer to this one by a named relationship, whoever may see them."""
+    return SCHEMA.children_of(parent)
 
 
 def _label(name: str) -> str:
@@ -455,4 +527,4 @@ SOBJECTS: tuple[SObject, ...] = (
     ),
 )
 
-_BY_NAME = {sobject.name.lower(): sobject for sobject in SOBJECTS}
+SCHEMA = Schema(SOBJECTS)

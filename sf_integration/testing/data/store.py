@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import groupby, islice
 from typing import Any
 
 from .. import ids
@@ -16,6 +17,7 @@ from . import schema
 from .schema import ADDRESS_PARTS, Field, SObject
 
 _SQL_TYPES = {"boolean": "INTEGER", "int": "INTEGER", "double": "REAL", "currency": "REAL"}
+_BATCH = 5_000
 
 
 def salesforce_datetime(moment: datetime) -> str:
@@ -48,30 +50,53 @@ class Store:
         return twin
 
     def _connect(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
         # Salesforce compares text without regard to case, umlauts included; SQLite alone knows ASCII only.
+        self._connection.create_function("fold", 1, fold, deterministic=True)
         self._connection.create_collation("salesforce", _compare)
-        self._connection.create_function("soql_like", 2, _like, deterministic=True)
 
     def new_id(self, sobject: SObject) -> str:
+        [new] = self.new_ids(sobject, 1)
+        return new
+
+    def new_ids(self, sobject: SObject, count: int) -> Iterator[str]:
+        """Ids for so many records to come, in ascending order."""
         with self._lock:
-            self._counters[sobject.name] += 1
-            return ids.numbered(sobject.prefix, self._counters[sobject.name])
+            first = self._counters[sobject.name] + 1
+            self._counters[sobject.name] += count
+        return (ids.numbered(sobject.prefix, number) for number in range(first, first + count))
+
+    def last_number(self, sobject: SObject) -> int:
+        """How many ids were given out."""
+        return self._counters[sobject.name]
 
     def add(self, sobject: SObject, rows: Iterable[Mapping[str, Any]]) -> None:
         """Put records in as they are; missing fields are null, missing checkboxes unticked."""
-        columns = [field.name for field in sobject.columns]
-        defaults = [0 if field.type == "boolean" else None for field in sobject.columns]
-        names = ", ".join(f'"{name}"' for name in columns)
-        marks = ", ".join("?" * len(columns))
-        values = [
-            [row.get(name, default) for name, default in zip(columns, defaults, strict=True)] for row in rows
-        ]
+        for names, alike in groupby(rows, key=tuple):
+            columns = ", ".join(f'"{name}"' for name in names)
+            marks = ", ".join("?" * len(names))
+            sql = f'INSERT INTO "{sobject.name}" ({columns}) VALUES ({marks})'
+            # By batches, so that others get their turn, and that many rows don't pile up.
+            while batch := [tuple(row.values()) for row in islice(alike, _BATCH)]:
+                self._add_batch(sql, batch)
+
+    def _add_batch(self, sql: str, batch: list[tuple[Any, ...]]) -> None:
+        with self.transaction():
+            self._connection.executemany(sql, batch)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """What is changed inside is undone when it ends by an exception; other callers wait. May be nested."""
         with self._lock:
-            self._connection.execute("BEGIN")
-            self._connection.executemany(f'INSERT INTO "{sobject.name}" ({names}) VALUES ({marks})', values)
-            self._connection.execute("COMMIT")
+            self._connection.execute("SAVEPOINT changes")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK TO changes")
+                raise
+            finally:
+                self._connection.execute("RELEASE changes")
 
     def change(self, sobject: SObject, record_id: str, values: Mapping[str, Any]) -> None:
         assignments = ", ".join(f'"{name}" = ?' for name in values)
@@ -81,8 +106,9 @@ class Store:
         """All records, deleted ones too, whose field has this value, with every field."""
         columns = sobject.columns
         names = ", ".join(f'"{column.name}"' for column in columns)
-        found = self.rows(f'SELECT {names} FROM "{sobject.name}" WHERE "{field.name}" = ?', (value,))
-        return [self._record(sobject, row) for row in found]
+        matches = f'fold("{field.name}") = fold(?)' if field.is_text else f'"{field.name}" = ?'
+        found = self.rows(f'SELECT {names} FROM "{sobject.name}" WHERE {matches}', (value,))
+        return [_record(sobject, row) for row in found]
 
     def count(self, sobject: SObject) -> int:
         """How many records there are, deleted ones too."""
@@ -93,14 +119,24 @@ class Store:
         with self._lock:
             return self._connection.execute(sql, parameters).fetchall()
 
-    @staticmethod
-    def _record(sobject: SObject, row: Sequence[Any]) -> dict[str, Any]:
-        stored = dict(zip((field.name for field in sobject.columns), row, strict=True))
-        record: dict[str, Any] = {}
-        for field in sobject.fields:
-            is_compound = field.type == "address"
-            record[field.name] = address(stored, field) if is_compound else as_json(field, stored[field.name])
-        return record
+
+def _record(sobject: SObject, row: Sequence[Any]) -> dict[str, Any]:
+    stored = dict(zip((field.name for field in sobject.columns), row, strict=True))
+    return {
+        field.name: address(stored, field) if field.type == "address" else as_json(field, stored[field.name])
+        for field in sobject.fields
+    }
+
+
+@lru_cache(maxsize=10_000)
+def fold(text: str | None) -> str | None:
+    """Text as Salesforce compares it: in upper case, as long as each character stays one character (ß does)."""
+    if text is None:
+        return None
+    upper = text.upper()
+    if len(upper) == len(text):
+        return upper
+    return "".join(char if len(char.upper()) > 1 else char.upper() for char in text)
 
 
 def as_json(field: Field, value: Any) -> Any:
@@ -124,23 +160,11 @@ def address(stored: Mapping[str, Any], field: Field) -> dict[str, Any] | None:
 def _column(field: Field) -> str:
     if field.type == "id":
         return f'"{field.name}" TEXT PRIMARY KEY'
-    collation = " COLLATE salesforce" if field.is_text else ""
-    return f'"{field.name}" {_SQL_TYPES.get(field.type, "TEXT")}{collation}'
+    default = " DEFAULT 0" if field.type == "boolean" else ""
+    return f'"{field.name}" {_SQL_TYPES.get(field.type, "TEXT")}{default}'
 
 
 def _compare(left: str, right: str) -> int:
-    left, right = left.casefold(), right.casefold()
-    return (left > right) - (left < right)
-
-
-def _like(pattern: str, value: str | None) -> int:
-    return int(value is not None and _like_expression(pattern).fullmatch(value) is not None)
-
-
-@lru_cache(maxsize=256)
-def _like_expression(pattern: str) -> re.Pattern[str]:
-    r"""A pattern of LIKE as regular expression: % any text, _ any character, \% and \_ themselves."""
-    wildcards = {"%": ".*", "_": "."}
-    parts = re.findall(r"\\.|.", pattern, re.DOTALL)
-    expression = "".join(wildcards.get(part) or re.escape(part[-1]) for part in parts)
-    return re.compile(expression, re.IGNORECASE | re.DOTALL)
+    """For MIN and MAX; all else compares by `fold`, which SQLite calls once a row only."""
+    folded_left, folded_right = fold(left) or "", fold(right) or ""
+    return (folded_left > folded_right) - (folded_left < folded_right)

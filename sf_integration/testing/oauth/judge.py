@@ -6,20 +6,28 @@ Source: Salesforce Help, "OAuth 2.0 JWT Bearer Flow for Server-to-Server Integra
 from __future__ import annotations
 
 import json
+import math
+import re
 from typing import Any, NoReturn
 from urllib.parse import urlencode
 from xml.sax.saxutils import escape
 
 import jwt
 
+from ..apps import App
 from ..messages import Answer, Incoming, Refused, json_answer, oauth_error
-from ..orgs import App, Org, Session, User
+from ..orgs import Org
+from ..sessions import Session
+from ..users import User
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-SHARED_LOGIN_URLS = ("https://login.salesforce.com", "https://test.salesforce.com")
-EXPIRY_TOLERANCE_SECONDS = 180
+PRODUCTION_LOGIN_URL = "https://login.salesforce.com"
+SANDBOX_LOGIN_URL = "https://test.salesforce.com"
+SHARED_LOGIN_URLS = (PRODUCTION_LOGIN_URL, SANDBOX_LOGIN_URL)
 
 _jws = jwt.PyJWS()
+# Three segments of base64url without padding. Source: RFC 7515 section 7.1.
+_COMPACT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 
 
 def token_endpoint(org: Org, request: Incoming) -> Answer:
@@ -28,23 +36,32 @@ def token_endpoint(org: Org, request: Incoming) -> Answer:
         return oauth_error("invalid_request", "must use HTTP POST")
     parameters = request.form()
     try:
-        session = _judge(org, parameters, request.called_url)
+        session = _judge(org, parameters, request)
     except Refused as refusal:
         return refusal.answer
     return _granted(org, session, _wanted_format(parameters, request)).of(session.user.username)
 
 
-def _judge(org: Org, parameters: dict[str, str], called_url: str) -> Session:
+def issuer_of(assertion: str) -> str | None:
+    """The consumer key an assertion names, not yet believed; None when it can't be read."""
+    try:
+        issuer = _read(assertion).get("iss")
+    except Refused:
+        return None
+    return issuer if isinstance(issuer, str) else None
+
+
+def _judge(org: Org, parameters: dict[str, str], request: Incoming) -> Session:
     if parameters.get("grant_type") != GRANT_TYPE:
         _refuse("unsupported_grant_type", "grant type not supported")
-    assertion = parameters.get("assertion", "").strip()
+    assertion = parameters.get("assertion", "")
     if not assertion:
         _refuse("invalid_request", "missing required parameter: assertion")
     claims = _read(assertion)
-    app = _find_app(org, claims, parameters, called_url)
+    app = _find_app(org, claims, parameters, request.shared_login_url)
     _verify_signature(assertion, app)
     _check_expiry(org, claims)
-    _check_audience(org, claims, app, called_url)
+    _check_audience(org, claims, app, request.called_url)
     if not org.active:
         _refuse("invalid_grant", "inactive organization")
     user = _find_user(org, claims)
@@ -62,28 +79,39 @@ def _refuse(error: str, description: str) -> NoReturn:
 
 def _read(assertion: str) -> dict[str, Any]:
     """The claims, not yet believed."""
+    if not _COMPACT.fullmatch(assertion):
+        _refuse("invalid_grant", "invalid assertion")
     try:
         read = _jws.decode_complete(assertion, options={"verify_signature": False})
         claims = json.loads(read["payload"])
-    except (jwt.PyJWTError, ValueError):
+    except (jwt.PyJWTError, ValueError, RecursionError):
         _refuse("invalid_grant", "invalid assertion")
     if read["header"].get("alg") != "RS256" or not isinstance(claims, dict):
         _refuse("invalid_grant", "invalid assertion")
     return claims
 
 
-def _find_app(org: Org, claims: dict[str, Any], parameters: dict[str, str], called_url: str) -> App:
+def _find_app(
+    org: Org, claims: dict[str, Any], parameters: dict[str, str], shared_login_url: str | None
+) -> App:
     issuer = claims.get("iss")
     app = org.apps.get(issuer) if isinstance(issuer, str) else None
-    if app is None:
+    if app is None or (shared_login_url and shared_login_url != shared_login_url_of(org)):
         _refuse("invalid_client_id", "client identifier invalid")
     # External client apps are unknown at the login hosts all orgs share, as host and as audience.
-    shared = {_bare(claims.get("aud")), called_url} & set(SHARED_LOGIN_URLS)
+    shared = shared_login_url or _bare(claims.get("aud")) in SHARED_LOGIN_URLS
     if app.kind == "external" and (shared or not app.installed):
         _refuse("app_not_found", "External client app is not installed in this org")
     if parameters.get("client_secret", app.consumer_secret) != app.consumer_secret:
         _refuse("invalid_client", "invalid client credentials")
     return app
+
+
+def shared_login_url_of(org: Org) -> str | None:
+    """The login host this org shares with others; None when its My Domain policy forbids signing in there."""
+    if not org.shared_login_allowed:
+        return None
+    return SANDBOX_LOGIN_URL if org.is_sandbox else PRODUCTION_LOGIN_URL
 
 
 def _verify_signature(assertion: str, app: App) -> None:
@@ -99,18 +127,20 @@ def _check_expiry(org: Org, claims: dict[str, Any]) -> None:
     if isinstance(expires, bool) or not isinstance(expires, int | float | str):
         _refuse("invalid_grant", "invalid assertion")
     try:
-        has_passed = float(expires) + EXPIRY_TOLERANCE_SECONDS < org.now()
-    except ValueError:
+        seconds = float(expires)
+    except (ValueError, OverflowError):
         _refuse("invalid_grant", "invalid assertion")
-    if has_passed:
+    if not math.isfinite(seconds):
+        _refuse("invalid_grant", "invalid assertion")
+    if seconds + org.expiry_tolerance_seconds < org.now():
         _refuse("invalid_grant", "expired authorization code")
 
 
 def _check_audience(org: Org, claims: dict[str, Any], app: App, called_url: str) -> None:
-    """One string: a login host all orgs share (connected apps only), or the My Domain, which is this server."""
+    """One string: the My Domain, which is this server, or the login host of this kind of org (connected apps only)."""
     accepted = {org.url, called_url}
-    if app.kind == "connected":
-        accepted.update(SHARED_LOGIN_URLS)
+    if app.kind == "connected" and (shared := shared_login_url_of(org)):
+        accepted.add(shared)
     if _bare(claims.get("aud")) not in accepted:
         _refuse("invalid_grant", "audience is invalid")
 
@@ -144,7 +174,7 @@ def _check_app_scopes(app: App) -> None:
 
 
 def _check_approval(app: App, user: User) -> None:
-    if app.permitted_users == "admin_approved" and not user.approved:
+    if app.permitted_users == "admin_approved" and not app.is_attached_to(user):
         _refuse("invalid_app_access", "user is not admin approved to access this app")
     if app.permitted_users == "self_authorize" and not user.authorized:
         _refuse("invalid_grant", "user hasn't approved this consumer")
@@ -161,11 +191,11 @@ def _granted(org: Org, session: Session, wanted_format: str) -> Answer:
     fields = {
         "access_token": session.token,
         "scope": " ".join(session.scopes),
-        "instance_url": org.url,
+        "instance_url": org.instance_url,
         "id": f"{org.url}/id/{org.id}/{session.user.id}",
         "token_type": "Bearer",
     }
-    if session.expires is not None:
+    if session.fixed_end is not None:
         fields["token_format"] = "jwt"  # noqa: S105
     if wanted_format == "urlencoded":
         return Answer(200, urlencode(fields).encode(), "application/x-www-form-urlencoded;charset=UTF-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from typing import Any
 from .. import ids
 
 _CURSORS_KEPT = 200
+_ROWS_KEPT = 1_000_000
+_OFFSET = re.compile(r"\d{1,9}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Cursors:
         self._lock = threading.Lock()
         self._open: OrderedDict[str, _Cursor] = OrderedDict()
         self._made = 0
+        self._rows = 0
 
     def first_page(
         self, records: Sequence[dict[str, Any]], page_size: int, token: str, base_path: str
@@ -39,8 +43,8 @@ class Cursors:
             self._made += 1
             locator = ids.numbered("01g", self._made)
             self._open[locator] = cursor
-            if len(self._open) > _CURSORS_KEPT:
-                self._open.popitem(last=False)
+            self._rows += len(records)
+            self._make_room()
         return _page(locator, cursor, 0, base_path)
 
     def page(self, locator_and_offset: str, token: str, base_path: str) -> dict[str, Any] | None:
@@ -48,9 +52,21 @@ class Cursors:
         locator, _, offset = locator_and_offset.partition("-")
         with self._lock:
             cursor = self._open.get(locator)
-        if cursor is None or cursor.token != token or not offset.isdecimal():
+        if cursor is None or cursor.token != token or not _OFFSET.fullmatch(offset):
             return None
-        return _page(locator, cursor, int(offset), base_path)
+        return _page(locator, cursor, int(offset), base_path) if int(offset) < len(cursor.records) else None
+
+    def clear(self) -> None:
+        """Forget all: their locators are refused from now on."""
+        with self._lock:
+            self._open.clear()
+            self._rows = 0
+
+    def _make_room(self) -> None:
+        """Let the oldest go, never the newest, however long it is."""
+        while len(self._open) > 1 and (len(self._open) > _CURSORS_KEPT or self._rows > _ROWS_KEPT):
+            _, oldest = self._open.popitem(last=False)
+            self._rows -= len(oldest.records)
 
 
 def _page(locator: str, cursor: _Cursor, offset: int, base_path: str) -> dict[str, Any]:

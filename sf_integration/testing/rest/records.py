@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any, NoReturn
 
-from .. import ids
+from .. import ids, soql
+from ..data import schema, standard
 from ..data.schema import Field, SObject
 from ..data.store import salesforce_datetime
-from ..messages import Answer, Refused, json_answer, rest_error
-from ..orgs import Org, User
-from ..soql.query import no_such_column
+from ..messages import Answer, Refused, json_answer, rest_error, unknown_here
+from ..orgs import Org
+from ..soql import no_such_column
+from ..users import User
+
+_EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
+_TOO_LARGE = 10**18
 
 
 def read(org: Org, sobject: SObject, record_id: str, wanted: str | None, base_path: str) -> dict[str, Any]:
@@ -38,50 +44,51 @@ def read_by_external_id(
 
 
 def create(org: Org, sobject: SObject, body: bytes, user: User, base_path: str) -> Answer:
-    values = _read_values(sobject, body)
-    missing = [field.name for field in sobject.fields if field.required and values.get(field.name) is None]
-    if missing:
-        _fail(400, "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", missing)
-    record_id = org.store.new_id(sobject)
-    now = salesforce_datetime(datetime.now(UTC))
-    made = {
-        "Id": record_id,
-        "OwnerId": user.id,
-        "CreatedById": user.id,
-        "LastModifiedById": user.id,
-        "CreatedDate": now,
-        "LastModifiedDate": now,
-        "SystemModstamp": now,
-        **values,
-    }
-    if sobject.name == "Case":
-        made["CaseNumber"] = f"{org.store.count(sobject) + 1_001:08d}"
-    org.store.add(sobject, [{**made, **_derived(sobject, made)}])
-    location = f"{base_path}/sobjects/{sobject.name}/{record_id}"
-    answer = json_answer({"id": record_id, "success": True, "errors": []}, 201)
-    return answer.with_header("Location", location)
+    record_id = _create(org, sobject, _read_values(org, sobject, body), user)
+    return _created(sobject, {"id": record_id, "success": True, "errors": []}, base_path)
 
 
 def update(org: Org, sobject: SObject, record_id: str, body: bytes, user: User) -> Answer:
     record = _writable_record(org, sobject, record_id)
-    _change(org, sobject, record, _read_values(sobject, body), user)
+    _change(org, sobject, record, _read_values(org, sobject, body), user)
     return Answer(204)
 
 
 def upsert(
-    org: Org, sobject: SObject, field_name: str, value: str, body: bytes, user: User, base_path: str
+    org: Org,
+    sobject: SObject,
+    field_name: str,
+    value: str,
+    body: bytes,
+    user: User,
+    base_path: str,
+    *,
+    says_created: bool,
+    update_only: bool,
 ) -> Answer:
-    """Change the record with this external id, or make it."""
+    """Change the record with this external id, or make it.
+
+    says_created: as newer API versions do, always answer with a body, which tells whether there is a new record.
+    Source: REST API Developer Guide, "Insert or Update (Upsert) a Record Using an External ID".
+    """
     found = _by_external_id(org, sobject, field_name, value)
     if len(found) > 1:
         return _several(sobject, found, base_path)
+    field = sobject.by_name[field_name.lower()]
+    values = _read_values(org, sobject, body, named_in_path=field)
     if found:
-        _change(org, sobject, found[0], _read_values(sobject, body), user)
-        return Answer(204)
-    external_id = sobject.by_name[field_name.lower()].name
-    return create(
-        org, sobject, json.dumps({**_read_json(body), external_id: value}).encode(), user, base_path
-    )
+        _change(org, sobject, found[0], values, user)
+        record_id = found[0]["Id"]
+    elif update_only or field.type == "id":
+        _fail(404, "NOT_FOUND", "The requested resource does not exist")
+    else:
+        record_id = _create(org, sobject, {**values, field.name: value}, user)
+    result: dict[str, Any] = {"id": record_id, "success": True, "errors": []}
+    if says_created:
+        result["created"] = not found
+    if not found:
+        return _created(sobject, result, base_path)
+    return json_answer(result) if says_created else Answer(204)
 
 
 def delete(org: Org, sobject: SObject, record_id: str) -> Answer:
@@ -90,8 +97,39 @@ def delete(org: Org, sobject: SObject, record_id: str) -> Answer:
     return Answer(204)
 
 
+def delete_by_external_id(org: Org, sobject: SObject, field_name: str, value: str, base_path: str) -> Answer:
+    found = _by_external_id(org, sobject, field_name, value)
+    if len(found) > 1:
+        return _several(sobject, found, base_path)
+    if not found:
+        _fail(404, "NOT_FOUND", "The requested resource does not exist")
+    return delete(org, sobject, found[0]["Id"])
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object of a request's body."""
+    try:
+        values = json.loads(body, parse_constant=_no_number)
+        json.dumps(values, ensure_ascii=False).encode()  # half a surrogate pair is JSON, but no text
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        _fail(400, "JSON_PARSER_ERROR", "Unexpected content at [line:1, column:1]: a JSON object is expected")
+    return values
+
+
+def _no_number(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
 def _fail(status: int, code: str, message: str, fields: list[str] | None = None) -> NoReturn:
     raise Refused(rest_error(status, code, message, fields))
+
+
+def _refuse_unknown_here(sobject: SObject, name: str) -> None:
+    if known := standard.field(sobject.name, name):
+        path = f"/services/data/vXX.0/sobjects/{sobject.name}/…"
+        _fail(400, soql.UNKNOWN_HERE, unknown_here(known, f"org.answer_path({path!r}, …)"))
 
 
 def _no_external_id(value: str) -> str:
@@ -129,7 +167,7 @@ def _writable_record(org: Org, sobject: SObject, record_id: str) -> dict[str, An
 
 def _require_writable(sobject: SObject) -> None:
     if not sobject.writable:
-        _fail(400, "INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", [])
+        _fail(403, "INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", [])
 
 
 # Showing
@@ -144,6 +182,7 @@ def _shown(sobject: SObject, record: Mapping[str, Any], wanted: str | None, base
     for name in (name.strip() for name in wanted.split(",")):
         field = sobject.by_name.get(name.lower())
         if field is None:
+            _refuse_unknown_here(sobject, name)
             _fail(400, "INVALID_FIELD", no_such_column(name, sobject))
         shown[field.name] = record[field.name]
     shown["Id"] = record["Id"]
@@ -157,13 +196,44 @@ def _several(sobject: SObject, found: list[dict[str, Any]], base_path: str) -> A
 # Writing
 
 
+def _create(org: Org, sobject: SObject, values: dict[str, Any], user: User) -> str:
+    """Make a record; its id."""
+    missing = [field.name for field in sobject.fields if field.required and values.get(field.name) is None]
+    if missing:
+        _fail(400, "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", missing)
+    record_id = org.store.new_id(sobject)
+    now = salesforce_datetime(datetime.now(UTC))
+    made = {
+        "Id": record_id,
+        "OwnerId": user.id,
+        "CreatedById": user.id,
+        "LastModifiedById": user.id,
+        "CreatedDate": now,
+        "LastModifiedDate": now,
+        "SystemModstamp": now,
+        **values,
+    }
+    if sobject.name == "Case":
+        made["CaseNumber"] = f"{org.store.count(sobject) + 1_001:08d}"
+    org.store.add(sobject, [{**made, **_derived(sobject, made)}])
+    return record_id
+
+
+def _created(sobject: SObject, result: dict[str, Any], base_path: str) -> Answer:
+    location = f"{base_path}/sobjects/{sobject.name}/{result['id']}"
+    return json_answer(result, 201).with_header("Location", location)
+
+
 def _change(org: Org, sobject: SObject, record: dict[str, Any], values: dict[str, Any], user: User) -> None:
     for name, value in values.items():
         if value is None and sobject.by_name[name.lower()].required:
             _fail(400, "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{name}]", [name])
     now = salesforce_datetime(datetime.now(UTC))
     stamps = {"LastModifiedById": user.id, "LastModifiedDate": now, "SystemModstamp": now}
-    derived = _derived(sobject, {**record, **values})
+    # From the whole record, whatever of it the caller may see.
+    whole = schema.get(sobject.name)
+    [stored] = org.store.find(whole, whole.by_name["id"], record["Id"])
+    derived = _derived(sobject, {**stored, **values})
     org.store.change(sobject, record["Id"], {**values, **derived, **stamps})
 
 
@@ -180,25 +250,23 @@ def _derived(sobject: SObject, record: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _read_json(body: bytes) -> dict[str, Any]:
-    try:
-        values = json.loads(body)
-    except ValueError:
-        values = None
-    if not isinstance(values, dict):
-        _fail(400, "JSON_PARSER_ERROR", "Unexpected content at [line:1, column:1]: a JSON object is expected")
-    values.pop("attributes", None)
-    return values
-
-
-def _read_values(sobject: SObject, body: bytes) -> dict[str, Any]:
+def _read_values(
+    org: Org, sobject: SObject, body: bytes, named_in_path: Field | None = None
+) -> dict[str, Any]:
     """The values of a request as they are stored, by the fields' true names."""
     _require_writable(sobject)
     values: dict[str, Any] = {}
-    for name, value in _read_json(body).items():
+    for name, value in read_object(body).items():
+        if name == "attributes":
+            continue
         field = sobject.by_name.get(name.lower())
         if field is None:
+            _refuse_unknown_here(sobject, name)
             _fail(400, "INVALID_FIELD", f"No such column '{name}' on sobject of type {sobject.name}")
+        if field.type == "id" or field is named_in_path:
+            _fail(
+                400, "INVALID_FIELD", f"The {field.name} field should not be specified in the sobject data."
+            )
         if not field.writable:
             message = (
                 f"Unable to create/update fields: {field.name}. Please check the security settings of this field and "
@@ -206,28 +274,45 @@ def _read_values(sobject: SObject, body: bytes) -> dict[str, Any]:
             )
             _fail(400, "INVALID_FIELD_FOR_INSERT_UPDATE", message, [field.name])
         values[field.name] = None if value in (None, "") else _stored(field, value)
+        if field.type == "reference" and values[field.name]:
+            target = schema.get(field.target)
+            if not org.store.find(target, target.by_name["id"], values[field.name]):
+                _fail(400, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", [])
     return values
 
 
 def _stored(field: Field, value: Any) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
     match field.type:
-        case "boolean":
-            return int(value) if isinstance(value, bool) else _wrong_type(field, value)
-        case "int":
-            return value if is_number and value == int(value) else _wrong_type(field, value)
-        case "double" | "currency":
-            return float(value) if is_number else _wrong_type(field, value)
+        case "boolean" if isinstance(value, bool):
+            return int(value)
+        case "int" if _is_number(value) and abs(value) < 2**31 and value == int(value):
+            return int(value)
+        case "double" | "currency" if _is_number(value) and abs(value) < _TOO_LARGE:
+            return float(value)
+        case "boolean" | "int" | "double" | "currency":
+            return _wrong_type(field, value)
         case _ if not isinstance(value, str):
             return _wrong_type(field, value)
         case "date" | "datetime":
             return _moment(field, value)
         case "reference":
-            if not ids.is_well_formed(value):
-                _fail(
-                    400, "MALFORMED_ID", f"{field.label}: id value of incorrect type: {value}", [field.name]
-                )
-            return ids.to_18(value)
+            return _reference(field, value)
+    return _text(field, value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _reference(field: Field, value: str) -> str:
+    if not ids.is_well_formed(value) or not value.startswith(schema.get(field.target).prefix):
+        _fail(400, "MALFORMED_ID", f"{field.label}: id value of incorrect type: {value}", [field.name])
+    return ids.to_18(value)
+
+
+def _text(field: Field, value: str) -> str:
+    if field.type == "email" and not _EMAIL.fullmatch(value):
+        _fail(400, "INVALID_EMAIL_ADDRESS", f"{field.label}: invalid email address: {value}", [field.name])
     if field.options and value not in field.options:
         message = f"{field.label}: bad value for restricted picklist field: {value}"
         _fail(400, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", message, [field.name])
@@ -242,7 +327,7 @@ def _moment(field: Field, value: str) -> str:
         if field.type == "date":
             return date.fromisoformat(value[:10]).isoformat()
         return salesforce_datetime(datetime.fromisoformat(value))
-    except ValueError:
+    except (ValueError, OverflowError):
         _wrong_type(field, value)
 
 

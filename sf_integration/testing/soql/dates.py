@@ -16,8 +16,9 @@ _AGO = re.compile(rf"N_{_UNIT}S_AGO:(\d+)")
 
 
 def literal_range(literal: str, today: date) -> _Span | None:
-    """The days a literal means, weeks beginning on Sunday; None for a word that is no literal.
+    """The days a literal means; None for a word that is no literal.
 
+    Weeks begin on Monday, as in the locale of the org's users, de_DE.
     Source: SOQL and SOSL Reference, "Date Formats and Date Literals".
     """
     try:
@@ -52,8 +53,8 @@ def _begin(unit: str, today: date, units_ahead: int) -> date:
     if unit == "DAY":
         return today + timedelta(days=units_ahead)
     if unit == "WEEK":
-        sunday = today - timedelta(days=today.isoweekday() % 7)
-        return sunday + timedelta(weeks=units_ahead)
+        monday = today - timedelta(days=today.weekday())
+        return monday + timedelta(weeks=units_ahead)
     months = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}[unit]
     month_number = today.year * 12 + today.month - 1
     start = month_number - month_number % months + units_ahead * months
