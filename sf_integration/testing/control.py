@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cache, partial
 from ipaddress import ip_address
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from . import credentials
 from .apps import App
+from .faults import KINDS
 from .messages import Answer, Incoming
 from .orgs import Org, Policy
 from .users import User
@@ -24,6 +26,7 @@ PATH = "/stand-in"
 
 _SECRET = {"consumer_secret", "private_key_pem"}
 _FIXED = {"id", "username", "consumer_key", "login_times"}
+_NEVER_TOLD = {"self", "place", "id", "login_times"}
 
 _ACTIONS: dict[str, Callable[..., Any]] = {
     "fail": Org.fail,
@@ -33,7 +36,9 @@ _ACTIONS: dict[str, Callable[..., Any]] = {
     "move": Org.move,
     "answer": Org.answer,
     "answer-path": Org.answer_path,
+    "add-record": Org.add_record,
     "add-records": Org.add_records,
+    "query": Org.query,
     "add-user": Org.add_user,
 }
 
@@ -86,14 +91,37 @@ def act(org: Org, action: str, arguments: Mapping[str, Any]) -> Any:
     """
     if action not in _ACTIONS:
         raise ControlError(f"There is no action {action!r}. Known: {', '.join(_ACTIONS)}.")
-    do = _ACTIONS[action]
+    takes = parameters_of(action, arguments)
     try:
-        inspect.signature(do).bind(org, **arguments)
-        return do(org, **arguments)
+        inspect.Signature(list(takes.values())).bind(**arguments)
     except TypeError as exc:
-        raise ControlError(f"{action}: {exc}. It takes {_arguments_of(do)}.") from exc
+        raise ControlError(f"{action}: {exc}. It takes {', '.join(takes) or 'no arguments'}.") from exc
+    for name, value in arguments.items():
+        _fit(f"{action}: {name}", takes[name].annotation, value)
+    try:
+        return _ACTIONS[action](org, **arguments)
     except ValueError as exc:
         raise ControlError(f"{action}: {exc}.") from exc
+
+
+def parameters_of(action: str, arguments: Mapping[str, Any]) -> dict[str, inspect.Parameter]:
+    """What an action takes, by name: to fail, also the options of the kind of fault; to add a user, its fields."""
+    further: dict[str, inspect.Parameter] = {}
+    if action == "fail" and isinstance(kind := arguments.get("kind"), str) and kind in KINDS:
+        further = _parameters(KINDS[kind])
+    if action == "add-user":
+        further = _parameters(User)
+    return _parameters(_ACTIONS[action]) | further
+
+
+def _parameters(do: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Those that can be told, all by name, with their types."""
+    hints = get_type_hints(do)
+    return {
+        name: parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hints.get(name, Any))
+        for name, parameter in inspect.signature(do).parameters.items()
+        if name not in _NEVER_TOLD and parameter.kind is not parameter.VAR_KEYWORD
+    }
 
 
 # The endpoint
@@ -165,6 +193,16 @@ def _error(status: int, sentence: str) -> Answer:
 
 # Names and types
 
+_LISTS = (tuple, set, Sequence)
+_WORDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Mapping: "an object",
+    type(None): "null",
+}
+
 
 def _names(thing: Org | App | User) -> dict[str, Any]:
     """The fields that can be changed, with their types."""
@@ -212,46 +250,41 @@ def _fit(name: str, hint: Any, value: Any) -> Any:
         if _fits(kind, value):
             container = get_origin(kind)
             return container(value) if container in (tuple, set) else value
-    raise ControlError(f"{name} must be {_said(hint)}, not {json.dumps(value)}.")
+    raise ControlError(f"{name} must be {_said(hint)}, not {json.dumps(value, ensure_ascii=False)}.")
 
 
-def _fits(kind: Any, value: Any) -> bool:
-    if kind is type(None):
-        return value is None
-    if get_origin(kind) is Literal:
-        return value in get_args(kind)
-    if get_origin(kind) in (tuple, set):
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    if kind is float:
-        kind = int | float
-    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+def _fits(hint: Any, value: Any) -> bool:
+    """Whether a value of JSON is of this type; tuples, sets and sequences come as lists."""
+    kind, of = get_origin(hint), get_args(hint)
+    if hint is Any or kind is Literal:
+        return hint is Any or value in of
+    if _is_union(hint):
+        return any(_fits(choice, value) for choice in of)
+    if kind in _LISTS:
+        return isinstance(value, list) and all(_fits(of[0], item) for item in value)
+    if kind is Mapping:
+        return isinstance(value, dict) and all(_fits(of[1], item) for item in value.values())
+    if isinstance(value, bool):
+        return hint is bool
+    if hint is float:
+        return isinstance(value, int | float)
+    return isinstance(hint, type) and isinstance(value, hint)
 
 
 def _said(hint: Any) -> str:
     """A type in words."""
     if _is_union(hint):
-        return " or ".join(map(_said, get_args(hint)))
-    if get_origin(hint) is Literal:
-        return " or ".join(json.dumps(choice) for choice in get_args(hint))
-    if get_origin(hint) in (tuple, set):
-        return "a list of texts"
-    words = {
-        bool: "true or false",
-        int: "a whole number",
-        float: "a number",
-        str: "a text",
-        type(None): "null",
-    }
-    return words.get(hint, str(hint))
+        return " or ".join(dict.fromkeys(said for choice in get_args(hint) if (said := _said(choice))))
+    kind, of = get_origin(hint), get_args(hint)
+    if kind is Literal:
+        return " or ".join(json.dumps(choice) for choice in of)
+    if kind in _LISTS:
+        return "a list of texts" if of[0] is str else "a list of objects"
+    return _WORDS.get(kind or hint, "")  # what JSON can't say is left out
 
 
 def _is_union(hint: Any) -> bool:
-    return type(None) in get_args(hint)
-
-
-def _arguments_of(do: Callable[..., Any]) -> str:
-    names = [name for name in inspect.signature(do).parameters if name != "self"]
-    return ", ".join(names) or "no arguments"
+    return get_origin(hint) in (Union, UnionType)
 
 
 def _as_json(value: Any) -> Any:

@@ -15,7 +15,7 @@ from unittest import mock
 from django.conf import settings
 from django.test import override_settings
 
-from .. import keystore, tokens
+from .. import crypto, keystore, tokens
 from ..conf import settings as app_settings
 from ..models import ConnectedApp
 from . import credentials
@@ -54,8 +54,9 @@ class ConnectableOrg(Org):
 def stand_in(**options: Any) -> Iterator[ConnectableOrg]:
     """A running stand-in that the settings allow to be called. `options` are arguments of StandIn.
 
-    Process memory is emptied before and after, so that no test sees another's tokens. With `tls=True` its certificate
-    authority is trusted meanwhile.
+    Process memory is emptied before and after, so that no test sees another's tokens. Meanwhile loopback is called without
+    the environment's proxy, the certificate authority of `tls=True` is trusted, and a project without an encryption key
+    has one.
     """
     if not {"certificate_pem", "state_dir"} & set(options):
         # Making a key pair takes a tenth of a second: one for all stand-ins of a test run.
@@ -63,10 +64,11 @@ def stand_in(**options: Any) -> Iterator[ConnectableOrg]:
     tokens.reset()
     configured = dict(getattr(settings, "SF_INTEGRATION", {}))
     hosts = configured["ALLOWED_HOSTS"] = [*app_settings.ALLOWED_HOSTS]
+    configured["ENCRYPTION_KEYS"] = app_settings.ENCRYPTION_KEYS or (crypto.new_key(),)
     with StandIn(org_type=ConnectableOrg, on_open=hosts.append, **options) as server:
-        trusted = {"REQUESTS_CA_BUNDLE": str(server.ca_file)} if server.ca_file else {}
+        environment = _environment(server)
         try:
-            with override_settings(SF_INTEGRATION=configured), mock.patch.dict(os.environ, trusted):
+            with override_settings(SF_INTEGRATION=configured), mock.patch.dict(os.environ, environment):
                 yield cast("ConnectableOrg", server.org)
         finally:
             tokens.current().http.close()
@@ -84,6 +86,15 @@ class SalesforceOrgMixin:
         super().setUp()  # type: ignore[misc]
         org = stand_in(**self.salesforce_org_options)
         self.salesforce_org = self.enterContext(org)  # type: ignore[attr-defined]
+
+
+def _environment(server: StandIn) -> dict[str, str]:
+    """What lets HTTP clients of this process reach the stand-in: past a proxy, trusting its certificates."""
+    unproxied = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    environment = {"no_proxy": ",".join(filter(None, (unproxied, "127.0.0.1", "localhost")))}
+    if server.ca_file:
+        environment["REQUESTS_CA_BUNDLE"] = str(server.ca_file)
+    return environment
 
 
 @cache

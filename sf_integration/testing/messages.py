@@ -34,6 +34,8 @@ class Incoming:
     method: str
     path: str
     """Decoded, without the query."""
+    raw_path: str
+    """As it was sent, without the query: a blank or a slash in it may be encoded."""
     query: Mapping[str, str]
     headers: Mapping[str, str]
     """Looked up without regard to case."""

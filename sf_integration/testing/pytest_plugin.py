@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "salesforce_org(**options): arguments of StandIn for the fixture salesforce_org, such as tls=True"
+        "markers",
+        "salesforce_org(**options): arguments of StandIn for the fixture salesforce_org, such as tls=True",
     )
 
 

@@ -228,6 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
         return Incoming(
             method=self.command,
             path=unquote(target.path),
+            raw_path=target.path,
             query=dict(parse_qsl(target.query, keep_blank_values=True)),
             headers=cast("Mapping[str, str]", self.headers),
             body=self._read_body(),

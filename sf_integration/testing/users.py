@@ -27,7 +27,7 @@ class User:
     session_seconds: float | None = None
     """Its profile's session setting; None leaves it to the org."""
     hidden: set[str] = field(default_factory=set)
-    """What it may not see, as "Account" or "Contact.Email", in any case: to it, that isn't there."""
+    """What it may not see, as "Account" or "Contact.Email", in any case: to it, that isn't there. Names that mean nothing hide nothing."""
     login_times: deque[float] = field(default_factory=deque, repr=False)
 
     @property

@@ -180,7 +180,7 @@ def test_web_pages_are_not_heard(org: Org, headers: dict[str, str]):
 )
 def test_only_this_machine_is_heard(org: Org, address: str, status: int):
     request = Incoming(
-        method="GET", path="/stand-in", query={}, headers={}, body=b"", host="", called_url=org.url
+        method="GET", path="/stand-in", raw_path="/stand-in", query={}, headers={}, body=b"", host="", called_url=org.url
     )
     assert control.answer(org, request, address).status == status
 

@@ -68,11 +68,11 @@ def test_filled_records_are_as_believable_as_the_first(name: str):
 def test_two_fillings_are_not_the_same_people():
     store = company.demo_store()
     before = store.count(schema.get("Contact"))
-    company.fill(store, "Contact", 100)
-    company.fill(store, "Contact", 100)
+    company.fill(store, "Contact", 30)
+    company.fill(store, "Contact", 30)
 
     people = [name for (name,) in store.rows('SELECT "Name" FROM "Contact" ORDER BY rowid')][before:]
-    assert people[:100] != people[100:]
+    assert people[:30] != people[30:]
 
 
 def test_references_lead_somewhere():
@@ -139,3 +139,46 @@ def test_many_may_ask_while_others_write():
     with ThreadPoolExecutor(32) as pool:
         assert set(pool.map(ask, range(128))) == {20}
     assert store.count(schema.get("Case")) == company.CASES + 80
+
+
+def test_records_are_arranged_and_looked_at(signed_in: Caller, org: Org):
+    account_id = org.add_record("Account", Name="Nordlicht", ERP_Number__c="a/b c")
+    signed_in.call("POST", "sobjects/Contact", json={"LastName": "Lind", "AccountId": account_id})
+    assert org.query(f"SELECT LastName, Account.Name FROM Contact WHERE AccountId = '{account_id}'")[0][
+        "LastName"
+    ] == "Lind"
+    # A value in a path may hold what paths are made of.
+    assert signed_in.get("sobjects/Account/ERP_Number__c/a%2Fb%20c").json()["Id"] == account_id
+    assert org.api_used == 2
+
+
+@pytest.mark.parametrize(
+    ("sobject", "values", "said"),
+    [
+        ("Account", {}, "Required fields are missing: [Name]"),
+        ("Account", {"Name": "A", "Bacon__c": 1}, "No such column 'Bacon__c'"),
+        ("Xyzzy", {}, "NOT_FOUND"),
+    ],
+)
+def test_impossible_records_are_told(org: Org, sobject: str, values: dict[str, object], said: str):
+    with pytest.raises(ValueError) as caught:
+        org.add_record(sobject, **values)
+    assert said in str(caught.value)
+
+
+def test_impossible_queries_are_told(org: Org):
+    with pytest.raises(ValueError, match="sObject type 'Xyzzy' is not supported"):
+        org.query("SELECT Id FROM Xyzzy")
+
+
+def test_locators_are_forgotten_when_idle(signed_in: Caller, org: Org):
+    more = signed_in.query("SELECT Id FROM Contact").json()["nextRecordsUrl"]
+    assert signed_in.get(more).status_code == 200
+    org.cursor_seconds = -1
+    assert signed_in.get(more).json()[0]["errorCode"] == "INVALID_QUERY_LOCATOR"
+
+
+def test_new_records_carry_the_time_of_the_org(org: Org):
+    org.clock_offset_seconds = 400 * 86_400
+    org.add_record("Account", Name="Later")
+    assert org.query("SELECT Name FROM Account WHERE CreatedDate > NEXT_N_DAYS:300") == [{"Name": "Later"}]

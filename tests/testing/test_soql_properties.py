@@ -159,6 +159,8 @@ def caseless(char: str) -> str:
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=7), st.lists(TEXTS, min_size=1, max_size=5, unique=True))
+@example(["_"], ["ß", "s", "ss"])
+@example(["S", "S"], ["ß", "ss"])
 def test_like_matches_as_a_plain_reference_does(pieces: list[str], texts: list[str]):
     own = Store()
     account = schema.get("Account")

@@ -117,5 +117,5 @@ def test_nothing_is_both_there_and_lacking():
     for sobject in schema.SOBJECTS:
         assert standard.sobject(sobject.name) is None
         assert not [field.name for field in sobject.fields if standard.field(sobject.name, field.name)]
-        for child, field in schema.children_of(sobject):
+        for child, field in schema.SCHEMA.children_of(sobject):
             assert standard.children(sobject.name, field.children) is None, child

@@ -320,11 +320,6 @@ def get(name: str) -> SObject:
     return SCHEMA.get(name)
 
 
-def children_of(parent: SObject) -> list[tuple[SObject, Field]]:
-    """The sObjects and fields that refer to this one by a named relationship, whoever may see them."""
-    return SCHEMA.children_of(parent)
-
-
 def _label(name: str) -> str:
     words = "".join(f" {char}" if char.isupper() else char for char in name.removesuffix("__c"))
     return words.replace("_", " ").strip()

@@ -291,6 +291,7 @@ class Composite:
             self.request,
             method=method.upper(),
             path=unquote(target.path),
+            raw_path=target.path,
             query=dict(parse_qsl(target.query, keep_blank_values=True)),
             headers=cast("Mapping[str, str]", own_headers),
             body=b"" if body is None else json.dumps(body).encode(),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,17 +17,19 @@ _ROWS_KEPT = 1_000_000
 _OFFSET = re.compile(r"\d{1,9}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Cursor:
     token: str = field(repr=False)
     records: Sequence[dict[str, Any]]
     page_size: int
+    last_used: float
 
 
 class Cursors:
-    """Query locators. One is good only for the session that opened it; the oldest give way."""
+    """Query locators. One is good only for the session that opened it, and while it is used; the oldest give way."""
 
-    def __init__(self) -> None:
+    def __init__(self, idle_seconds: Callable[[], float]) -> None:
+        self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
         self._open: OrderedDict[str, _Cursor] = OrderedDict()
         self._made = 0
@@ -36,7 +39,7 @@ class Cursors:
         self, records: Sequence[dict[str, Any]], page_size: int, token: str, base_path: str
     ) -> dict[str, Any]:
         """The first page; more than one page opens a cursor. `base_path` is `/services/data/vXX.0`."""
-        cursor = _Cursor(token, records, page_size)
+        cursor = _Cursor(token, records, page_size, time.monotonic())
         if len(records) <= page_size:
             return _page("", cursor, 0, base_path)
         with self._lock:
@@ -48,13 +51,17 @@ class Cursors:
         return _page(locator, cursor, 0, base_path)
 
     def page(self, locator_and_offset: str, token: str, base_path: str) -> dict[str, Any] | None:
-        """A further page; None when the locator is unknown or belongs to another session."""
+        """A further page; None when the locator is unknown, forgotten, or belongs to another session."""
         locator, _, offset = locator_and_offset.partition("-")
         with self._lock:
             cursor = self._open.get(locator)
         if cursor is None or cursor.token != token or not _OFFSET.fullmatch(offset):
             return None
-        return _page(locator, cursor, int(offset), base_path) if int(offset) < len(cursor.records) else None
+        now = time.monotonic()
+        if int(offset) >= len(cursor.records) or now > cursor.last_used + self._idle_seconds():
+            return None
+        cursor.last_used = now
+        return _page(locator, cursor, int(offset), base_path)
 
     def clear(self) -> None:
         """Forget all: their locators are refused from now on."""

@@ -12,7 +12,7 @@ from .. import ids, soql
 from ..data import schema, standard
 from ..data.schema import Field, SObject
 from ..data.store import salesforce_datetime
-from ..messages import Answer, Refused, json_answer, rest_error, unknown_here
+from ..messages import Answer, Refused, json_answer, not_found, rest_error, unknown_here
 from ..orgs import Org
 from ..soql import no_such_column
 from ..users import User
@@ -46,6 +46,17 @@ def read_by_external_id(
 def create(org: Org, sobject: SObject, body: bytes, user: User, base_path: str) -> Answer:
     record_id = _create(org, sobject, _read_values(org, sobject, body), user)
     return _created(sobject, {"id": record_id, "success": True, "errors": []}, base_path)
+
+
+def add(org: Org, name: str, values: Mapping[str, Any]) -> str:
+    """Make a record of the sObject with this name, as the org's user; its id.
+
+    Raises Refused, with what Salesforce would say.
+    """
+    sobject = schema.find(name)
+    if sobject is None:
+        raise Refused(not_found())
+    return _create(org, sobject, _read_values(org, sobject, json.dumps(values).encode()), org.user)
 
 
 def update(org: Org, sobject: SObject, record_id: str, body: bytes, user: User) -> Answer:
@@ -202,7 +213,7 @@ def _create(org: Org, sobject: SObject, values: dict[str, Any], user: User) -> s
     if missing:
         _fail(400, "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", missing)
     record_id = org.store.new_id(sobject)
-    now = salesforce_datetime(datetime.now(UTC))
+    now = salesforce_datetime(datetime.fromtimestamp(org.now(), UTC))
     made = {
         "Id": record_id,
         "OwnerId": user.id,
@@ -228,7 +239,7 @@ def _change(org: Org, sobject: SObject, record: dict[str, Any], values: dict[str
     for name, value in values.items():
         if value is None and sobject.by_name[name.lower()].required:
             _fail(400, "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{name}]", [name])
-    now = salesforce_datetime(datetime.now(UTC))
+    now = salesforce_datetime(datetime.fromtimestamp(org.now(), UTC))
     stamps = {"LastModifiedById": user.id, "LastModifiedDate": now, "SystemModstamp": now}
     # From the whole record, whatever of it the caller may see.
     whole = schema.get(sobject.name)
@@ -282,6 +293,8 @@ def _read_values(
 
 
 def _stored(field: Field, value: Any) -> Any:
+    if isinstance(value, str) and field.type in ("boolean", "int", "double", "currency"):
+        value = _from_text(value)
     match field.type:
         case "boolean" if isinstance(value, bool):
             return int(value)
@@ -298,6 +311,14 @@ def _stored(field: Field, value: Any) -> Any:
         case "reference":
             return _reference(field, value)
     return _text(field, value)
+
+
+def _from_text(text: str) -> Any:
+    """A number or truth value given as text, as the Salesforce CLI gives them; other text as it is."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _is_number(value: Any) -> bool:

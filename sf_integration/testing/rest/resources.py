@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 from .. import ids, soql
 from ..data import company, schema, standard
@@ -107,7 +108,7 @@ def outside(org: Org, request: Incoming) -> Answer:
 def _answer(org: Org, request: Incoming) -> Answer:
     if request.path.rstrip("/") == "/services/data":
         return _only(request, GET=lambda: json_answer(_versions(org)))
-    if _version_and_rest(org, request.path) is None:
+    if _version_and_rest(org, request.raw_path) is None:
         return not_found()
     return _in_session(org, request, lambda session: _answer_part(org, session, request))
 
@@ -168,7 +169,7 @@ def _answer_part(org: Org, session: Session, request: Incoming) -> Answer:
     """Answer a call, or a part of a composite one, of a session that may call."""
     if given := org.answers.for_request(request):
         return given
-    if (found := _version_and_rest(org, request.path)) is None:
+    if (found := _version_and_rest(org, request.raw_path)) is None:
         return not_found()
     version, rest = found
     company.show_users(org.store, list(org.users.values()))
@@ -232,7 +233,7 @@ class _Call:
         return f"/services/data/v{self.version}.0"
 
     def answer(self, rest: str) -> Answer:
-        match [part for part in rest.split("/") if part]:
+        match [unquote(part) for part in rest.split("/") if part]:
             case []:
                 return self._get(self._resources)
             case ["limits"]:
