@@ -17,8 +17,8 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-# What users get by installing the package.
-pytest_plugins = ["sf_integration.testing.pytest_plugin"]
+# The first is what users get by installing the package.
+pytest_plugins = ["sf_integration.testing.pytest_plugin", "pytester", "tests.projects"]
 
 
 def has_postgres() -> bool:
@@ -27,6 +27,10 @@ def has_postgres() -> bool:
 
 def has_redis_broker() -> bool:
     return settings.CELERY_BROKER_URL.startswith("redis")
+
+
+def has_rabbitmq() -> bool:
+    return "TEST_RABBITMQ_URL" in os.environ
 
 
 def has_openssl() -> bool:
@@ -44,6 +48,7 @@ def has_build() -> bool:
 NEEDS: dict[str, Callable[[], bool]] = {
     "postgres": has_postgres,
     "redis_worker": has_redis_broker,
+    "rabbitmq": has_rabbitmq,
     "openssl": has_openssl,
     "chromium": has_chromium,
     "wheel": has_build,

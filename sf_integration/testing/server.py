@@ -181,7 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
         answer = effect.answer or self._redirect(org, request, place) or self._respond(org, request)
         org.remember(
             Request(
-                at=org.now(),
+                at=org.now() - (time.monotonic() - started),
                 method=request.method,
                 host=request.host,
                 path=request.path,
