@@ -1,21 +1,26 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import io
 import time
 
 import pytest
 import requests
+from django.utils import timezone
 
 from sf_integration import (
     ActionNeeded,
     InvalidInput,
     SalesforceAuth,
+    TransportError,
     UnknownConnection,
     aget_token,
     get_client,
     get_token,
+    tokens,
 )
+from sf_integration.models import AccessToken
 from sf_integration.testing.django import ConnectableOrg
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -53,6 +58,35 @@ def test_making_a_client_calls_nothing(salesforce_org: ConnectableOrg) -> None:
 def test_client_of_an_unknown_connection_fails_at_once(salesforce_org: ConnectableOrg) -> None:
     with pytest.raises(UnknownConnection):
         get_client("nobody")
+
+
+def an_hour_ago() -> None:
+    """As if the stored tokens had been issued some time ago."""
+    AccessToken.objects.update(issued_at=timezone.now() - dt.timedelta(hours=1))
+    tokens.reset()
+
+
+def test_moved_instance_is_followed(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    old = get_token("acme")
+    an_hour_ago()
+    salesforce_org.move()
+    with get_client("acme") as sf:
+        assert sf.query("SELECT Id FROM Account LIMIT 1").total_size == 1
+    assert get_token("acme").instance_url == salesforce_org.instance_url != old.instance_url
+    assert salesforce_org.token_requests == 2
+
+
+def test_redirect_without_a_move_costs_one_sign_in(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    get_token("acme")
+    an_hour_ago()
+    salesforce_org.fail("redirect", where="rest", times=None)
+    with get_client("acme") as sf:
+        for _ in range(5):
+            with pytest.raises(TransportError, match="redirects to"):
+                sf.query("SELECT Id FROM Account LIMIT 1")
+    assert salesforce_org.token_requests == 2
 
 
 def test_own_session_is_signed_and_replayed_once(salesforce_org: ConnectableOrg) -> None:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import jwt
 import pytest
 import requests
 from cryptography.hazmat.primitives import serialization
@@ -307,6 +309,34 @@ def test_revoke_ends_the_session_in_the_org(salesforce_org: ConnectableOrg) -> N
     assert salesforce("revoke", "acme").status == 0
     assert salesforce_org.find_session(token.value) is None
     assert "no token" in salesforce("revoke", "acme").out
+
+
+def test_tokens_of_other_users_are_renewed_and_revoked_by_name(salesforce_org: ConnectableOrg) -> None:
+    ops = salesforce_org.add_user("ops@acme.example").username
+    salesforce_org.connect("acme", extra_usernames=[ops])
+    own, first = get_token("acme"), get_token("acme", username=ops)
+    assert salesforce("refresh", "acme", "--username", ops).status == 0
+    second = get_token("acme", username=ops)
+    assert second != first
+    assert ops in salesforce("revoke", "acme", "--username", ops).out
+    assert salesforce_org.find_session(second.value) is None
+    assert salesforce_org.find_session(own.value)
+    for names in ((), ("acme", "other")):
+        ran = salesforce("refresh", *names, "--username", ops)
+        assert ran.status == 1
+        assert "name of one connection" in ran.err
+
+
+def test_revoke_that_the_org_did_not_hear_can_be_tried_again(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    token = get_token("acme")
+    salesforce_org.fail("close", where="any")
+    ran = salesforce("revoke", "acme")
+    assert (ran.status, ran.out) == (1, "")
+    assert "The session was not ended." in ran.err
+    salesforce_org.heal()
+    assert salesforce("revoke", "acme").status == 0
+    assert salesforce_org.find_session(token.value) is None
 
 
 # ---- Making ------------------------------------------------------------------------------------------------------
@@ -780,6 +810,72 @@ def test_stand_in_for_people_shows_the_next_command(process_environment: dict[st
         shown = "".join(iter(process.stdout.readline, "  python manage.py salesforce check trial\n"))
         assert "SF_ALLOWED_HOSTS=127.0.0.1:" in shown
         assert "salesforce import trial" in shown
+
+
+def test_stand_in_is_made_as_the_options_say(process_environment: dict[str, str]) -> None:
+    told = "--set session_seconds=900 --set app.kind=external --fail maintenance times=2 where=rest"
+    made = "--records Contact 1000 --seed harbor --sandbox --json"
+    with fake_salesforce(*told.split(), *made.split(), environment=process_environment) as process:
+        assert process.stdout
+        facts = json.loads(process.stdout.readline())
+        shown = requests.get(f"{facts['url']}/stand-in", timeout=5).json()
+        assert shown["settings"]["session_seconds"] == 900
+        assert shown["settings"]["app.kind"] == "external"
+        assert shown["faults"] == [{"kind": "maintenance", "where": "rest", "left": 2, "options": {}}]
+
+        token = sign_in_by_hand(facts)
+        asked = ["SELECT COUNT() FROM Contact"] * 3 + [
+            "SELECT COUNT() FROM Organization WHERE IsSandbox = true"
+        ]
+        answers = [ask(facts, token, soql) for soql in asked]
+        assert [answer.status_code for answer in answers] == [503, 503, 200, 200]
+        assert [answer.json()["totalSize"] for answer in answers[2:]] == [3500, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("--set session_secs=900", "There is no setting 'session_secs'. Known: active, session_seconds"),
+        ("--set session_seconds=soon", 'session_seconds must be a number, not "soon".'),
+        ("--set session_seconds", "'session_seconds' should be NAME=VALUE, as in session_seconds=900."),
+        ("--fail slow seconds=soon", 'fail: seconds must be a number, not "soon".'),
+        ("--fail cut 3", "'3' should be NAME=VALUE"),
+        ("--records Contact many", "--records takes an sObject and a whole number, not 'many'."),
+        ("--records Xyzzy 5", "no records of 'Xyzzy' can be made up; of these they can: Account, Contact"),
+    ],
+)
+def test_what_the_stand_in_can_not_be_told_is_one_sentence(
+    process_environment: dict[str, str], arguments: str, sentence: str
+) -> None:
+    with fake_salesforce(*arguments.split(), environment=process_environment) as process:
+        out, errors = process.communicate(timeout=30)
+    assert (process.returncode, out) == (1, "")
+    assert sentence in errors
+    assert len(errors.strip().splitlines()) == 1
+
+
+def sign_in_by_hand(facts: dict[str, str]) -> str:
+    claims = {
+        "iss": facts["consumer_key"],
+        "sub": facts["username"],
+        "aud": facts["url"],
+        "exp": time.time() + 180,
+    }
+    form = {
+        "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
+        "assertion": jwt.encode(claims, Path(facts["key_file"]).read_text(), algorithm="RS256"),
+    }
+    answer = requests.post(f"{facts['url']}/services/oauth2/token", data=form, timeout=5)
+    return str(answer.json()["access_token"])
+
+
+def ask(facts: dict[str, str], token: str, soql: str) -> requests.Response:
+    return requests.get(
+        f"{facts['url']}/services/data/v67.0/query",
+        params={"q": soql},
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=5,
+    )
 
 
 def test_port_in_use_is_one_sentence(process_environment: dict[str, str]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
+import dataclasses
 import inspect
+import json
 import re
 import shlex
 import unittest
@@ -12,24 +15,29 @@ from typing import Any
 
 import celery
 import pytest
+import requests
 from django.core.management import get_commands, load_command_class
 from django.test import override_settings
 from django.utils.text import slugify
 
 from sf_integration.conf import Settings
+from sf_integration.management.commands import fake_salesforce
 from sf_integration.salesforce import diagnosis, errors
 from sf_integration.state import ConnectionState
-from sf_integration.testing import faults
+from sf_integration.testing import Org, Request, StandIn, control, faults
 from sf_integration.testing.django import ConnectableOrg
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
+STAND_IN = (ROOT / "docs" / "stand-in.md").read_text()
+TESTING = (ROOT / "docs" / "testing.md").read_text()
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 _PYTHON = re.compile(
     r"(?P<mark><!-- not run: [^>]+ -->\n)?^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
 )
+_FILE = re.compile(r"^```(?:python|ini)\n# (?P<name>\S+)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 _CONSOLE = re.compile(r"^```(?:console|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -60,9 +68,9 @@ def coded(text: str) -> list[str]:
     return re.findall(r"`([^`]+)`", without_blocks(text))
 
 
-def command_lines() -> list[str]:
-    """What the documents tell people to type, continued lines joined."""
-    blocks = "\n".join(_CONSOLE.findall(README)).replace("\\\n", " ")
+def command_lines(document: str = README) -> list[str]:
+    """What a document tells people to type, continued lines joined."""
+    blocks = "\n".join(_CONSOLE.findall(document)).replace("\\\n", " ")
     return [re.sub(r"^\$ ", "", line).strip() for line in blocks.splitlines()]
 
 
@@ -118,6 +126,21 @@ def test_examples_are_found() -> None:
     assert len(EXAMPLES) >= 8
 
 
+def test_files_of_the_testing_document_run_as_they_stand(project: pytest.Pytester) -> None:
+    """In a project that has no encryption key, by a pytest of its own."""
+    files = {found["name"]: found["code"] for found in _FILE.finditer(TESTING)}
+    assert len(files) == TESTING.count("```python\n") + TESTING.count("```ini\n")
+    for name, code in files.items():
+        project.path.joinpath(name).write_text(code)
+    with project.path.joinpath("acme", "settings.py").open("a") as settings:
+        settings.write("del SF_INTEGRATION\n")
+
+    outcome = project.runpytest_subprocess().parseoutcomes()
+
+    assert set(outcome) == {"passed"}
+    assert outcome["passed"] >= sum(code.count("def test_") for code in files.values()) >= 15
+
+
 # ---- commands -------------------------------------------------------------------------------------------------------
 
 
@@ -135,6 +158,34 @@ def test_every_verb_is_documented_and_every_documented_verb_exists() -> None:
 def test_command_line_is_understood(line: str) -> None:
     arguments = shlex.split(line.partition("manage.py salesforce ")[2])
     assert salesforce_parser().parse_args(arguments).verb == arguments[0]
+
+
+@pytest.mark.parametrize("line", [line for line in command_lines(TESTING) if "manage.py fake_" in line])
+def test_command_line_of_the_stand_in_is_understood(line: str) -> None:
+    parser = load_command_class("sf_integration", "fake_salesforce").create_parser(
+        "manage.py", "fake_salesforce"
+    )
+    options = parser.parse_args(shlex.split(line.partition("fake_salesforce ")[2]))
+    with StandIn(is_sandbox=options.sandbox) as server:
+        fake_salesforce.tell(server, {**vars(options), "records": []})
+
+
+def test_orders_typed_with_curl_are_obeyed(salesforce_org: ConnectableOrg) -> None:
+    lines = [line for line in command_lines(TESTING) if line.startswith("curl ")]
+    assert len(lines) > 5
+    for line in lines:
+        answer = as_curl(line.replace("http://127.0.0.1:8787", salesforce_org.url))
+        assert answer.status_code == 200, answer.text
+    assert not salesforce_org.user.active
+    assert len(salesforce_org.faults.waiting()) == 1
+
+
+def as_curl(line: str) -> requests.Response:
+    parser = argparse.ArgumentParser()
+    for names in (["url"], ["-X"], ["-d"]):
+        parser.add_argument(*names)
+    typed = parser.parse_args(shlex.split(line)[1:])
+    return requests.request(typed.X or "GET", typed.url, data=typed.d, timeout=10)
 
 
 def test_every_management_command_exists() -> None:
@@ -217,10 +268,78 @@ def test_states_are_all_told() -> None:
     assert [state.value for state in ConnectionState if f"*{state.value}*" not in told] == []
 
 
+# ---- the stand-in ---------------------------------------------------------------------------------------------------
+
+
+def first_cells(title: str) -> list[str]:
+    """Every name in the first column of the tables of a section of docs/testing.md."""
+    return [name for row in rows(section(TESTING, title)) for name in coded(row[0])]
+
+
+def test_settings_of_the_stand_in_are_documented_with_their_values() -> None:
+    told = section(TESTING, "All settings").partition("###")[0]
+    documented = {coded(row[0])[0]: row[1] for row in rows(told)}
+    known = control.settings_of(Org())
+    assert list(documented) == list(known)
+    for name, value in documented.items():
+        assert value == "made" or json.loads(value.strip("`")) == known[name], name
+
+
+def test_what_stands_fixed_is_documented() -> None:
+    takes = {*inspect.signature(StandIn).parameters, *inspect.signature(Org).parameters}
+    told = section(TESTING, "Fixed from the start").partition("\n## ")[0]
+    documented = {name for row in rows(told) for name in coded(row[0])}
+    assert documented == takes - {"org_settings", "policy"}
+
+
+def test_faults_are_documented_with_their_options() -> None:
+    for kind, options, _ in rows(section(TESTING, "All trouble")):
+        takes = inspect.signature(faults.KINDS[kind.strip("`")]).parameters
+        assert coded(options) == [name for name in takes if name != "place"], kind
+    assert first_cells("All trouble") == list(faults.KINDS)
+    assert set(faults.PLACES) <= set(coded(section(TESTING, "All trouble")))
+
+
 def test_kinds_of_trouble_are_those_of_the_stand_in() -> None:
     listed = re.search(r"`fail\(kind\)` knows (.*?);", README, re.DOTALL)
     assert listed
     assert set(coded(listed[1])) == set(faults.KINDS)
+
+
+def test_orders_are_documented_with_what_they_take() -> None:
+    documented = {
+        coded(name)[0]: coded(takes) for name, _, takes in rows(section(TESTING, "Another process"))
+    }
+    assert list(documented) == list(control.ACTIONS)
+    for action, takes in documented.items():
+        known = list(control.parameters_of(action, {}))
+        # The fields of a user are told in words.
+        assert takes == (known[:1] if action == "add-user" else known), action
+
+
+def test_what_is_remembered_is_documented() -> None:
+    remembered, counted = section(TESTING, "What is remembered").split("| counter |")
+    fields = [name for row in rows(remembered) for name in coded(row[0])]
+    assert fields == [field.name for field in dataclasses.fields(Request)]
+    counters = [coded(row[0])[0] for row in rows("| counter |" + counted)]
+    assert counters == list(control.overview(Org())["counters"])
+
+
+MARKS = {"code", "documented", "recorded", "reported", "unverified"}
+
+
+def test_every_behaviour_of_the_stand_in_has_a_mark_and_settings_that_are_there() -> None:
+    told = STAND_IN.partition("## What it lacks")[0]
+    known = control.settings_of(Org())
+    assert len(rows(told)) > 70
+    for *_, sure, settings in rows(told):
+        assert set(re.findall(r"\w+", sure)) & MARKS, sure
+        assert set(coded(settings)) <= set(known)
+
+
+def test_what_nobody_could_tell_us_is_marked_so() -> None:
+    for row in rows(section(STAND_IN, "Where nobody could tell us")):
+        assert row[2] == "unverified", row
 
 
 # ---- links ----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Source: Salesforce REST API Developer Guide.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from .oauth import Identity, Token
 OLDEST_API_VERSION = "42.0"
 NEWEST_API_VERSION = "67.0"
 DEFAULT_TIMEOUT_SECONDS = 30.0
+_TRUST_INSTANCE_FOR = dt.timedelta(minutes=1)
 _USAGE = re.compile(r"api-usage=(\d{1,18})/(\d{1,18})(?!\d)")
 
 
@@ -164,11 +166,12 @@ class Client:
         position = False if arguments.get("files") else _position(arguments.get("data"))
         try:
             return self._send(token, method, path, timeout, arguments)
-        except SessionExpired:
-            if position is False:
-                raise  # a body that can't be sent twice
+        except (SessionExpired, TransportError) as exc:
+            if not _asks_for_new_token(exc, token) or position is False:  # a body that can't be sent twice
+                raise
             renewed = self._source.renew(token)
-            if renewed.value == token.value:
+            has_moved = renewed.instance_url != token.instance_url
+            if renewed.value == token.value or (_is_redirect(exc) and not has_moved):
                 raise
         if position is not None:
             arguments["data"].seek(position)
@@ -295,6 +298,20 @@ def _plain(value: Any) -> Any:
     if "records" in value and "totalSize" in value:
         return QueryResult.from_json(value)
     return Record.from_json(value) if "attributes" in value else value
+
+
+def _asks_for_new_token(error: SessionExpired | TransportError, token: Token) -> bool:
+    """Whether the session has ended, or the instance may have moved: then only a new sign-in tells where it is.
+
+    A redirect that goes on and on must not cost a sign-in per call, so a young token is believed.
+    """
+    if isinstance(error, SessionExpired):
+        return True
+    return _is_redirect(error) and dt.datetime.now(dt.UTC) - token.issued_at > _TRUST_INSTANCE_FOR
+
+
+def _is_redirect(error: Exception) -> bool:
+    return isinstance(error, TransportError) and error.code == "redirected"
 
 
 def _position(body: Any) -> int | bool | None:

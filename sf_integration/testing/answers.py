@@ -12,6 +12,13 @@ from .messages import Answer, Incoming, json_answer
 Row = dict[str, Any]
 Rows = Sequence[Mapping[str, Any]]
 _SOURCE = re.compile(r"\bFROM\s+(\w+)", re.IGNORECASE)
+_QUOTED = re.compile(r"('(?:[^'\\]|\\.)*')", re.DOTALL)
+_BLANKS = re.compile(r"\s+")
+_SPACED_MARK = re.compile(r" ?([,()=<>!]) ?")
+_BRACKETED = re.compile(r"\([^()]*\)")
+_NOT_TO_BE_GIVEN = re.compile(
+    r"/services/oauth2/(?:token|introspect|revoke)|/services/data/?|/stand-in(?:/.*)?"
+)
 
 
 @dataclass(slots=True)
@@ -33,6 +40,12 @@ class Answers:
         status: int = 200,
         headers: Mapping[str, str] | None = None,
     ) -> None:
+        """Raises ValueError for a path that is answered without a session, or would never be met."""
+        if not path.startswith("/") or _NOT_TO_BE_GIVEN.fullmatch(path):
+            raise ValueError(
+                f"the answer of {path!r} can't be given: it must begin with a slash and be one that asks for a token; "
+                'for the others there is org.fail("answer", where=path, …)'
+            )
         extra = tuple((headers or {}).items())
 
         def make(request: Incoming) -> Answer:
@@ -48,8 +61,7 @@ class Answers:
         """The rows given for this query, with attributes; None when there are none. `base_path`: `/services/data/vXX.0`."""
         if not self._rows or (given := self._rows.get(_normal(soql))) is None:
             return None
-        source = _SOURCE.search(soql)
-        name = source[1] if source else "AggregateResult"
+        name = _source_of(soql)
         return [_with_attributes(row, name, base_path) for row in (given(soql) if callable(given) else given)]
 
     def for_request(self, request: Incoming) -> Answer | None:
@@ -59,8 +71,19 @@ class Answers:
 
 
 def _normal(soql: str) -> str:
-    """Blanks and case make no difference, as in SOQL's own comparisons."""
-    return " ".join(soql.split()).casefold()
+    """The query without what makes no difference: blanks and case outside of quotes."""
+    parts = _QUOTED.split(soql)
+    parts[::2] = [_SPACED_MARK.sub(r"\1", _BLANKS.sub(" ", part)).casefold() for part in parts[::2]]
+    return "".join(parts).strip()
+
+
+def _source_of(soql: str) -> str:
+    """The sObject that is asked for; not one of a sub-query, nor a word in quotes."""
+    text, found = _QUOTED.sub("''", soql), 1
+    while found:
+        text, found = _BRACKETED.subn("", text)
+    source = _SOURCE.search(text)
+    return source[1] if source else "AggregateResult"
 
 
 def _with_attributes(row: Mapping[str, Any], name: str, base_path: str) -> Row:

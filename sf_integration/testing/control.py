@@ -14,6 +14,7 @@ from functools import cache, partial
 from ipaddress import ip_address
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 from . import credentials
 from .apps import App
@@ -27,8 +28,9 @@ PATH = "/stand-in"
 _SECRET = {"consumer_secret", "private_key_pem"}
 _FIXED = {"id", "username", "consumer_key", "login_times"}
 _NEVER_TOLD = {"self", "place", "id", "login_times"}
+_BY_NAME = inspect.Parameter.KEYWORD_ONLY
 
-_ACTIONS: dict[str, Callable[..., Any]] = {
+ACTIONS: dict[str, Callable[..., Any]] = {
     "fail": Org.fail,
     "heal": Org.heal,
     "end-sessions": Org.end_sessions,
@@ -85,40 +87,45 @@ def _change(org: Org, name: str, value: Any) -> Callable[[], None]:
 
 
 def act(org: Org, action: str, arguments: Mapping[str, Any]) -> Any:
-    """Let the org do something: the names of `_ACTIONS`, with the arguments of the methods of Org behind them.
+    """Let the org do something: the names of `ACTIONS`, with the arguments of the methods of Org behind them.
 
     Raises ControlError for an unknown action or arguments that don't fit.
     """
-    if action not in _ACTIONS:
-        raise ControlError(f"There is no action {action!r}. Known: {', '.join(_ACTIONS)}.")
+    if action not in ACTIONS:
+        raise ControlError(f"There is no action {action!r}. Known: {', '.join(ACTIONS)}.")
     takes = parameters_of(action, arguments)
     try:
         inspect.Signature(list(takes.values())).bind(**arguments)
     except TypeError as exc:
         raise ControlError(f"{action}: {exc}. It takes {', '.join(takes) or 'no arguments'}.") from exc
-    for name, value in arguments.items():
-        _fit(f"{action}: {name}", takes[name].annotation, value)
+    fitting = {
+        name: _fit(f"{action}: {name}", takes[name].annotation, value) for name, value in arguments.items()
+    }
     try:
-        return _ACTIONS[action](org, **arguments)
+        return ACTIONS[action](org, **fitting)
     except ValueError as exc:
         raise ControlError(f"{action}: {exc}.") from exc
 
 
 def parameters_of(action: str, arguments: Mapping[str, Any]) -> dict[str, inspect.Parameter]:
-    """What an action takes, by name: to fail, also the options of the kind of fault; to add a user, its fields."""
-    further: dict[str, inspect.Parameter] = {}
-    if action == "fail" and isinstance(kind := arguments.get("kind"), str) and kind in KINDS:
-        further = _parameters(KINDS[kind])
-    if action == "add-user":
-        further = _parameters(User)
-    return _parameters(_ACTIONS[action]) | further
+    """What an action takes, by name: also the options of a kind of fault, the fields of a user or record."""
+    takes = _parameters(ACTIONS[action])
+    match action, arguments.get("kind"):
+        case "fail", str(kind) if kind in KINDS:
+            return takes | _parameters(KINDS[kind])
+        case "add-user", _:
+            return takes | _parameters(User)
+        case "add-record", _:
+            values = arguments.keys() - takes.keys()
+            return takes | {name: inspect.Parameter(name, _BY_NAME, annotation=Any) for name in values}
+    return takes
 
 
 def _parameters(do: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """Those that can be told, all by name, with their types."""
     hints = get_type_hints(do)
     return {
-        name: parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hints.get(name, Any))
+        name: parameter.replace(kind=_BY_NAME, annotation=hints.get(name, Any))
         for name, parameter in inspect.signature(do).parameters.items()
         if name not in _NEVER_TOLD and parameter.kind is not parameter.VAR_KEYWORD
     }
@@ -132,22 +139,23 @@ def answer(org: Org, request: Incoming, caller_address: str) -> Answer:
 
     Only callers on this machine are heard, and no web page is, wherever it came from.
     """
-    if not _is_trusted(request, caller_address):
+    if not (_is_trusted(request, caller_address) and _is_named_rightly(request.host, org)):
         return _error(403, "Only programs on the stand-in's own machine are heard here, no web pages.")
     match (request.method, request.path.removeprefix(PATH).strip("/")):
         case ("GET", ""):
-            return _shown(_overview(org))
+            return _shown(overview(org))
         case ("GET", "requests"):
             return _shown([asdict(asked) for asked in org.requests])
         case ("PATCH", ""):
             return _told(org, request, change)
         case ("POST", action) if action:
             return _told(org, request, lambda org, arguments: act(org, action, arguments))
-    ways = f"GET {PATH}, GET {PATH}/requests, PATCH {PATH}, POST {PATH}/{{{','.join(_ACTIONS)}}}"
+    ways = f"GET {PATH}, GET {PATH}/requests, PATCH {PATH}, POST {PATH}/{{{','.join(ACTIONS)}}}"
     return _error(404, f"There is {ways}.")
 
 
-def _overview(org: Org) -> dict[str, Any]:
+def overview(org: Org) -> dict[str, Any]:
+    """What a look at the endpoint shows."""
     return {
         "org": {"id": org.id, "name": org.name, "url": org.url, "instance_url": org.instance_url},
         "settings": settings_of(org),
@@ -171,7 +179,7 @@ def _told(org: Org, request: Incoming, do: Callable[[Org, dict[str, Any]], Any])
         return _error(400, str(exc))
     except ValueError:
         return _error(400, "The body is no JSON.")
-    return _shown(_as_json(result) if isinstance(result, list | dict | str) else _overview(org))
+    return _shown(_as_json(result) if isinstance(result, list | dict | str) else overview(org))
 
 
 def _is_trusted(request: Incoming, caller_address: str) -> bool:
@@ -183,8 +191,27 @@ def _is_trusted(request: Incoming, caller_address: str) -> bool:
     return address.is_loopback and not is_from_a_page
 
 
+def _is_named_rightly(host: str, org: Org) -> bool:
+    """A page whose own name was made to lead here (DNS rebinding) asks by that name, and needs no Origin to read."""
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        return False
+    return name in (None, "localhost", urlsplit(org.url).hostname) or _is_address(name)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
 def _shown(data: Any, status: int = 200) -> Answer:
-    return Answer(status, (json.dumps(data, ensure_ascii=False, indent=2) + "\n").encode())
+    # What a test gave in code, bytes for one, is shown as Python shows it.
+    text = json.dumps(data, ensure_ascii=False, indent=2, default=repr)
+    return Answer(status, f"{text}\n".encode())
 
 
 def _error(status: int, sentence: str) -> Answer:
@@ -193,6 +220,7 @@ def _error(status: int, sentence: str) -> Answer:
 
 # Names and types
 
+_LARGEST_NUMBER = 10**9
 _LISTS = (tuple, set, Sequence)
 _WORDS = {
     bool: "true or false",
@@ -267,7 +295,8 @@ def _fits(hint: Any, value: Any) -> bool:
     if isinstance(value, bool):
         return hint is bool
     if hint is float:
-        return isinstance(value, int | float)
+        # More seconds than that neither a clock nor a timer can take.
+        return isinstance(value, int | float) and abs(value) <= _LARGEST_NUMBER
     return isinstance(hint, type) and isinstance(value, hint)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -75,12 +76,14 @@ def _answer(
     place: str,
     *,
     status: int = 200,
-    body: str | bytes = b"",
+    body: Any = b"",
     content_type: str = JSON,
     headers: Mapping[str, str] | None = None,
 ) -> Effect:
+    """body: text or bytes as they are; all else becomes JSON."""
     extra = tuple((headers or {}).items())
-    return Effect(Answer(status, body.encode() if isinstance(body, str) else body, content_type, extra))
+    text = body if isinstance(body, str | bytes) else json.dumps(body, ensure_ascii=False)
+    return Effect(Answer(status, text.encode() if isinstance(text, str) else text, content_type, extra))
 
 
 def _rest_error(place: str, *, status: int, code: str, message: str) -> Effect:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -25,6 +26,8 @@ SECRET_PARAMETERS = frozenset(
         "sid",
     )
 )
+_SECRET = re.compile(r"\b00D\w{12,15}!|\beyJ[\w-]+\.|PRIVATE KEY-----", re.ASCII)
+_SCHEMES = ("bearer", "oauth", "basic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +39,10 @@ class Incoming:
     """Decoded, without the query."""
     raw_path: str
     """As it was sent, without the query: a blank or a slash in it may be encoded."""
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
+    query: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
     """Looked up without regard to case."""
-    body: bytes
+    body: bytes = field(repr=False)
     host: str
     """The Host header: name and port the caller used."""
     called_url: str
@@ -56,18 +59,24 @@ class Incoming:
         return parameters
 
     def shown_parameters(self) -> dict[str, str]:
-        """The parameters, secrets as their lengths."""
+        """The parameters, secrets as their lengths: what is named like one, and what looks like one."""
         return {
-            name: shown_length(value) if name in SECRET_PARAMETERS else value
+            name: shown_length(value) if name.lower() in SECRET_PARAMETERS or _is_secret(value) else value
             for name, value in self.form().items()
         }
 
     def shown_authorization(self) -> str | None:
         """The scheme of the Authorization header and the length of the rest."""
-        scheme, _, rest = self.headers.get("Authorization", "").partition(" ")
-        if not rest:
-            return shown_length(scheme) if scheme else None
-        return f"{scheme} {shown_length(rest)}"
+        authorization = self.headers.get("Authorization", "")
+        scheme, _, rest = authorization.partition(" ")
+        if rest and scheme.lower() in _SCHEMES:
+            return f"{scheme} {shown_length(rest)}"
+        return shown_length(authorization) if authorization else None
+
+
+def _is_secret(value: str) -> bool:
+    """Whether there is a session id, a JWT or a private key in it, whatever name it came under."""
+    return _SECRET.search(value) is not None
 
 
 def shown_length(secret: str) -> str:
@@ -79,7 +88,7 @@ class Answer:
     """One HTTP answer before it is put on the wire."""
 
     status: int
-    body: bytes = b""
+    body: bytes = field(default=b"", repr=False)
     content_type: str = JSON
     headers: tuple[tuple[str, str], ...] = ()
     error: str | None = None

@@ -6,8 +6,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 from . import ids, sessions
 from .answers import Answers, Rows
@@ -18,7 +20,7 @@ from .faults import Faults
 from .messages import Refused, Request
 from .rest.cursors import Cursors
 from .sessions import Session, Sessions
-from .soql import SoqlError, run
+from .soql import TIME_ZONE, Result, SoqlError, run
 from .users import User
 
 if TYPE_CHECKING:
@@ -114,7 +116,7 @@ class Org(Policy):
         with self._lock:
             user = User(id=ids.numbered("005", len(self.users)), username=username, **state)
             self.users[username.lower()] = user
-            company.add_user_row(self.store, user)
+        company.add_user_row(self.store, user)
         return user
 
     def add_app(self, **settings: Any) -> App:
@@ -122,6 +124,12 @@ class Org(Policy):
         app = App(**settings)
         self.apps[app.consumer_key] = app
         return app
+
+    def add_org(self, **settings: Any) -> Self:
+        """A further org beside this one, with a port of its own; `settings` are arguments of Org and of Policy."""
+        if self.server is None:
+            raise RuntimeError("an org can be added once the stand-in runs")
+        return cast("Self", self.server.add_org(**settings))
 
     def find_user(self, username: str) -> User | None:
         return self.users.get(username.lower())
@@ -137,8 +145,8 @@ class Org(Policy):
     def answer(self, soql: str, rows: Rows | Callable[[str], Rows]) -> None:
         """Answer this query with these rows from now on, whatever the org holds and knows of SOQL.
 
-        Blanks and case of the query make no difference. A row without `attributes` gets them. A function is called
-        with the query at each request.
+        Blanks and case of the query make no difference, but for what is in quotes. A row without `attributes` gets
+        them. A function is called with the query at each request.
         """
         self.answers.add_rows(soql, rows)
 
@@ -155,6 +163,7 @@ class Org(Policy):
 
         body: what becomes JSON, or text or bytes as they are, or a function of the request that gives either.
         method: this one only; None: every method.
+        Raises ValueError for a path that asks for no token, such as the token endpoint: there is `fail("answer", …)`.
         """
         self.answers.add_path(path, body, method=method, status=status, headers=headers)
 
@@ -198,10 +207,25 @@ class Org(Policy):
         Raises ValueError with what Salesforce would say.
         """
         try:
-            found = run(self.store, soql, base_path="")
+            found = self.run_query(soql)
         except SoqlError as exc:
             raise ValueError(exc.message) from exc
-        return [{name: value for name, value in row.items() if name != "attributes"} for row in found.records]
+        if len(found.records) < found.total_size:
+            raise ValueError("COUNT() finds no records, only their number; ask for COUNT(Id).")
+        return [_without_attributes(row) for row in found.records]
+
+    def run_query(
+        self,
+        soql: str,
+        *,
+        base_path: str = "",
+        with_deleted: bool = False,
+        hidden: AbstractSet[str] = frozenset(),
+    ) -> Result:
+        """Run a query at the org's own time; arguments and errors are those of `soql.run`."""
+        company.show_users(self.store, list(self.users.values()))
+        now = datetime.fromtimestamp(self.now(), TIME_ZONE)
+        return run(self.store, soql, base_path=base_path, with_deleted=with_deleted, hidden=hidden, now=now)
 
     def add_record(self, sobject: str, **values: Any) -> str:
         """Make one record, as the org's user, and give its id.
@@ -228,9 +252,9 @@ class Org(Policy):
             user.login_times.append(time.time())
             if self.reuse_sessions and (live := self.sessions.find_live(user, app)):
                 return live
-        session = self._new_session(user, app)
-        self.sessions.add(session)
-        return session
+            session = self._new_session(user, app)
+            self.sessions.add(session)
+            return session
 
     def _new_session(self, user: User, app: App) -> Session:
         def lifetime() -> float:
@@ -295,3 +319,10 @@ class Org(Policy):
             self.api_used += 1
             app.api_used += 1
             return True
+
+
+def _without_attributes(value: Any) -> Any:
+    """A record without what tells its type and path, and its parents and children likewise."""
+    if isinstance(value, dict):
+        return {name: _without_attributes(held) for name, held in value.items() if name != "attributes"}
+    return [_without_attributes(held) for held in value] if isinstance(value, list) else value

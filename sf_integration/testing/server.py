@@ -13,7 +13,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -83,9 +83,18 @@ class Listener(ThreadingHTTPServer):
         self._thread.start()
 
     def stop(self) -> None:
-        """Close the port and every connection; threads that wait or send are let go."""
+        """Close the port and every connection; threads that wait or send are let go.
+
+        In a process forked after the start nothing listens, so that there is only the copy of the port to close.
+        """
         self.stopping.set()
+        if not self._thread.is_alive():
+            self.server_close()
+            return
         self.shutdown()
+        # A fork's copy would else keep the port open, with nobody to answer.
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
         self.server_close()
         with self._open_lock:
             for connection in self._open:
@@ -159,6 +168,8 @@ class _Handler(BaseHTTPRequestHandler):
     # Buffered, so that head and body leave in one write: two cost 40 ms by delayed acknowledgement.
     wbufsize = -1
     disable_nagle_algorithm = True
+    _clock = staticmethod(time.time)
+    """The clock of the org that answers."""
 
     def _serve(self) -> None:
         started = time.monotonic()
@@ -168,8 +179,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(400)
             return
         org, request = self.server.sites.find(read, self.server.org)
+        self._clock = org.now
         if request.path.partition("/")[2].partition("/")[0] == control.PATH[1:]:
-            self._send(control.answer(org, request, self.client_address[0]), _PLAIN)
+            self._send(
+                self._guarded(request, lambda: control.answer(org, request, self.client_address[0])), _PLAIN
+            )
             return
         place = _place(request.path)
         if request.method == "POST" and place == "token":
@@ -178,7 +192,11 @@ class _Handler(BaseHTTPRequestHandler):
         if effect.wait_seconds and self.server.stopping.wait(effect.wait_seconds):
             self.close_connection = True
             return
-        answer = effect.answer or self._redirect(org, request, place) or self._respond(org, request)
+        answer = (
+            effect.answer
+            or self._redirect(org, request, place)
+            or self._guarded(request, lambda: respond(org, request))
+        )
         org.remember(
             Request(
                 at=org.now() - (time.monotonic() - started),
@@ -270,9 +288,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     # Answering
 
-    def _respond(self, org: Org, request: Incoming) -> Answer:
+    def _guarded(self, request: Incoming, make: Callable[[], Answer]) -> Answer:
+        """The answer; a fault of ours becomes one, too."""
         try:
-            return respond(org, request)
+            return make()
         except Exception:
             logger.exception("The stand-in failed at %s %s", request.method, request.path)
             return rest_error(500, "UNKNOWN_EXCEPTION", "An unexpected error occurred in the stand-in org.")
@@ -319,7 +338,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _head(self, answer: Answer, length: int | None, *, in_chunks: bool = False) -> bytes:
         """Status line and headers; neither length nor chunks means that the connection's end is the body's."""
         headers = [
-            ("Date", email.utils.formatdate(self.server.org.now(), usegmt=True)),
+            ("Date", email.utils.formatdate(self._clock(), usegmt=True)),
             ("Server", "sfdcedge"),
             ("Strict-Transport-Security", "max-age=63072000; includeSubDomains"),
             ("X-Content-Type-Options", "nosniff"),
@@ -345,7 +364,7 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError:
             phrase = ""
         lines = [f"HTTP/1.1 {answer.status} {phrase}", *(f"{name}: {value}" for name, value in headers)]
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
 
     def _drip(self, head: bytes, body: bytes, effect: Effect) -> None:
         for part, name in ((head, "headers"), (body, "body")):

@@ -78,9 +78,10 @@ class Sessions:
             self._by_token[session.token] = session
 
     def end(self, token: str) -> bool:
-        """Whether there was one to end."""
+        """Whether there was one in force to end."""
         with self._lock:
-            return self._by_token.pop(token, None) is not None
+            session = self._by_token.pop(token, None)
+        return session is not None and session.is_live
 
     def end_all(self) -> None:
         with self._lock:

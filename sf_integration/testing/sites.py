@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from urllib.parse import urlsplit
 
 from .messages import Incoming
@@ -35,7 +36,10 @@ class Sites:
             return self.by_host[name], request
         if (login_url := request.shared_login_url or _LOGIN_HOSTS.get(name)) is None:
             return default, request
-        found = next((org for org in self.orgs if _concerns(request, org)), default)
+        concerned = [org for org in self.orgs if _concerns(request, org)]
+        # One packaged app may be in many orgs, with one consumer key: then the username tells.
+        assertion = request.form().get("assertion", "")
+        found = max(concerned, key=partial(judge.names_user_of, assertion), default=default)
         return found, replace(request, shared_login_url=login_url)
 
 
@@ -44,7 +48,7 @@ def _concerns(request: Incoming, org: Org) -> bool:
     parameters = request.form()
     tokens: Sequence[str | None] = (bearer.token_of(request), parameters.get("token"))
     return (
-        judge.issuer_of(parameters.get("assertion", "")) in org.apps
+        judge.names_app_of(parameters.get("assertion", ""), org)
         or any(token and org.find_session(token) for token in tokens)
         or request.path.startswith(f"/id/{org.id[:15]}")
     )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import ssl
 import tempfile
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -71,6 +73,8 @@ class StandIn:
         if self._folder:
             self._write_state(self._folder)
         self._listeners: list[Listener] = []
+        self._login_hosts: dict[str, str] = {}
+        """Where a login host that all orgs share was opened, and which it stands for."""
 
     @property
     def orgs(self) -> list[Org]:
@@ -105,8 +109,10 @@ class StandIn:
         All production orgs, or all sandboxes, are signed in to there; external client apps are unknown. Requests that name
         these hosts in their Host header are taken so at every port.
         """
-        url = judge.SANDBOX_LOGIN_URL if for_sandboxes else judge.PRODUCTION_LOGIN_URL
-        return self._listen(self.org, shared_login_url=url)
+        shared = judge.SANDBOX_LOGIN_URL if for_sandboxes else judge.PRODUCTION_LOGIN_URL
+        url = self._listen(self.org, shared_login_url=shared)
+        self._login_hosts[url] = shared
+        return url
 
     def start(self) -> Self:
         """Open the ports. A start after a stop takes the same ports again.
@@ -115,8 +121,14 @@ class StandIn:
         """
         if self._listeners:
             raise RuntimeError("the stand-in runs already")
-        for org in self.orgs:
-            self._open(org)
+        try:
+            for org in self.orgs:
+                self._open(org)
+            for url, shared in self._login_hosts.items():
+                self._listen(self.org, _port_of(url), shared_login_url=shared)
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def stop(self) -> None:
@@ -199,8 +211,9 @@ class _Certifier:
     def __init__(self, folder: Path | None) -> None:
         import trustme  # only who wants TLS needs it
 
-        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="salesforce-stand-in-")
-        self.ca_file = Path(self._temporary.name if self._temporary else folder or ".") / "ca.pem"
+        home = folder or Path(tempfile.mkdtemp(prefix="salesforce-stand-in-"))
+        self.close = weakref.finalize(self, _remove, None if folder else home, os.getpid())
+        self.ca_file = home / "ca.pem"
         self._authority = trustme.CA()
         self._authority.cert_pem.write_to_path(str(self.ca_file))
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -208,9 +221,11 @@ class _Certifier:
     def certify(self, names: set[str]) -> None:
         self._authority.issue_cert(*sorted(names)).configure_cert(self.context)
 
-    def close(self) -> None:
-        if self._temporary:
-            self._temporary.cleanup()
+
+def _remove(folder: Path | None, process: int) -> None:
+    """Remove a temporary folder, unless this is a fork of the process that made it."""
+    if folder and os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _app(**known: Any) -> App:
@@ -244,6 +259,7 @@ def _read_state(folder: Path | None) -> dict[str, str]:
 def _write_private(path: Path, text: str) -> None:
     """Readable by the owner alone from its first moment, and never half written."""
     temporary = path.with_name(path.name + ".new")
-    with open(temporary, "w", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+    temporary.unlink(missing_ok=True)  # what lay there keeps its permissions, and may lead elsewhere
+    with open(temporary, "x", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         file.write(text)
     temporary.replace(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from sf_integration.testing import Org
 
 from .conftest import Caller, refusal
@@ -22,6 +24,52 @@ def test_rows_are_given_for_a_query_in_any_layout(signed_in: Caller, org: Org):
         "Id": "a01Dn00000Gi7HJIAZ",
         "Sku__c": "A-1",
     }
+
+
+@pytest.mark.parametrize(
+    ("told", "asked", "is_same"),
+    [
+        ("SELECT Id,Name FROM Stock__c WHERE A='x'", "select id , name\nfrom stock__c where a = 'x'", True),
+        (
+            "SELECT Id FROM Stock__c WHERE A IN ('x','y')",
+            "SELECT Id FROM Stock__c WHERE A IN ( 'x', 'y' )",
+            True,
+        ),
+        ("SELECT Id FROM Stock__c WHERE A='x'", "SELECT Id FROM Stock__c WHERE A='X'", False),
+        ("SELECT Id FROM Stock__c WHERE A='x y'", "SELECT Id FROM Stock__c WHERE A='x  y'", False),
+        (r"SELECT Id FROM Stock__c WHERE A='x\' = Y'", r"SELECT Id FROM Stock__c WHERE A='x\' = y'", False),
+        ("SELECT Id FROM Stock__c", "SELECT Id FROM Stock __c", False),
+    ],
+)
+def test_layout_makes_no_difference_but_what_is_in_quotes_does(
+    signed_in: Caller, org: Org, told: str, asked: str, is_same: bool
+):
+    org.answer(told, [{"A": "yes"}])
+    assert (signed_in.query(told).status_code, signed_in.query(asked).status_code == 200) == (200, is_same)
+
+
+def test_given_rows_are_of_the_sobject_that_is_asked_for(signed_in: Caller, org: Org):
+    soql = (
+        "SELECT Id, (SELECT Id FROM Parts__r WHERE A IN ('from x)', 'y')) FROM Stock__c WHERE B = ' FROM Z'"
+    )
+    org.answer(soql, [{"Id": "a01Dn00000Gi7HJIAZ"}])
+    assert signed_in.query(soql).json()["records"][0]["attributes"]["type"] == "Stock__c"
+
+
+def test_identity_can_be_given(signed_in: Caller, org: Org):
+    for path in (f"/id/{org.id}/{org.user.id}", "/services/oauth2/userinfo"):
+        org.answer_path(path, {"user_id": "another"})
+        assert signed_in.get(path).json() == {"user_id": "another"}
+    signed_in.token = "bad"
+    assert signed_in.get("/services/oauth2/userinfo").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "path", ["/services/oauth2/token", "/services/oauth2/revoke", "/services/data", "/stand-in", "services/x"]
+)
+def test_path_that_would_never_be_met_is_told_at_once(org: Org, path: str):
+    with pytest.raises(ValueError, match="can't be given"):
+        org.answer_path(path, {})
 
 
 def test_given_rows_come_in_pages(signed_in: Caller, org: Org):

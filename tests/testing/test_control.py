@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import requests
 
-from sf_integration.testing import Org, control
+from sf_integration.testing import App, Org, StandIn, control
 from sf_integration.testing.messages import Incoming
 
 from .conftest import Caller
@@ -89,6 +89,18 @@ def test_nonsense_is_told_and_changes_nothing(org: Org, settings: dict[str, Any]
     assert control.settings_of(org) == before
 
 
+def test_record_is_made_and_looked_at(org: Org):
+    made = act(org, "add-record", sobject="Contact", LastName="Doe", Email="doe@x.example")
+    assert made.status_code == 200, made.text
+    soql = "SELECT Id, LastName FROM Contact WHERE Email = 'doe@x.example'"
+    assert act(org, "query", soql=soql).json() == [{"Id": made.json(), "LastName": "Doe"}]
+
+
+def test_user_is_added_with_its_states(caller: Caller, org: Org):
+    assert act(org, "add-user", username="new@x.example", hidden=["Case"], active=False).status_code == 200
+    assert (org.users["new@x.example"].hidden, org.users["new@x.example"].active) == ({"Case"}, False)
+
+
 def test_certificate_is_swapped(caller: Caller, org: Org, other_key_pair: tuple[str, str]):
     key, certificate = other_key_pair
     assert change(org, app__certificate_pem=certificate).status_code == 200
@@ -102,6 +114,12 @@ def test_faults_are_told_shown_and_healed(caller: Caller, org: Org):
     assert caller.sign_in().json()["error"] == "unknown_error"
     assert act(org, "heal").status_code == 200
     assert caller.sign_in().status_code == 200
+
+
+def test_answer_of_a_fault_may_be_json(caller: Caller, org: Org):
+    act(org, "fail", kind="answer", status=429, body={"error": "slow_down"})
+    answer = caller.sign_in()
+    assert (answer.status_code, answer.json()) == (429, {"error": "slow_down"})
 
 
 def test_sessions_end_and_cursors_are_lost(signed_in: Caller, org: Org):
@@ -127,8 +145,26 @@ def test_answers_and_records_are_given(signed_in: Caller, org: Org):
     [
         ("explode", {}, "There is no action 'explode'. Known: fail, heal,"),
         ("fail", {"kind": "fire"}, "unknown fault 'fire'"),
-        ("fail", {"kind": "slow"}, "fail:"),
-        ("fail", {}, "It takes kind, times, where, options."),
+        ("fail", {}, "It takes kind, times, where."),
+        (
+            "fail",
+            {"kind": "slow"},
+            "missing a required argument: 'seconds'. It takes kind, times, where, seconds.",
+        ),
+        ("fail", {"kind": "slow", "seconds": "soon"}, 'fail: seconds must be a number, not "soon".'),
+        ("fail", {"kind": "drip", "seconds": 1, "part": "tail"}, 'must be "both" or "headers" or "body"'),
+        ("fail", {"kind": "cut", "times": "two"}, 'fail: times must be a whole number or null, not "two".'),
+        ("fail", {"kind": "cut", "times": 0}, "times must be at least 1"),
+        ("fail", {"kind": "cut", "where": 5}, "fail: where must be a text or null, not 5."),
+        ("fail", {"kind": "answer", "headers": {"X": 1}}, "fail: headers must be an object or null"),
+        ("fail", {"kind": ["cut"]}, 'fail: kind must be a text, not ["cut"].'),
+        (
+            "answer",
+            {"soql": "SELECT Id FROM X__c", "rows": 5},
+            "answer: rows must be a list of objects, not 5.",
+        ),
+        ("add-user", {"username": "x@y", "active": "no"}, 'active must be true or false, not "no".'),
+        ("add-user", {"username": "x@y", "id": "005"}, "unexpected keyword argument 'id'"),
         ("fail", {"kind": "cut", "where": "moon"}, "unknown place 'moon'"),
         ("add-records", {"sobject": "Xyzzy", "count": 1}, "Xyzzy"),
         ("heal", {"now": True}, "It takes no arguments."),
@@ -175,12 +211,57 @@ def test_web_pages_are_not_heard(org: Org, headers: dict[str, str]):
 
 
 @pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("evil.example", 403),
+        ("127.0.0.1.evil.example:80", 403),
+        ("localhost:1", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8080", 200),
+    ],
+)
+def test_name_that_was_made_to_lead_here_is_not_heard(org: Org, host: str, status: int):
+    for path in ("", "/requests"):
+        answer = requests.get(f"{org.url}/stand-in{path}", headers={"Host": host}, timeout=10)
+        assert answer.status_code == status
+
+
+def test_org_with_a_host_name_is_told_by_it(server: StandIn, key_pair: tuple[str, str]):
+    named = server.add_org(host_name="acme.my.salesforce.com", app=App(certificate_pem=key_pair[1]))
+    answer = requests.get(
+        f"{server.url}/stand-in", headers={"Host": named.url.partition("//")[2]}, timeout=10
+    )
+    assert answer.json()["org"]["id"] == named.id
+
+
+def test_numbers_no_clock_can_take_are_told(org: Org):
+    for number in (1e300, float("inf"), float("nan"), 10**400, -1e10):
+        answer = requests.patch(
+            f"{org.url}/stand-in", data=json.dumps({"clock_offset_seconds": number}), timeout=10
+        )
+        assert answer.status_code == 400
+    assert show(org)["settings"]["clock_offset_seconds"] == 0
+
+
+def test_what_json_cannot_hold_is_shown_all_the_same(org: Org):
+    org.fail("answer", body=b"\xff")
+    assert show(org)["faults"][0]["options"] == {"body": "b'\\xff'"}
+
+
+@pytest.mark.parametrize(
     ("address", "status"),
     [("127.0.0.1", 200), ("::1", 200), ("::ffff:127.0.0.1", 200), ("192.0.2.7", 403), ("2001:db8::7", 403)],
 )
 def test_only_this_machine_is_heard(org: Org, address: str, status: int):
     request = Incoming(
-        method="GET", path="/stand-in", raw_path="/stand-in", query={}, headers={}, body=b"", host="", called_url=org.url
+        method="GET",
+        path="/stand-in",
+        raw_path="/stand-in",
+        query={},
+        headers={},
+        body=b"",
+        host="",
+        called_url=org.url,
     )
     assert control.answer(org, request, address).status == status
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import re
+import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -127,6 +130,38 @@ def test_failed_insert_leaves_nothing_behind():
     assert store.count(account) == 1
 
 
+def test_store_nobody_needs_is_closed():
+    store = company.demo_store()
+    connection = store._connection
+    del store
+    gc.collect()
+
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
+
+
+def test_what_is_undone_is_never_seen(signed_in: Caller, org: Org):
+    """Others ask and write while composites come to nothing."""
+    parts = [
+        {"method": "POST", "url": f"/services/data/v67.0/sobjects/{name}", "referenceId": name, "body": body}
+        for name, body in (("Account", {"Name": "Ghost"}), ("Contact", {"FirstName": "No last name"}))
+    ]
+
+    def call(number: int) -> int:
+        caller = Caller(org)
+        caller.token = signed_in.token
+        with caller.http:
+            if number % 3 == 0:
+                caller.call("POST", "composite", json={"allOrNone": True, "compositeRequest": parts})
+            if number % 3 == 1:
+                caller.call("POST", "sobjects/Account", json={"Name": "Real"})
+            return len(caller.rows("SELECT Id FROM Account WHERE Name = 'Ghost'"))
+
+    with ThreadPoolExecutor(12) as pool:
+        assert set(pool.map(call, range(90))) == {0}
+    assert len(org.query("SELECT Id FROM Account WHERE Name = 'Real'")) == 30
+
+
 def test_many_may_ask_while_others_write():
     store = company.demo_store()
 
@@ -144,9 +179,12 @@ def test_many_may_ask_while_others_write():
 def test_records_are_arranged_and_looked_at(signed_in: Caller, org: Org):
     account_id = org.add_record("Account", Name="Nordlicht", ERP_Number__c="a/b c")
     signed_in.call("POST", "sobjects/Contact", json={"LastName": "Lind", "AccountId": account_id})
-    assert org.query(f"SELECT LastName, Account.Name FROM Contact WHERE AccountId = '{account_id}'")[0][
-        "LastName"
-    ] == "Lind"
+    assert (
+        org.query(f"SELECT LastName, Account.Name FROM Contact WHERE AccountId = '{account_id}'")[0][
+            "LastName"
+        ]
+        == "Lind"
+    )
     # A value in a path may hold what paths are made of.
     assert signed_in.get("sobjects/Account/ERP_Number__c/a%2Fb%20c").json()["Id"] == account_id
     assert org.api_used == 2
@@ -161,9 +199,8 @@ def test_records_are_arranged_and_looked_at(signed_in: Caller, org: Org):
     ],
 )
 def test_impossible_records_are_told(org: Org, sobject: str, values: dict[str, object], said: str):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=re.escape(said)):
         org.add_record(sobject, **values)
-    assert said in str(caught.value)
 
 
 def test_impossible_queries_are_told(org: Org):
@@ -181,4 +218,34 @@ def test_locators_are_forgotten_when_idle(signed_in: Caller, org: Org):
 def test_new_records_carry_the_time_of_the_org(org: Org):
     org.clock_offset_seconds = 400 * 86_400
     org.add_record("Account", Name="Later")
-    assert org.query("SELECT Name FROM Account WHERE CreatedDate > NEXT_N_DAYS:300") == [{"Name": "Later"}]
+    assert org.query("SELECT Name FROM Account WHERE CreatedDate = TODAY") == [{"Name": "Later"}]
+
+
+def test_records_looked_at_are_bare_through_and_through(org: Org):
+    account_id = org.add_record("Account", Name="A")
+    org.add_record("Contact", LastName="B", AccountId=account_id)
+
+    query = (
+        f"SELECT Name, (SELECT LastName, Account.Name FROM Contacts) FROM Account WHERE Id = '{account_id}'"
+    )
+    assert org.query(query) == [
+        {
+            "Name": "A",
+            "Contacts": {
+                "totalSize": 1,
+                "done": True,
+                "records": [{"LastName": "B", "Account": {"Name": "A"}}],
+            },
+        }
+    ]
+
+
+def test_users_looked_at_are_as_they_are_now(org: Org):
+    org.user.active = False
+
+    assert org.query("SELECT IsActive FROM User") == [{"IsActive": False}]
+
+
+def test_bare_count_has_no_records_to_look_at(org: Org):
+    with pytest.raises(ValueError, match=r"ask for COUNT\(Id\)"):
+        org.query("SELECT COUNT() FROM Account")

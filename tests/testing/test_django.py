@@ -92,7 +92,7 @@ def test_moved_org_is_followed_from_the_next_sign_in(salesforce_org: Connectable
 
 def test_two_orgs_are_told_apart(salesforce_org: ConnectableOrg, db: None) -> None:
     assert salesforce_org.server
-    second = salesforce_org.server.add_org(name="Acme UAT", is_sandbox=True)
+    second = salesforce_org.add_org(name="Acme UAT", is_sandbox=True)
     assert isinstance(second, ConnectableOrg)
     salesforce_org.connect()
     second.connect("acme-uat")

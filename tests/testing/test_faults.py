@@ -141,6 +141,31 @@ def test_mistaken_faults_are_told_at_once(org: Org, arguments: Any, options: Any
         org.fail(*arguments, **options)
 
 
+def test_secrets_are_hidden_whatever_name_they_come_under(signed_in: Caller, org: Org):
+    jwt, pem = signed_in.sign(), org.app.private_key_pem or ""
+    query = {"Assertion": "s3cret", "jwt": jwt, "session": signed_in.token, "key": pem, "q": "SELECT Id"}
+    for authorization in (f"{signed_in.token} Bearer", signed_in.token, "Basic czNjcmV0OnMzY3JldA=="):
+        headers = {"Authorization": authorization}
+        signed_in.http.post(f"{org.url}/services/data", data=query, headers=headers, timeout=10)
+
+    shown = repr(org.requests)
+    for secret in ("s3cret", jwt, signed_in.token, "PRIVATE KEY", "czNjcmV0"):
+        assert secret not in shown
+    assert org.requests[-1].parameters["q"] == "SELECT Id"
+    assert org.requests[-1].authorization == "Basic (20 characters)"
+
+
+def test_requests_and_answers_show_no_secret_in_a_traceback(org: Org):
+    seen: list[object] = []
+    org.answer_path("/services/apexrest/seen", seen.append)
+    caller = Caller(org)
+    caller.sign_in()
+    caller.call("POST", "/services/apexrest/seen", json={"password": "s3cret"}, params={"code": "s3cret"})
+
+    assert "s3cret" not in repr(seen)
+    assert caller.token not in repr(seen)
+
+
 def test_everything_that_was_asked_is_remembered_without_secrets(signed_in: Caller, org: Org):
     signed_in.query("SELEKT")
     signed_in.sign_in(exp=0)

@@ -246,6 +246,15 @@ def test_what_can_not_be_revoked_is_told_in_either_form(signed_in: Caller, token
     assert (as_form.status_code, dict(parse_qsl(as_form.text))) == (400, as_json.json())
 
 
+def test_session_that_has_ended_can_not_be_revoked(signed_in: Caller, org: Org):
+    org.session_seconds = -1
+    answer = signed_in.http.post(
+        f"{org.url}/services/oauth2/revoke", data={"token": signed_in.token}, timeout=10
+    )
+
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_token")
+
+
 def test_revocation_may_come_from_a_script(signed_in: Caller):
     query = {"token": signed_in.token, "callback": "done"}
 

@@ -218,6 +218,74 @@ def test_state_of_the_user_decides(
     assert verdict(caller.sign_in(sub=user.username)) == expected
 
 
+# Each step of the judge with what breaks it: a change of the claims, of the key, of the org, its user or its app.
+STEPS: list[tuple[str, dict[str, Any], tuple[str, str]]] = [
+    ("form", {"grant_type": "jwt"}, ("unsupported_grant_type", "grant type not supported")),
+    ("form", {"assertion": ""}, ("invalid_request", "missing required parameter: assertion")),
+    ("form", {"assertion": "nonsense"}, INVALID_ASSERTION[1:]),
+    ("claims", {"iss": "3MVG9NobodyKnowsThisKey"}, UNKNOWN_APP[1:]),
+    ("key", {}, INVALID_ASSERTION[1:]),
+    ("claims", {"exp": 0}, EXPIRED[1:]),
+    ("claims", {"aud": "https://na1.salesforce.com"}, WRONG_AUDIENCE[1:]),
+    ("org", {"active": False}, ("invalid_grant", "inactive organization")),
+    ("claims", {"sub": "nobody@nordhafen.example"}, NOT_APPROVED[1:]),
+    ("user", {"frozen": True}, ("invalid_grant", "inactive user")),
+    ("org", {"logins_per_hour": 0}, ("invalid_grant", "login rate exceeded")),
+    ("user", {"ip_restricted": True}, ("invalid_grant", "ip restricted")),
+    (
+        "app",
+        {"scopes": ("api",)},
+        (
+            "invalid_request",
+            "refresh_token scope is required and the connected app should be installed and preauthorized.",
+        ),
+    ),
+    ("user", {"approved": False}, ("invalid_app_access", "user is not admin approved to access this app")),
+]
+
+
+@pytest.mark.parametrize("first", range(len(STEPS) + 1))
+def test_first_broken_step_decides(caller: Caller, org: Org, other_key_pair: tuple[str, str], first: int):
+    """All that comes after the first broken step is broken, too, and doesn't show."""
+    form: dict[str, str] = {}
+    claims: dict[str, Any] = {}
+    key = None
+    for place, change, _ in reversed(STEPS[first:]):
+        match place:
+            case "form":
+                form |= change
+            case "claims":
+                claims |= change
+            case "key":
+                key = other_key_pair[0]
+            case _:
+                for name, value in change.items():
+                    setattr({"org": org, "user": org.user, "app": org.app}[place], name, value)
+
+    answer = caller.post_token({"grant_type": GRANT_TYPE, "assertion": caller.sign(key=key, **claims)} | form)
+
+    if first == len(STEPS):
+        assert answer.status_code == 200
+    else:
+        assert verdict(answer) == (400, *STEPS[first][2])
+        assert org.logins == 0
+
+
+def test_connected_app_has_to_be_installed(caller: Caller, org: Org):
+    org.app.installed = False
+
+    assert verdict(caller.sign_in())[1:] == STEPS[12][2]
+
+
+def test_instance_host_is_no_audience(caller: Caller, org: Org):
+    org.move()
+    caller_at_instance = f"{org.instance_url}/services/oauth2/token"
+    form = {"grant_type": GRANT_TYPE, "assertion": caller.sign(aud=org.instance_url)}
+
+    assert verdict(caller.http.post(caller_at_instance, data=form, timeout=10)) == WRONG_AUDIENCE
+    assert caller.sign_in().status_code == 200
+
+
 def test_self_authorisation_asks_for_an_earlier_approval(caller: Caller, org: Org):
     org.app.permitted_users = "self_authorize"
     assert verdict(caller.sign_in()) == NOT_APPROVED
@@ -306,3 +374,11 @@ def test_orgs_of_a_server_are_told_apart(server: StandIn):
     assert other.rows("SELECT Id, IsSandbox FROM Organization") == [{"Id": second.id, "IsSandbox": True}]
     other.token = caller.token
     assert other.get("limits").status_code == 401
+
+
+def test_new_app_is_not_known_for_some_minutes(caller: Caller, org: Org):
+    org.app.known = False
+    answer = caller.sign_in()
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_client_id")
+    org.app.known = True
+    assert caller.sign_in().status_code == 200

@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
-from pathlib import Path
-
 import pytest
 
-pytest_plugins = ["pytester"]
+from tests.projects import PLUGIN
 
-ROOT = Path(__file__).parents[2]
-PLUGIN = "sf_integration.testing.pytest_plugin"
-
-SETTINGS = f"""
-SECRET_KEY = "for tests alone"
-INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "sf_integration"]
-DATABASES = {{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}}}
-SF_INTEGRATION = {{"ENCRYPTION_KEYS": ["{secrets.token_urlsafe(32)}"], "ALLOWED_HOSTS": ["crm.example:8443"]}}
-"""
-INI = """
-[pytest]
-DJANGO_SETTINGS_MODULE = settings
-addopts = --strict-markers
-"""
 TESTS = """
 import socket
 from urllib.parse import urlsplit
@@ -97,27 +80,6 @@ def test_plain(salesforce_org):
 """
 
 
-@pytest.fixture
-def pytest_alone(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """Programs started here know neither this project's settings nor the plugins it happens to have."""
-    for name in ("DJANGO_SETTINGS_MODULE", "PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setenv("PYTEST_PLUGINS", PLUGIN)
-    return pytester
-
-
-@pytest.fixture
-def project(pytest_alone: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A Django project that has the app installed."""
-    plugins = ("pytest_django.plugin", "xdist.plugin", "pytest_socket", PLUGIN)
-    monkeypatch.setenv("PYTEST_PLUGINS", ",".join(plugins))
-    pytest_alone.makepyfile(settings=SETTINGS)
-    pytest_alone.makeini(INI)
-    return pytest_alone
-
-
 @pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["plain", "xdist"])
 def test_tests_are_kept_apart(project: pytest.Pytester, arguments: tuple[str, ...]) -> None:
     project.makepyfile(test_sync=TESTS)
@@ -144,9 +106,9 @@ def test_missing_database_is_told(project: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(['*Database access not allowed, use the "django_db" mark*'])
 
 
-def test_plugin_is_light_where_nobody_uses_it(pytest_alone: pytest.Pytester) -> None:
+def test_plugin_is_light_where_nobody_uses_it(bare_pytest: pytest.Pytester) -> None:
     """pytest loads it wherever the package is installed, with Django's settings or without."""
-    pytest_alone.makepyfile(f"""
+    bare_pytest.makepyfile(f"""
         import sys
 
         def test_nothing_of_the_stand_in_is_loaded():
@@ -154,4 +116,4 @@ def test_plugin_is_light_where_nobody_uses_it(pytest_alone: pytest.Pytester) -> 
             assert loaded == {{"sf_integration.testing", "{PLUGIN}"}}
             assert {{"celery", "django", "lark", "sqlite3", "trustme"}} & set(sys.modules) == set()
     """)
-    pytest_alone.runpytest_subprocess().assert_outcomes(passed=1)
+    bare_pytest.runpytest_subprocess().assert_outcomes(passed=1)

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -349,10 +352,102 @@ def test_several_records_with_one_external_id_are_neither_changed_nor_deleted(si
 
 
 def test_record_is_deleted_by_its_external_id(signed_in: Caller):
-    path = "sobjects/Account/ERP_Number__c/C00000"
+    path = "sobjects/Account/ERP_Number__c/GONE"
+    signed_in.call("POST", "sobjects/Account", json={"Name": "Gone", "ERP_Number__c": "GONE"})
 
     assert signed_in.call("DELETE", path).status_code == 204
     assert refusal(signed_in.get(path)) == NOT_FOUND
+
+
+def test_record_that_others_refer_to_is_not_deleted_by_guesswork(signed_in: Caller, org: Org):
+    parent = org.add_record("Account", Name="Parent")
+    child = org.add_record("Contact", LastName="Child", AccountId=parent)
+    path = f"sobjects/Account/{parent}"
+
+    status, code, message = refusal(signed_in.call("DELETE", path))
+    assert (status, code) == (400, "STAND_IN_DOES_NOT_KNOW")
+    assert "what becomes of a Contact" in message
+
+    assert signed_in.call("DELETE", f"sobjects/Contact/{child}").status_code == 204
+    assert signed_in.call("DELETE", path).status_code == 204
+    refused = signed_in.call("POST", "sobjects/Contact", json={"LastName": "Late", "AccountId": parent})
+    assert refusal(refused) == (400, "ENTITY_IS_DELETED", "entity is deleted")
+
+
+def test_many_upserts_at_once_make_one_record(signed_in: Caller, org: Org):
+    def upsert(number: int) -> int:
+        caller = Caller(org)
+        caller.token = signed_in.token
+        with caller.http:
+            path = f"sobjects/Account/ERP_Number__c/R-{number % 8}"
+            return caller.call("PATCH", path, json={"Name": f"Racer {number}"}).status_code
+
+    with ThreadPoolExecutor(16) as pool:
+        statuses = Counter(pool.map(upsert, range(128)))
+
+    assert statuses == {201: 8, 200: 120}
+    assert len(org.query("SELECT Id FROM Account WHERE Name LIKE 'Racer %'")) == 8
+
+
+def test_cases_made_at_once_have_numbers_of_their_own(org: Org):
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda number: org.add_record("Case", Subject=str(number)), range(200)))
+
+    assert org.query("SELECT CaseNumber FROM Case GROUP BY CaseNumber HAVING COUNT(Id) > 1") == []
+
+
+def test_fields_follow_from_others(signed_in: Caller, org: Org):
+    case = org.add_record("Case", Subject="x", Status="New")
+    deal = org.add_record("Opportunity", Name="x", StageName="Proposal", CloseDate="2026-12-01")
+    sure = org.add_record(
+        "Opportunity", Name="y", StageName="Proposal", CloseDate="2026-12-01", Probability=99
+    )
+
+    def fields(sobject: str, record_id: str, *names: str) -> list[Any]:
+        record = signed_in.get(f"sobjects/{sobject}/{record_id}", fields=",".join(names)).json()
+        return [record[name] for name in names]
+
+    assert fields("Case", case, "IsClosed", "ClosedDate") == [False, None]
+    assert fields("Opportunity", deal, "Probability") == [50]
+    assert fields("Opportunity", sure, "Probability") == [99]
+
+    signed_in.call("PATCH", f"sobjects/Case/{case}", json={"Status": "Closed"})
+    signed_in.call("PATCH", f"sobjects/Opportunity/{deal}", json={"StageName": "Closed Won"})
+    signed_in.call("PATCH", f"sobjects/Opportunity/{sure}", json={"NextStep": "Call"})
+    is_closed, closed, modified = fields("Case", case, "IsClosed", "ClosedDate", "LastModifiedDate")
+    assert is_closed
+    assert closed == modified
+    assert fields("Opportunity", deal, "Probability", "IsWon") == [100, True]
+    assert fields("Opportunity", sure, "Probability") == [99]
+
+    signed_in.call("PATCH", f"sobjects/Case/{case}", json={"Status": "Working"})
+    assert fields("Case", case, "IsClosed", "ClosedDate") == [False, None]
+
+
+def test_external_id_in_the_path_has_to_fit_its_field(signed_in: Caller):
+    answer = signed_in.call("PATCH", f"sobjects/Account/ERP_Number__c/{'x' * 21}", json={"Name": "X"})
+
+    assert refusal(answer)[:2] == (400, "STRING_TOO_LONG")
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "kept"),
+    [
+        ("Customer_Since__c", "2026-03-29", "2026-03-29"),
+        ("Customer_Since__c", "2026-03-29T23:30:00+02:00", "2026-03-29"),
+        ("Customer_Since__c", "2026-03-29x", None),
+        ("Customer_Since__c", "20260329", None),
+        ("Customer_Since__c", "2026-W13-7", None),
+        ("Customer_Since__c", "2026-02-30", None),
+    ],
+)
+def test_days_are_taken_as_they_are_written(signed_in: Caller, field: str, given: str, kept: str | None):
+    made = signed_in.call("POST", "sobjects/Account", json={"Name": "X", field: given})
+
+    if kept is None:
+        assert refusal(made)[1] == "JSON_PARSER_ERROR"
+    else:
+        assert signed_in.get(f"sobjects/Account/{made.json()['id']}").json()[field] == kept
 
 
 def test_post_may_mean_another_method(signed_in: Caller):

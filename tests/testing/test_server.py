@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import signal
 import socket
 import ssl
 import threading
@@ -14,7 +16,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 import requests
 
-from sf_integration.testing import Org, StandIn
+from sf_integration.testing import App, Org, StandIn
 
 from .conftest import GRANT_TYPE, Caller
 
@@ -120,6 +122,28 @@ def test_date_header_follows_the_clock_of_the_org(caller: Caller, org: Org):
     assert seconds_ahead() == pytest.approx(-600, abs=2)
 
 
+def test_date_header_is_that_of_the_org_which_answers(server: StandIn, key_pair: tuple[str, str]):
+    named = server.add_org(host_name="acme.my.salesforce.com", app=App(certificate_pem=key_pair[1]))
+    named.clock_offset_seconds = -600
+
+    headers = {"Host": named.url.partition("//")[2]}
+    answer = requests.get(f"{server.url}/services/data", headers=headers, timeout=10)
+
+    assert parsedate_to_datetime(answer.headers["Date"]).timestamp() - time.time() == pytest.approx(
+        -600, abs=2
+    )
+
+
+def test_name_of_an_app_may_be_written_in_any_script(signed_in: Caller, org: Org):
+    org.app.name, org.app.api_limit = "Łódź 倉庫", 100
+
+    assert (
+        signed_in.get("limits")
+        .headers["Sforce-Limit-Info"]
+        .startswith("api-usage=1/15000; per-app-api-usage=1/100")
+    )
+
+
 def test_sixty_four_connections_at_once_are_served(org: Org):
     barrier = threading.Barrier(64)
 
@@ -159,6 +183,60 @@ def test_stop_lets_every_thread_go(key_pair: tuple[str, str], kind: str, options
             time.sleep(0.01)
 
     assert set(threading.enumerate()) - before == set()
+
+
+def test_process_forked_after_the_start_leaves_the_server_alone(server: StandIn, caller: Caller):
+    child = os.fork()
+    if child == 0:
+        # As a web server's worker would when it unwinds the stack it was forked in.
+        server.stop()
+        os._exit(0)
+    deadline = time.monotonic() + 10
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if ended == (0, 0):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+    assert ended == (child, 0)
+    assert caller.sign_in().status_code == 200
+
+
+def test_port_closes_though_a_forked_process_has_a_copy(server: StandIn, signed_in: Caller):
+    url = server.url
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    try:
+        server.stop()
+        with pytest.raises(requests.exceptions.ConnectionError):
+            requests.get(f"{url}/services/data", timeout=5)
+        server.start()
+        assert (server.url, signed_in.get("limits").status_code) == (url, 200)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_start_that_fails_leaves_no_port_open(key_pair: tuple[str, str]):
+    first, second = StandIn(certificate_pem=key_pair[1]), StandIn(certificate_pem=key_pair[1])
+    with first:
+        second.add_org(app=App(certificate_pem=key_pair[1])).url = first.url
+
+        with pytest.raises(OSError, match="in use"):
+            second.start()
+
+        with pytest.raises(requests.exceptions.ConnectionError):
+            requests.get(f"{second.url}/services/data", timeout=5)
+
+
+def test_login_hosts_come_back_where_they_were(server: StandIn):
+    url = server.open_login_host()
+    server.stop()
+    server.start()
+
+    assert requests.get(f"{url}/services/data", timeout=5).status_code == 200
 
 
 def test_stopped_server_refuses_and_comes_back_at_the_same_port_with_its_sessions(

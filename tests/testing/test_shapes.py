@@ -305,7 +305,7 @@ def post(path: str, **values: Any) -> Ask:
 
 
 def deleted_twice(caller: Caller) -> requests.Response:
-    path = f"sobjects/Account/{ACCOUNT_ID}"
+    path = f"sobjects/Account/{caller.call('POST', 'sobjects/Account', json={'Name': 'Gone'}).json()['id']}"
     caller.call("DELETE", path)
     return caller.call("DELETE", path)
 

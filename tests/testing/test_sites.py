@@ -88,6 +88,19 @@ def test_shared_login_host_finds_the_org_by_the_consumer_key(
     assert (org.logins, second.logins) == (2, 2)
 
 
+def test_one_app_in_several_orgs_is_told_apart_by_the_username(
+    server: StandIn, org: Org, key_pair: tuple[str, str]
+):
+    key, certificate = key_pair
+    same = App(consumer_key=org.app.consumer_key, certificate_pem=certificate, private_key_pem=key)
+    customer = server.add_org(username="b@customer.example", app=same)
+    url = server.open_login_host()
+    for one in (org, customer):
+        assert post(url, Caller(one).sign()).json()["instance_url"] == one.url
+    stranger = Caller(org).sign(sub="nobody@customer.example")
+    assert oauth_refusal(post(url, stranger))[2] == "user hasn't approved this consumer"
+
+
 def test_shared_login_host_knows_its_own_kind_of_org_only(server: StandIn, org: Org, sandbox: Org):
     production_host, sandbox_host = server.open_login_host(), server.open_login_host(for_sandboxes=True)
     production, uat = Caller(org), Caller(sandbox)

@@ -324,7 +324,7 @@ def test_page_that_does_not_exist_is_refused(signed_in: Caller):
 
 
 def test_oldest_of_too_many_rows_give_way():
-    cursors = Cursors()
+    cursors = Cursors(lambda: 900)
     rows = [{"Id": str(number)} for number in range(300_000)]
     urls = [cursors.first_page(rows, 2_000, "token", "")["nextRecordsUrl"] for _ in range(4)]
 

@@ -69,6 +69,16 @@ def test_aggregates_show_their_function(signed_in: Caller):
     assert signed_in.get("query", q=query, columns="true").json()["groupBy"] is True
 
 
+def test_groups_of_fields_show_their_own(signed_in: Caller):
+    def names(group: str) -> set[str]:
+        answer = signed_in.get("query", q=f"SELECT FIELDS({group}) FROM Account LIMIT 1", columns="true")
+        return {column["columnName"] for column in answer.json()["columnMetadata"]}
+
+    assert names("CUSTOM") == {"ERP_Number__c", "Customer_Since__c", "Key_Account__c"}
+    assert names("STANDARD") | names("CUSTOM") == names("ALL")
+    assert not names("STANDARD") & names("CUSTOM")
+
+
 def test_types_are_told(signed_in: Caller):
     query = (
         "SELECT Key_Account__c, AnnualRevenue, NumberOfEmployees, CreatedDate, Customer_Since__c FROM Account"

@@ -6,7 +6,6 @@ import json
 import signal
 import tempfile
 import threading
-from argparse import ArgumentTypeError
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -40,7 +39,9 @@ class Command(BaseCommand):
             help="folder that keeps org, app and key, so that the next start is the same org",
         )
         parser.add_argument("--sandbox", action="store_true", help="the org is a sandbox")
-        parser.add_argument("--seed", help="word that decides over the records: the same word, the same records")
+        parser.add_argument(
+            "--seed", help="word that decides over the records: the same word, the same records"
+        )
         parser.add_argument(
             "--records",
             nargs=2,
@@ -53,7 +54,6 @@ class Command(BaseCommand):
             "--set",
             action="append",
             default=[],
-            type=_assignment,
             metavar="NAME=VALUE",
             help="a setting, as in session_seconds=900, user.active=false, app.kind=external",
         )
@@ -79,7 +79,7 @@ class Command(BaseCommand):
             )
             server = _started(folder, options)
             stack.callback(server.stop)
-            _tell(server, options)
+            tell(server, options)
             facts = _facts(server, options)
             self.stdout.write(json.dumps(facts) if options["json"] else _welcome(facts))
             self.stdout.flush()
@@ -98,22 +98,22 @@ def _assignment(text: str) -> tuple[str, Any]:
     """NAME=VALUE; the value is taken as JSON, or as it is."""
     name, equals, value = text.partition("=")
     if not equals:
-        raise ArgumentTypeError(f"{text!r} should be NAME=VALUE, as in session_seconds=900")
+        raise CommandError(f"{text!r} should be NAME=VALUE, as in session_seconds=900.")
     try:
         return name, json.loads(value)
     except ValueError:
         return name, value
 
 
-def _tell(server: StandIn, options: dict[str, Any]) -> None:
+def tell(server: StandIn, options: dict[str, Any]) -> None:
     """Hand on what was said about the org, by the same names as at its endpoint `/stand-in`."""
     try:
-        control.change(server.org, dict(options["set"]))
+        control.change(server.org, dict(map(_assignment, options["set"])))
         for kind, *more in options["fail"]:
             control.act(server.org, "fail", {"kind": kind, **dict(map(_assignment, more))})
         for sobject, count in options["records"]:
             control.act(server.org, "add-records", {"sobject": sobject, "count": _whole_number(count)})
-    except (ArgumentTypeError, control.ControlError) as exc:
+    except control.ControlError as exc:
         raise CommandError(str(exc)) from exc
 
 

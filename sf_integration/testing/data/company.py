@@ -117,7 +117,7 @@ _TITLES = (
 )
 _DEPARTMENTS = ("Purchasing", "Operations", "Finance", None)
 _PRODUCTS = ("Espresso blend", "Filter roast", "Decaf", "Cold brew kegs", "Grinder service", "Green beans")
-_CHANCES = {
+CHANCES = {
     "Prospecting": 10.0,
     "Qualification": 25.0,
     "Proposal": 50.0,
@@ -125,7 +125,7 @@ _CHANCES = {
     "Closed Won": 100.0,
     "Closed Lost": 0.0,
 }
-_STAGES = tuple(_CHANCES)
+_STAGES = tuple(CHANCES)
 _NEXT_STEPS = ("Send samples", "Call back", "Tasting in March", None)
 _USER_COLUMNS = (
     "Username", "FirstName", "LastName", "Name", "Email", "Alias", "UserType", "IsActive", "TimeZoneSidKey",
@@ -366,7 +366,7 @@ class _Founder:
                 "StageName": stage,
                 "CloseDate": (self._today + timedelta(days=days)).isoformat(),
                 "Amount": round(400 + 89_600 * self._dice.random(), 2) if number % 9 else None,
-                "Probability": _CHANCES[stage],
+                "Probability": CHANCES[stage],
                 "IsClosed": int(is_closed),
                 "IsWon": int(stage == "Closed Won"),
                 "NextStep": None if is_closed else pick(_NEXT_STEPS),

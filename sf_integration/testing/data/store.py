@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -52,6 +53,8 @@ class Store:
     def _connect(self) -> None:
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
+        # An org lives as long as anybody looks at it, so that there is no other moment to close it.
+        weakref.finalize(self, self._connection.close)
         # Salesforce compares text without regard to case, umlauts included; SQLite alone knows ASCII only.
         self._connection.create_function("fold", 1, fold, deterministic=True)
         self._connection.create_collation("salesforce", _compare)
@@ -109,6 +112,11 @@ class Store:
         matches = f'fold("{field.name}") = fold(?)' if field.is_text else f'"{field.name}" = ?'
         found = self.rows(f'SELECT {names} FROM "{sobject.name}" WHERE {matches}', (value,))
         return [_record(sobject, row) for row in found]
+
+    def is_used(self, sobject: SObject, field: Field, record_id: str) -> bool:
+        """Whether a record that is not deleted refers to this one by the field."""
+        sql = f'SELECT 1 FROM "{sobject.name}" WHERE "{field.name}" = ? AND "IsDeleted" = 0 LIMIT 1'
+        return bool(self.rows(sql, (record_id,)))
 
     def count(self, sobject: SObject) -> int:
         """How many records there are, deleted ones too."""

@@ -10,22 +10,18 @@ import binascii
 import hmac
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlencode
-from xml.sax.saxutils import escape
 
 from ..messages import Answer, Incoming, as_asked, json_answer, oauth_error, unknown_here
 from ..orgs import Org
 from ..sessions import Session
 from ..users import User
-from . import bearer
+from . import bearer, formats
 
 _TEXT = "text/plain;charset=UTF-8"
-_XML = "application/xml;charset=UTF-8"
+_NIL = ' xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"'
 _SCRIPT = "application/javascript;charset=UTF-8"
-_FORM = "application/x-www-form-urlencoded;charset=UTF-8"
 _CALLBACK = re.compile(r"[A-Za-z_$][\w$]*(\.[A-Za-z_$][\w$]*)*", re.ASCII)
 _ANY_TOKEN = re.compile(r"00D\w{12,15}![\w.]+|eyJ[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 # The scope `id` stands for the four others; tokens of the flow with `api` may read both resources, too.
@@ -38,6 +34,8 @@ def identity(org: Org, request: Incoming, org_id: str, user_id: str) -> Answer:
     session = _session(org, request)
     if isinstance(session, Answer):
         return session
+    if given := org.answers.for_request(request):
+        return given
     if org_id[:15] != org.id[:15]:
         return _word(403, "Wrong_Org")
     user = next((user for user in org.users.values() if user.id[:15] == user_id[:15]), None)
@@ -55,6 +53,8 @@ def userinfo(org: Org, request: Incoming) -> Answer:
     session = _session(org, request)
     if isinstance(session, Answer):
         return session
+    if given := org.answers.for_request(request):
+        return given
     if not session.allows("openid", *_IDENTITY_SCOPES):
         return _word(403, "Bad_OAuth_Token")
     user = session.user
@@ -105,8 +105,8 @@ def revoke(org: Org, request: Incoming) -> Answer:
     refusal = oauth_error(
         error, "invalid token" if error == "invalid_token" else "this token type is not supported"
     )
-    if _prefers(request, parameters, "urlencoded"):
-        return replace(refusal, body=urlencode(json.loads(refusal.body)).encode(), content_type=_FORM)
+    if formats.wanted(request, "urlencoded") == "urlencoded":
+        return replace(formats.as_form(json.loads(refusal.body), refusal.status), error=error)
     return refusal
 
 
@@ -157,23 +157,14 @@ def _wanted_version(org: Org, request: Incoming) -> str | None:
 
 
 def _in_format(body: dict[str, Any], request: Incoming) -> Answer:
-    parameters = request.form()
-    wanted = parameters.get("format", "xml" if _prefers(request, parameters, "xml") else "json")
+    wanted = formats.wanted(request, "xml")
     if wanted == "xml":
-        return Answer(200, ("".join(_xml(body))).encode(), _XML)
+        return formats.as_xml("user", body, attributes=_NIL)
     if wanted != "json":
         return Answer(406, unknown_here(f"format={wanted}", "org.answer_path(path, …)").encode(), _TEXT)
-    if callback := parameters.get("callback"):
+    if callback := request.form().get("callback"):
         return _called_back(callback, body)
     return as_asked(json_answer(body), request)
-
-
-def _prefers(request: Incoming, parameters: dict[str, str], format: str) -> bool:  # noqa: A002  as Salesforce calls it
-    """Whether `format`, or the first known type in `Accept`, names this format."""
-    if "format" in parameters:
-        return parameters["format"] == format
-    accepted = re.findall(r"json|xml|urlencoded|\*/\*", request.headers.get("Accept", ""))
-    return accepted[:1] == [format]
 
 
 def _called_back(callback: str, body: dict[str, Any]) -> Answer:
@@ -181,24 +172,6 @@ def _called_back(callback: str, body: dict[str, Any]) -> Answer:
     if not _CALLBACK.fullmatch(callback):
         return _word(406, "Invalid_Callback")
     return Answer(200, f"{callback}({json.dumps(body, separators=(',', ':'))});".encode(), _SCRIPT)
-
-
-def _xml(body: dict[str, Any]) -> Iterator[str]:
-    yield '<?xml version="1.0" encoding="UTF-8"?><user xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">'
-    yield from _xml_elements(body)
-    yield "</user>"
-
-
-def _xml_elements(body: dict[str, Any]) -> Iterator[str]:
-    for name, value in body.items():
-        match value:
-            case None:
-                yield f'<{name} xsi:nil="true"/>'
-            case dict():
-                yield f"<{name}>{''.join(_xml_elements(value))}</{name}>"
-            case _:
-                text = json.dumps(value) if isinstance(value, bool) else str(value)
-                yield f"<{name}>{escape(text)}</{name}>"
 
 
 # Bodies

@@ -9,8 +9,6 @@ import json
 import math
 import re
 from typing import Any, NoReturn
-from urllib.parse import urlencode
-from xml.sax.saxutils import escape
 
 import jwt
 
@@ -19,6 +17,7 @@ from ..messages import Answer, Incoming, Refused, json_answer, oauth_error
 from ..orgs import Org
 from ..sessions import Session
 from ..users import User
+from . import formats
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 PRODUCTION_LOGIN_URL = "https://login.salesforce.com"
@@ -39,16 +38,25 @@ def token_endpoint(org: Org, request: Incoming) -> Answer:
         session = _judge(org, parameters, request)
     except Refused as refusal:
         return refusal.answer
-    return _granted(org, session, _wanted_format(parameters, request)).of(session.user.username)
+    return _granted(org, session, formats.wanted(request, "xml", "urlencoded")).of(session.user.username)
 
 
-def issuer_of(assertion: str) -> str | None:
-    """The consumer key an assertion names, not yet believed; None when it can't be read."""
+def names_app_of(assertion: str, org: Org) -> bool:
+    """Whether the assertion, not yet believed, names an app of this org; not so when it can't be read."""
+    issuer = _claims_of(assertion).get("iss")
+    return isinstance(issuer, str) and issuer in org.apps
+
+
+def names_user_of(assertion: str, org: Org) -> bool:
+    """Whether the assertion, not yet believed, names a user of this org."""
+    return _named_user(org, _claims_of(assertion)) is not None
+
+
+def _claims_of(assertion: str) -> dict[str, Any]:
     try:
-        issuer = _read(assertion).get("iss")
+        return _read(assertion)
     except Refused:
-        return None
-    return issuer if isinstance(issuer, str) else None
+        return {}
 
 
 def _judge(org: Org, parameters: dict[str, str], request: Incoming) -> Session:
@@ -96,7 +104,7 @@ def _find_app(
 ) -> App:
     issuer = claims.get("iss")
     app = org.apps.get(issuer) if isinstance(issuer, str) else None
-    if app is None or (shared_login_url and shared_login_url != shared_login_url_of(org)):
+    if app is None or not app.known or (shared_login_url and shared_login_url != shared_login_url_of(org)):
         _refuse("invalid_client_id", "client identifier invalid")
     # External client apps are unknown at the login hosts all orgs share, as host and as audience.
     shared = shared_login_url or _bare(claims.get("aud")) in SHARED_LOGIN_URLS
@@ -138,7 +146,9 @@ def _check_expiry(org: Org, claims: dict[str, Any]) -> None:
 
 def _check_audience(org: Org, claims: dict[str, Any], app: App, called_url: str) -> None:
     """One string: the My Domain, which is this server, or the login host of this kind of org (connected apps only)."""
-    accepted = {org.url, called_url}
+    accepted = {org.url}
+    if called_url != org.instance_url:  # an instance the org has moved to is no audience
+        accepted.add(called_url)
     if app.kind == "connected" and (shared := shared_login_url_of(org)):
         accepted.add(shared)
     if _bare(claims.get("aud")) not in accepted:
@@ -150,9 +160,8 @@ def _bare(audience: object) -> str | None:
 
 
 def _find_user(org: Org, claims: dict[str, Any]) -> User:
-    """The user named by `prn`, the old name, which wins over `sub`."""
-    username = claims.get("prn", claims.get("sub"))
-    user = org.find_user(username) if isinstance(username, str) else None
+    """The user who may sign in now."""
+    user = _named_user(org, claims)
     if user is None:
         _refuse("invalid_grant", "user hasn't approved this consumer")
     if not user.may_act:
@@ -164,9 +173,15 @@ def _find_user(org: Org, claims: dict[str, Any]) -> User:
     return user
 
 
+def _named_user(org: Org, claims: dict[str, Any]) -> User | None:
+    """The user named by `prn`, the old name, which wins over `sub`."""
+    username = claims.get("prn", claims.get("sub"))
+    return org.find_user(username) if isinstance(username, str) else None
+
+
 def _check_app_scopes(app: App) -> None:
     offline = {"refresh_token", "offline_access"} & set(app.scopes)
-    if not offline or len(app.scopes) < 2:
+    if not offline or len(app.scopes) < 2 or not app.installed:
         _refuse(
             "invalid_request",
             "refresh_token scope is required and the connected app should be installed and preauthorized.",
@@ -178,12 +193,6 @@ def _check_approval(app: App, user: User) -> None:
         _refuse("invalid_app_access", "user is not admin approved to access this app")
     if app.permitted_users == "self_authorize" and not user.authorized:
         _refuse("invalid_grant", "user hasn't approved this consumer")
-
-
-def _wanted_format(parameters: dict[str, str], request: Incoming) -> str:
-    accept = request.headers.get("Accept", "")
-    by_accept = "urlencoded" if "x-www-form-urlencoded" in accept else "xml" if "/xml" in accept else "json"
-    return parameters.get("format", by_accept)
 
 
 def _granted(org: Org, session: Session, wanted_format: str) -> Answer:
@@ -198,9 +207,7 @@ def _granted(org: Org, session: Session, wanted_format: str) -> Answer:
     if session.fixed_end is not None:
         fields["token_format"] = "jwt"  # noqa: S105
     if wanted_format == "urlencoded":
-        return Answer(200, urlencode(fields).encode(), "application/x-www-form-urlencoded;charset=UTF-8")
+        return formats.as_form(fields)
     if wanted_format == "xml":
-        elements = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in fields.items())
-        body = f'<?xml version="1.0" encoding="UTF-8"?><OAuth>{elements}</OAuth>'
-        return Answer(200, body.encode(), "application/xml;charset=UTF-8")
+        return formats.as_xml("OAuth", fields)
     return json_answer(fields)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from .. import ids, soql
-from ..data import schema, standard
+from ..data import company, schema, standard
 from ..data.schema import Field, SObject
 from ..data.store import salesforce_datetime
 from ..messages import Answer, Refused, json_answer, not_found, rest_error, unknown_here
@@ -18,6 +18,7 @@ from ..soql import no_such_column
 from ..users import User
 
 _EMAIL = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d(?:T|$)", re.ASCII)
 _TOO_LARGE = 10**18
 
 
@@ -44,7 +45,8 @@ def read_by_external_id(
 
 
 def create(org: Org, sobject: SObject, body: bytes, user: User, base_path: str) -> Answer:
-    record_id = _create(org, sobject, _read_values(org, sobject, body), user)
+    with org.store.transaction():
+        record_id = _create(org, sobject, _read_values(org, sobject, body), user)
     return _created(sobject, {"id": record_id, "success": True, "errors": []}, base_path)
 
 
@@ -56,12 +58,14 @@ def add(org: Org, name: str, values: Mapping[str, Any]) -> str:
     sobject = schema.find(name)
     if sobject is None:
         raise Refused(not_found())
-    return _create(org, sobject, _read_values(org, sobject, json.dumps(values).encode()), org.user)
+    with org.store.transaction():
+        return _create(org, sobject, _read_values(org, sobject, json.dumps(values).encode()), org.user)
 
 
 def update(org: Org, sobject: SObject, record_id: str, body: bytes, user: User) -> Answer:
-    record = _writable_record(org, sobject, record_id)
-    _change(org, sobject, record, _read_values(org, sobject, body), user)
+    with org.store.transaction():
+        record = _writable_record(org, sobject, record_id)
+        _change(org, sobject, record, _read_values(org, sobject, body), user)
     return Answer(204)
 
 
@@ -82,18 +86,20 @@ def upsert(
     says_created: as newer API versions do, always answer with a body, which tells whether there is a new record.
     Source: REST API Developer Guide, "Insert or Update (Upsert) a Record Using an External ID".
     """
-    found = _by_external_id(org, sobject, field_name, value)
-    if len(found) > 1:
-        return _several(sobject, found, base_path)
-    field = sobject.by_name[field_name.lower()]
-    values = _read_values(org, sobject, body, named_in_path=field)
-    if found:
-        _change(org, sobject, found[0], values, user)
-        record_id = found[0]["Id"]
-    elif update_only or field.type == "id":
-        _fail(404, "NOT_FOUND", "The requested resource does not exist")
-    else:
-        record_id = _create(org, sobject, {**values, field.name: value}, user)
+    # Of two at once the second has to find what the first one made.
+    with org.store.transaction():
+        found = _by_external_id(org, sobject, field_name, value)
+        if len(found) > 1:
+            return _several(sobject, found, base_path)
+        field = sobject.by_name[field_name.lower()]
+        values = _read_values(org, sobject, body, named_in_path=field)
+        if found:
+            _change(org, sobject, found[0], values, user)
+            record_id = found[0]["Id"]
+        elif update_only or field.type == "id":
+            _fail(404, "NOT_FOUND", "The requested resource does not exist")
+        else:
+            record_id = _create(org, sobject, {**values, field.name: _stored(field, value)}, user)
     result: dict[str, Any] = {"id": record_id, "success": True, "errors": []}
     if says_created:
         result["created"] = not found
@@ -103,8 +109,10 @@ def upsert(
 
 
 def delete(org: Org, sobject: SObject, record_id: str) -> Answer:
-    record = _writable_record(org, sobject, record_id)
-    org.store.change(sobject, record["Id"], {"IsDeleted": 1})
+    with org.store.transaction():
+        record = _writable_record(org, sobject, record_id)
+        _refuse_orphans(org, sobject, record["Id"])
+        org.store.change(sobject, record["Id"], {"IsDeleted": 1})
     return Answer(204)
 
 
@@ -176,6 +184,26 @@ def _writable_record(org: Org, sobject: SObject, record_id: str) -> dict[str, An
     return record
 
 
+def _refuse_orphans(org: Org, sobject: SObject, record_id: str) -> None:
+    """Some children go with their parent, some are let go, some hold it: which is for Salesforce to know."""
+    for child in schema.SOBJECTS:
+        for field in child.fields:
+            if (
+                field.target == sobject.name
+                and child.can_be_deleted
+                and org.store.is_used(child, field, record_id)
+            ):
+                what = (
+                    f"what becomes of a {child.name} when the {sobject.name} in its {field.name} is deleted"
+                )
+                path = f"/services/data/vXX.0/sobjects/{sobject.name}/{record_id}"
+                _fail(
+                    400,
+                    soql.UNKNOWN_HERE,
+                    unknown_here(what, f"org.answer_path({path!r}, …), or delete it first"),
+                )
+
+
 def _require_writable(sobject: SObject) -> None:
     if not sobject.writable:
         _fail(403, "INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id", [])
@@ -213,7 +241,7 @@ def _create(org: Org, sobject: SObject, values: dict[str, Any], user: User) -> s
     if missing:
         _fail(400, "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", missing)
     record_id = org.store.new_id(sobject)
-    now = salesforce_datetime(datetime.fromtimestamp(org.now(), UTC))
+    now = _now(org)
     made = {
         "Id": record_id,
         "OwnerId": user.id,
@@ -226,7 +254,7 @@ def _create(org: Org, sobject: SObject, values: dict[str, Any], user: User) -> s
     }
     if sobject.name == "Case":
         made["CaseNumber"] = f"{org.store.count(sobject) + 1_001:08d}"
-    org.store.add(sobject, [{**made, **_derived(sobject, made)}])
+    org.store.add(sobject, [{**made, **_derived(sobject, values, made, now)}])
     return record_id
 
 
@@ -239,25 +267,39 @@ def _change(org: Org, sobject: SObject, record: dict[str, Any], values: dict[str
     for name, value in values.items():
         if value is None and sobject.by_name[name.lower()].required:
             _fail(400, "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{name}]", [name])
-    now = salesforce_datetime(datetime.fromtimestamp(org.now(), UTC))
+    now = _now(org)
     stamps = {"LastModifiedById": user.id, "LastModifiedDate": now, "SystemModstamp": now}
     # From the whole record, whatever of it the caller may see.
     whole = schema.get(sobject.name)
     [stored] = org.store.find(whole, whole.by_name["id"], record["Id"])
-    derived = _derived(sobject, {**stored, **values})
+    derived = _derived(sobject, values, {**stored, **values}, now)
     org.store.change(sobject, record["Id"], {**values, **derived, **stamps})
 
 
-def _derived(sobject: SObject, record: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields Salesforce works out from others."""
+def _now(org: Org) -> str:
+    return salesforce_datetime(datetime.fromtimestamp(org.now(), UTC))
+
+
+def _derived(
+    sobject: SObject, values: Mapping[str, Any], record: Mapping[str, Any], now: str
+) -> dict[str, Any]:
+    """The fields Salesforce works out from others: from the `values` that are new, or from the whole record."""
     match sobject.name:
         case "Contact":
             return {"Name": " ".join(filter(None, (record.get("FirstName"), record.get("LastName"))))}
         case "Opportunity":
             stage = str(record.get("StageName"))
-            return {"IsClosed": int(stage.startswith("Closed")), "IsWon": int(stage == "Closed Won")}
+            chance = {"Probability": company.CHANCES[stage]} if "StageName" in values else {}
+            chance |= {"Probability": values["Probability"]} if "Probability" in values else {}
+            return {
+                "IsClosed": int(stage.startswith("Closed")),
+                "IsWon": int(stage == "Closed Won"),
+                **chance,
+            }
         case "Case":
-            return {"IsClosed": int(record.get("Status") == "Closed")}
+            is_closed = record.get("Status") == "Closed"
+            closed = (record.get("ClosedDate") or now) if is_closed else None
+            return {"IsClosed": int(is_closed), "ClosedDate": closed}
     return {}
 
 
@@ -287,8 +329,11 @@ def _read_values(
         values[field.name] = None if value in (None, "") else _stored(field, value)
         if field.type == "reference" and values[field.name]:
             target = schema.get(field.target)
-            if not org.store.find(target, target.by_name["id"], values[field.name]):
+            found = org.store.find(target, target.by_name["id"], values[field.name])
+            if not found:
                 _fail(400, "INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", [])
+            if found[0].get("IsDeleted"):
+                _fail(400, "ENTITY_IS_DELETED", "entity is deleted", [])
     return values
 
 
@@ -344,10 +389,14 @@ def _text(field: Field, value: str) -> str:
 
 
 def _moment(field: Field, value: str) -> str:
+    """A date or date-time as it is stored; one without an offset is taken for UTC, whatever this machine's zone."""
+    if not _DAY.match(value):
+        _wrong_type(field, value)
     try:
+        moment = datetime.fromisoformat(value)
         if field.type == "date":
-            return date.fromisoformat(value[:10]).isoformat()
-        return salesforce_datetime(datetime.fromisoformat(value))
+            return moment.date().isoformat()
+        return salesforce_datetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         _wrong_type(field, value)
 

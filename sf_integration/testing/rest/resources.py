@@ -295,14 +295,8 @@ class _Call:
             return json_answer(self._columns(text))
         if (given := self.org.answers.rows_for(text, self.base_path)) is not None:
             return self._first_page(given)
-        result = soql.run(
-            self.org.store,
-            text,
-            base_path=self.base_path,
-            with_deleted=with_deleted,
-            hidden=self.session.user.hidden,
-            now=datetime.fromtimestamp(self.org.now(), soql.TIME_ZONE),
-        )
+        hidden = self.session.user.hidden
+        result = self.org.run_query(text, base_path=self.base_path, with_deleted=with_deleted, hidden=hidden)
         if not result.records:
             return json_answer({"totalSize": result.total_size, "done": True, "records": []})
         return self._first_page(result.records)

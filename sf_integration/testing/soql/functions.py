@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..data.schema import Field, FieldType
+from ..data.schema import Field, FieldType, SObject
 from .errors import invalid_field, malformed, unexpected, unknown
 from .syntax import Call, Expression, Path
 from .tables import Column, Tables
@@ -84,6 +84,18 @@ def aggregate(tables: Tables, call: Call) -> Column:
     counted = column.comparable if function == "count_distinct" else column.sql
     result: FieldType = "int" if function.startswith("count") else "double"
     return Column(AGGREGATES[function].format(counted), Field("", result), call.token)
+
+
+def field_group(call: Call) -> str:
+    """The word in FIELDS(ALL), FIELDS(STANDARD) or FIELDS(CUSTOM), in lower case."""
+    match call.arguments:
+        case (Path((name,)),) if name.lower() in ("all", "standard", "custom"):
+            return str(name).lower()
+    raise unexpected(call.token)
+
+
+def fields_in(group: str, sobject: SObject) -> list[Field]:
+    return [field for field in sobject.fields if group == "all" or field.custom == (group == "custom")]
 
 
 def _is_arithmetic(call: Call) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..data.schema import Field, Schema, SObject
-from .functions import aggregate, is_aggregate, plain
+from .functions import aggregate, field_group, fields_in, is_aggregate, plain
 from .syntax import Call, Item, Path, Query
 from .tables import Tables, find_children
 
@@ -64,7 +64,7 @@ def _columns(schema: Schema, query: Query, sobject: SObject) -> list[_Shown]:
         elif isinstance(item.expression, Path):
             _add_path(shown, tables, item.expression)
         elif item.expression.function == "fields":
-            shown.extend(_of_field(field) for field in sobject.fields)
+            shown.extend(_of_field(field) for field in fields_in(field_group(item.expression), sobject))
         elif item.expression.arguments:
             shown.append(_of_call(tables, item.expression, str(item.alias or f"expr{unnamed}")))
             unnamed += item.alias is None

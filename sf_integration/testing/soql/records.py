@@ -12,8 +12,8 @@ from lark import Token
 from ..data.schema import Field, SObject
 from ..data.store import address, address_columns, as_json
 from .conditions import Conditions, Setting
-from .errors import invalid_field, malformed, unexpected, unknown
-from .functions import plain
+from .errors import invalid_field, malformed, unknown
+from .functions import field_group, fields_in, plain
 from .syntax import Call, Item, Ordering, Path, Query
 from .tables import Column, Tables, find_children
 
@@ -144,14 +144,13 @@ class Selection:
         if call.function != "fields" or has_alias:
             plain(self._tables, call)
             raise unknown(f"{call.token}() outside of grouped queries")
-        group = _field_group(call)
+        group = field_group(call)
         limit = self._query.limit
         if group != "standard" and (limit is None or limit > MAX_FIELD_GROUP_ROWS):
             message = f"The SOQL FIELDS function must have a LIMIT of at most {MAX_FIELD_GROUP_ROWS}"
             raise malformed(call.token, message)
-        for found in self._tables.sobject.fields:
-            if group == "all" or found.custom == (group == "custom"):
-                self._select_field(Column(f't0."{found.name}"', found, call.token))
+        for found in fields_in(group, self._tables.sobject):
+            self._select_field(Column(f't0."{found.name}"', found, call.token))
 
     def _select_children(self, query: Query) -> None:
         sobject, reference = find_children(self._setting.schema, self._tables.sobject, query.source.name)
@@ -182,13 +181,6 @@ class Selection:
     def _add_column(self, sql: str) -> int:
         self._columns.append(sql)
         return len(self._columns) - 1
-
-
-def _field_group(call: Call) -> str:
-    match call.arguments:
-        case (Path((name,)),) if name.lower() in ("all", "standard", "custom"):
-            return str(name).lower()
-    raise unexpected(call.token)
 
 
 def order_by(orderings: Sequence[Ordering], column_of: Callable[[Ordering], Column]) -> str:
