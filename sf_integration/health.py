@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
+from django.db.models import F
 from django.utils import timezone
 
 from . import hosts, tokens
 from .conf import settings
-from .models import ConnectedApp, ConnectionCheck, settings_fingerprint
-from .salesforce import diagnosis, keys, rest
+from .models import ConnectedApp, ConnectionCheck, normal_username, settings_fingerprint
+from .salesforce import diagnosis, keys, rest, signin
 from .salesforce.errors import (
     ActionNeeded,
     ApiError,
@@ -30,12 +31,11 @@ from .salesforce.errors import (
 from .salesforce.http import NoAuth
 from .salesforce.oauth import Identity
 from .state import CERTIFICATE_WARNING, ConnectionState
-from .tokens import renewal
+from .tokens import lifecycle, renewal
 from .tokens.renewal import Observer
 
 LIGHT_EVERY = dt.timedelta(minutes=60)
 FULL_EVERY = dt.timedelta(hours=24)
-CLOCK_WARNING_SECONDS = 30
 USAGE_WARNING_SHARE = 0.8
 CALLS_PER_DAY = 24 + 6
 """What the checks of one connection by beat cost of the org's API calls: a light one an hour, a full one a day."""
@@ -147,6 +147,17 @@ def due_for_check(now: dt.datetime | None = None) -> Iterator[tuple[UUID, bool]]
             yield connection.pk, connection.failing_since is None
 
 
+def tell_changes(now: dt.datetime | None = None) -> int:
+    """Signal the states that changed by themselves: a certificate nears its end, a connection idles, an encryption key or
+    a kind of org was taken off its list. Returns how many; one query finds them."""
+    now = now or timezone.now()
+    known = ConnectedApp.objects.with_state(now).select_related("signing_key")
+    changed = list(known.exclude(state=F("told_state")))  # type: ignore[misc]
+    for connection in changed:
+        renewal.tell_change(connection, now)
+    return len(changed)
+
+
 def prune_checks(now: dt.datetime | None = None) -> int:
     """Delete old history; returns how many."""
     limit = (now or timezone.now()) - dt.timedelta(days=settings.KEEP_CHECKS_DAYS)
@@ -230,6 +241,7 @@ def _host(run: _Run) -> str:
             "GET", f"{url}/services/data", auth=NoAuth(), timeout_seconds=10
         )
         run.skew_seconds = rest.clock_skew_seconds(response, time.time())
+        tokens.current().note_clock(url, run.skew_seconds)
     except TransportError as error:
         if error.status_code is None:
             raise
@@ -240,10 +252,11 @@ def _clock(run: _Run) -> str:
     skew = run.skew_seconds
     if skew is None:
         return "the host told no time"
-    if abs(skew) >= CLOCK_WARNING_SECONDS:
+    if abs(skew) >= lifecycle.CLOCK_WARNING_SECONDS:
+        corrected = " Sign-ins allow for it." if signin.corrected_skew(skew) else ""
         raise _Warn(
             "clock_skew",
-            f"Our clock is {abs(skew):.0f} seconds {'ahead of' if skew > 0 else 'behind'} Salesforce's.",
+            f"Our clock is {abs(skew):.0f} seconds {'ahead of' if skew > 0 else 'behind'} Salesforce's.{corrected}",
             "Set the clock of this machine by NTP.",
         )
     return f"within {max(abs(skew), 1):.0f} s of the host's"
@@ -273,7 +286,7 @@ def _scopes(run: _Run) -> str:
 def _identity(run: _Run) -> str:
     run.identity = run.client.identity()
     _require_pinned_org(run.connection, run.identity.organization_id)
-    if run.identity.username.lower() != run.connection.username.lower():
+    if normal_username(run.identity.username) != normal_username(run.connection.username):
         raise ActionNeeded(
             f"The token belongs to {run.identity.username}, not to {run.connection.username}.",
             remedy="Check username and consumer key.",
@@ -450,13 +463,11 @@ def _store_outcome(run: _Run, steps: Sequence[Step], error: SalesforceError | No
     if failed is not None and run.connection.connection_state(now) in _FORBIDDING:
         renewal.tell_change(run.connection, now)
         return
-    renewal.note_outcome(
-        run.connection,
-        error,
-        now,
-        step=failed.step if failed else "",
-        passed=[step.step for step in steps if step.status in (OK, WARNING)],
-    )
+    if error is not None:
+        renewal.note_failure(run.connection, error, now, step=failed.step if failed else "")
+        return
+    passed = [step.step for step in steps if step.status in (OK, WARNING)]
+    renewal.note_success([run.connection], now, passed=passed)
 
 
 def _warnings(connection: ConnectedApp, steps: Sequence[Step], taken: set[str]) -> list[dict[str, str]]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import string
 import uuid
-from collections.abc import Collection
-from typing import Self
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Self
 
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Expression, F, Q
 from django.db.models.functions import Coalesce, Lower
 from django.urls import reverse
 from django.utils import timezone
@@ -26,11 +28,32 @@ from .state import ConnectionState
 SESSION_MINUTES = (15, 30, 60, 120, 240, 480, 720, 1440)
 """The values Salesforce offers. Source: Metadata API Developer Guide, ProfileSessionSetting."""
 EXTRA_USERNAME_IDLES_AFTER = dt.timedelta(hours=24)
+EXTRA_USERNAME_FORGOTTEN_AFTER = dt.timedelta(days=30)
+EARLY_ENDS_THAT_TELL = 3
+"""Sessions in a row that ended before the session length: fewer may be an admin's doing, or chance."""
+
+_TO_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 _name = RegexValidator(
     r"\A[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?\Z",
     "Use lower-case letters, digits, hyphens and underscores, as in acme-prod.",
 )
+
+
+def session_length(minutes: int) -> str:
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h"
+
+
+def normal_username(username: str) -> str:
+    """As AccessToken has it. Salesforce does not tell case apart; beyond A to Z databases and Python lower differently."""
+    return username.translate(_TO_LOWER)
+
+
+class NormalUsername(Lower):
+    """`normal_username` in SQL."""
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        return self.as_sql(compiler, connection, template='LOWER(%(expressions)s COLLATE "C")', **context)
 
 
 class Base(models.Model):
@@ -93,10 +116,6 @@ class ConnectedAppQuerySet(models.QuerySet["ConnectedApp"]):
     def sick_first(self) -> Self:
         return self.with_state().order_by("state_rank", "name")
 
-    def note_success(self, now: dt.datetime) -> None:
-        """The org answered: failures are over."""
-        self.update(last_success_at=now, failing_since=None, last_error=None)
-
     def note_failure(self, now: dt.datetime, error: dict[str, str]) -> None:
         """Store the error; since when it fails stays as it was."""
         self.update(failing_since=Coalesce(F("failing_since"), now), last_error=error)
@@ -154,10 +173,7 @@ class ConnectedApp(Base):
     )
     session_minutes = models.PositiveIntegerField(
         "session length",
-        choices=[
-            (minutes, f"{minutes} min" if minutes < 60 else f"{minutes // 60} h")
-            for minutes in SESSION_MINUTES
-        ],
+        choices=[(minutes, session_length(minutes)) for minutes in SESSION_MINUTES],
         default=120,
         help_text="The time-out of the app's, profile's or org's session settings.",
     )
@@ -311,7 +327,7 @@ class ConnectedApp(Base):
 
     def allows(self, username: str) -> bool:
         """Salesforce's usernames don't depend on case."""
-        return username.lower() in {self.username.lower(), *(extra.lower() for extra in self.extra_usernames)}
+        return normal_username(username) in map(normal_username, (self.username, *self.extra_usernames))
 
     def connection_state(self, now: dt.datetime | None = None) -> ConnectionState:
         key = self.signing_key
@@ -364,6 +380,32 @@ class ConnectedApp(Base):
             sentences.append(f"The certificate ends in {days} days.")
         return sentences
 
+    def session_advice(self, tokens: Iterable[AccessToken] | None = None) -> SessionAdvice | None:
+        """What the ends of its sessions say about its session length; None when they fit. `tokens`: its rows, if at hand."""
+        early = [row for row in (self.tokens.all() if tokens is None else tokens) if row.ended_early_of_late]
+        lives = [row.shortest_life_seconds / 60 for row in early]
+        if not lives or min(lives) >= self.session_minutes:
+            return None
+        return SessionAdvice.of(self.session_minutes, min(lives))
+
+
+@dataclass(frozen=True)
+class SessionAdvice:
+    """That sessions end before the connection's session length says so."""
+
+    sentence: str
+    minutes: int | None
+    """The session length that would fit; None when Salesforce has no shorter one."""
+
+    @classmethod
+    def of(cls, session_minutes: int, life_minutes: float) -> Self:
+        """`life_minutes`: the shortest of the last sessions. The session length that fits is the next one below it."""
+        told = f"Sessions here end after about {max(round(life_minutes), 1)} min"
+        fitting = max((each for each in SESSION_MINUTES if each <= life_minutes), default=SESSION_MINUTES[0])
+        if fitting >= session_minutes:
+            return cls(f"{told}, sooner than any session length of Salesforce's: something ends them.", None)
+        return cls(f"{told}, your session length says {session_length(session_minutes)}.", fitting)
+
 
 class GroupAccess(Base):
     """That a group may see a connection. The group can't be deleted meanwhile: without any, everyone would see it."""
@@ -383,12 +425,7 @@ class GroupAccess(Base):
 
 
 class AccessTokenQuerySet(models.QuerySet["AccessToken"]):
-    def of(self, name: str, username: str | None) -> Self:
-        """The row of a connection's own user, or of another one."""
-        rows = self.filter(connection__name=name).select_related("connection__signing_key")
-        return rows.filter(username=username.lower() if username else Lower("connection__username"))
-
-    def free_to_claim(self, now: dt.datetime) -> Self:
+    def free_to_claim(self, now: dt.datetime | Expression) -> Self:
         return self.filter(Q(claimed_until__isnull=True) | Q(claimed_until__lt=now))
 
     def due_for_refresh(self, now: dt.datetime) -> Self:
@@ -396,7 +433,7 @@ class AccessTokenQuerySet(models.QuerySet["AccessToken"]):
 
         An edit since the last result (another settings fingerprint) is found when the row is claimed.
         """
-        own = Q(username=Lower("connection__username"))
+        own = Q(username=NormalUsername("connection__username"))
         return (
             self.filter(
                 connection__enabled=True, connection__signing_key__private_key__key_id__in=keyring().key_ids
@@ -437,6 +474,14 @@ class AccessToken(Base):
     claimed_by = models.CharField(max_length=64, blank=True)
     claimed_until = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
+    early_ends = models.PositiveIntegerField(
+        default=0,
+        db_default=0,
+        help_text="Sessions in a row that the org ended before the session length.",
+    )
+    shortest_life_seconds = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Of these sessions."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = AccessTokenQuerySet.as_manager()
@@ -445,6 +490,8 @@ class AccessToken(Base):
         constraints = [
             models.UniqueConstraint(fields=["connection", "username"], name="sf_one_token_per_user")
         ]
+        # Every claim counts the user's logins over all connections.
+        indexes = [models.Index(fields=["username"], name="sf_token_username")]
         ordering = ("connection", "username")
 
     def __str__(self) -> str:
@@ -458,6 +505,15 @@ class AccessToken(Base):
             and now < self.expected_expiry
             and self.fits_settings
         )
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is that of the connection's own user."""
+        return self.username == normal_username(self.connection.username)
+
+    @property
+    def ended_early_of_late(self) -> bool:
+        return self.early_ends >= EARLY_ENDS_THAT_TELL and self.fits_settings
 
     @property
     def fits_settings(self) -> bool:

@@ -8,9 +8,9 @@ from typing import Any
 from django.utils import timezone
 
 from . import audit, health, tokens
-from .models import ConnectedApp
+from .models import ConnectedApp, session_length
 from .salesforce.errors import ActionNeeded, SalesforceError
-from .tokens import renewal
+from .tokens import renewal, rows
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,49 @@ def check(connection: ConnectedApp, *, actor: Any) -> Outcome:
     return Outcome(ran.healthy, f"Connection {connection.name}: {ran.state}. {connection.state_sentence()}")
 
 
-def renew(connection: ConnectedApp, *, actor: Any) -> Outcome:
-    """Sign in now; the new token is everybody's."""
-    audit.record("renewed", connection, actor=actor)
+def renew(connection: ConnectedApp, *, actor: Any, username: str | None = None) -> Outcome:
+    """Sign in now and forget the old token, which stays in use when that fails: who tries must not make it worse.
+
+    The new token is everybody's. The old session is not ended in the org; that is what `revoke` does.
+    """
+    audit.record("renewed", connection, actor=actor, username=username or "")
     try:
-        token = tokens.refresh(connection.name)
-    except ActionNeeded as error:
-        return Outcome(False, f"Connection {connection.name}: {error.cause} {error.remedy}".strip())
+        token = tokens.refresh(connection.name, username)
     except SalesforceError as error:
-        return Outcome(False, f"Connection {connection.name}: {error}")
-    return Outcome(True, f"Connection {connection.name} signed in anew at {token.instance_url}.")
+        row = rows.find(connection.name, username)
+        kept = " The old token stays in use." if row and row.has_token(timezone.now()) else ""
+        return Outcome(False, _refusal(connection, username, error) + kept)
+    return Outcome(True, f"{_whose(connection, username)} signed in anew at {token.instance_url}.")
+
+
+def revoke(connection: ConnectedApp, *, actor: Any, username: str | None = None) -> Outcome:
+    """End the session in the org and drop its token. A failure leaves both, so that it can be tried again."""
+    user = username or connection.username
+    try:
+        ended = tokens.revoke(connection.name, username)
+    except SalesforceError as error:
+        return Outcome(False, f"{_refusal(connection, username, error)} The session was not ended.")
+    if not ended:
+        return Outcome(True, f"{_whose(connection, username)} had no token to revoke.")
+    audit.record("revoked token", connection, actor=actor, username=user)
+    return Outcome(
+        True, f"Connection {connection.name}: the session of {user} was ended and its token dropped."
+    )
+
+
+def shorten_session(connection: ConnectedApp, *, actor: Any) -> Outcome:
+    """Set the session length to what the last sessions lasted."""
+    advice = connection.session_advice()
+    if advice is None or advice.minutes is None:
+        return Outcome(
+            False, f"Connection {connection.name}: its sessions don't ask for a shorter session length."
+        )
+    ConnectedApp.objects.filter(pk=connection.pk).update(session_minutes=advice.minutes)
+    audit.record("changed", connection, actor=actor, fields=["session_minutes"])
+    length = session_length(advice.minutes)
+    return Outcome(
+        True, f"Connection {connection.name}: the session length is {length} from the next sign-in on."
+    )
 
 
 def pause(connection: ConnectedApp, *, actor: Any) -> Outcome:
@@ -50,6 +83,15 @@ def resume(connection: ConnectedApp, *, actor: Any) -> Outcome:
     _switch(connection, enabled=True)
     audit.record("resumed", connection, actor=actor)
     return Outcome(True, f"Connection {connection.name} is resumed.")
+
+
+def _whose(connection: ConnectedApp, username: str | None) -> str:
+    return f"Connection {connection.name}, user {username}," if username else f"Connection {connection.name}"
+
+
+def _refusal(connection: ConnectedApp, username: str | None, error: SalesforceError) -> str:
+    said = f"{error.cause} {error.remedy}".strip() if isinstance(error, ActionNeeded) else str(error)
+    return f"{_whose(connection, username).removesuffix(',')}: {said}"
 
 
 def _switch(connection: ConnectedApp, *, enabled: bool) -> None:

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
+from . import clock
 from .fields import keyring
 from .models import Heartbeat
 from .tasks import REFRESH_HEARTBEAT
@@ -27,7 +28,12 @@ def readyz(request: HttpRequest) -> JsonResponse:
     problems = [*_database_problems()]
     if not keyring().keys:
         problems.append("no usable encryption key: set SF_ENCRYPTION_KEYS")
-    body = {"ready": not problems, "problems": problems, "scheduler": _scheduler() if not problems else None}
+    body = {
+        "ready": not problems,
+        "problems": problems,
+        "scheduler": _scheduler() if not problems else None,
+        "clock": _clock() if not problems else None,
+    }
     return JsonResponse(body, status=503 if problems else 200)
 
 
@@ -39,6 +45,12 @@ def _database_problems() -> list[str]:
     except DatabaseError:
         return ["the database does not answer"]
     return []
+
+
+def _clock() -> dict[str, object]:
+    """How far hosts may misjudge each other's times; None where there is one host only."""
+    ahead = clock.seconds_ahead_of_database()
+    return {"seconds_ahead_of_database": ahead, "off": clock.is_off(ahead)}
 
 
 def _scheduler() -> dict[str, object]:

@@ -10,7 +10,7 @@ from celery import shared_task
 from django.db import IntegrityError
 from django.utils import timezone
 
-from . import health, tokens
+from . import clock, health, tokens
 from .models import ConnectedApp, Heartbeat
 from .schedule import PERIOD_SECONDS
 
@@ -24,6 +24,7 @@ log = logging.getLogger("sf_integration.tasks")
 def refresh_due_tokens() -> None:
     """Hand out the tokens to renew in batches. A batch that nobody took within a period is handed out anew."""
     Heartbeat.beat(REFRESH_HEARTBEAT)
+    clock.warn_if_off()
     for batch in tokens.due_batches():
         refresh_batch.apply_async(([str(row_id) for row_id in batch],), expires=PERIOD_SECONDS)
 
@@ -56,4 +57,7 @@ def check_batch(due: list[tuple[str, bool]]) -> None:
 
 @shared_task(name="sf_integration.housekeeping", ignore_result=True)
 def housekeeping() -> None:
+    """Once a day: what only time, or a changed list of encryption keys, makes true or needless."""
+    health.tell_changes()
     health.prune_checks()
+    tokens.delete_unused()

@@ -517,6 +517,66 @@ def test_actions_do_what_the_buttons_do(salesforce_org: ConnectableOrg, admin_cl
     assert list(acts) == ["checked", "paused", "resumed", "renewed"]
 
 
+def revoke(client: Client, page: str, *rows: object, **more: str) -> str:
+    chosen = {"action": "revoke_tokens", "_selected_action": [str(row) for row in rows]} | more
+    return client.post(f"{ADMIN}/{page}/", chosen, follow=True).content.decode()
+
+
+@pytest.fixture
+def two_users(salesforce_org: ConnectableOrg) -> ConnectableOrg:
+    ops = salesforce_org.add_user("ops@nordhafen.example").username
+    salesforce_org.connect("acme", extra_usernames=[ops])
+    get_token("acme")
+    get_token("acme", username=ops)
+    return salesforce_org
+
+
+def test_tokens_of_a_connection_are_revoked_after_asking(
+    two_users: ConnectableOrg, admin_client: Client
+) -> None:
+    chosen = ConnectedApp.objects.get().pk
+    asked = revoke(admin_client, "connectedapp", chosen)
+    assert "acme: ops@nordhafen.example" in asked
+    assert f'name="_selected_action" value="{chosen}"' in asked
+    assert AccessToken.objects.filter(value__isnull=False).count() == 2
+    told = revoke(admin_client, "connectedapp", chosen, revoke_confirmed="yes")
+    assert told.count("was ended and its token dropped") == 2
+    assert not AccessToken.objects.filter(value__isnull=False).exists()
+    assert AuditEvent.objects.filter(act="revoked token").count() == 2
+    assert "There is no token to revoke." in revoke(admin_client, "connectedapp", chosen)
+
+
+def test_one_token_is_revoked_in_the_list_of_tokens(two_users: ConnectableOrg, admin_client: Client) -> None:
+    own = get_token("acme")
+    row = AccessToken.objects.get(username="ops@nordhafen.example")
+    assert "integration@" not in revoke(admin_client, "accesstoken", row.pk).partition("<form")[2]
+    revoke(admin_client, "accesstoken", row.pk, revoke_confirmed="yes")
+    row.refresh_from_db()
+    assert row.value is None
+    assert two_users.find_session(own.value)
+
+
+def test_who_may_not_run_checks_revokes_nothing(two_users: ConnectableOrg) -> None:
+    viewer = staff("vera", "view_health")
+    for page, pk in (
+        ("connectedapp", ConnectedApp.objects.get().pk),
+        ("accesstoken", AccessToken.objects.order_by("username").first().pk),  # type: ignore[union-attr]
+    ):
+        revoke(viewer, page, pk, revoke_confirmed="yes")
+    hidden = ConnectedApp.objects.get()
+    hidden.groups.add(Group.objects.create(name="others"))
+    operator = staff("otto", "view_health", "run_checks")
+    revoke(operator, "connectedapp", hidden.pk, revoke_confirmed="yes")
+    revoke(operator, "accesstoken", AccessToken.objects.latest("pk").pk, revoke_confirmed="yes")
+    assert AccessToken.objects.filter(value__isnull=False).count() == 2
+
+
+def test_sessions_that_end_early_are_told(two_users: ConnectableOrg, admin_client: Client) -> None:
+    AccessToken.objects.update(early_ends=3, shortest_life_seconds=1860)
+    html = admin_client.get(f"{ADMIN}/connectedapp/{ConnectedApp.objects.get().pk}/change/").content.decode()
+    assert "Sessions here end after about 31 min" in html
+
+
 def test_list_is_filtered_by_state_and_searched(salesforce_org: ConnectableOrg, admin_client: Client) -> None:
     salesforce_org.connect("anna", enabled=False)
     salesforce_org.connect("zoe")

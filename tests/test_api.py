@@ -7,6 +7,7 @@ import time
 
 import pytest
 import requests
+from django.core.exceptions import SynchronousOnlyOperation
 from django.utils import timezone
 
 from sf_integration import (
@@ -152,7 +153,7 @@ def test_a_waiting_coroutine_does_not_stop_the_others(salesforce_org: Connectabl
         nonlocal token
         token = asyncio.ensure_future(aget_token("acme"))
         counted = await ticks()
-        assert (await token).value == get_token("acme").value
+        assert (await token).value == (await aget_token("acme")).value
         return counted
 
     token: asyncio.Future[object]
@@ -168,6 +169,34 @@ def test_concurrent_coroutines_share_one_sign_in(salesforce_org: ConnectableOrg)
 
     assert len(asyncio.run(main())) == 1
     assert salesforce_org.token_requests == 1
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_in_an_event_loop_the_plain_calls_say_what_to_use(salesforce_org: ConnectableOrg, warm: bool) -> None:
+    """Always, not only when the database has to be asked."""
+    salesforce_org.connect("acme", api_version="67.0")
+    with get_client("acme") as client:
+        if warm:
+            get_token("acme")
+
+        async def main() -> None:
+            for ask in (lambda: get_token("acme"), client.limits):
+                with pytest.raises(SynchronousOnlyOperation, match="use `await aget_token"):
+                    ask()
+
+        asyncio.run(main())
+
+
+def test_who_told_django_that_it_is_safe_may_use_them_in_a_loop(
+    salesforce_org: ConnectableOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    salesforce_org.connect("acme")
+    monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+
+    async def main() -> str:
+        return get_token("acme").value
+
+    assert asyncio.run(main())
 
 
 def test_error_is_ready_to_be_logged(salesforce_org: ConnectableOrg) -> None:

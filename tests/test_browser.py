@@ -33,6 +33,7 @@ PATHS = (
     "/connections/acme/identity/",
     "/connections/acme/record/",
     "/connections/acme/query/",
+    "/connections/acme/revoke/",
     f"{ADMIN}/connectedapp/",
     f"{ADMIN}/connectedapp/add/",
     f"{ADMIN}/signingkey/add/",
@@ -114,6 +115,10 @@ def test_everything_works_without_javascript(live_server: object, cookie: str) -
         page.get_by_role("textbox", name="SOQL").fill("SELECT Name FROM Account LIMIT 3")
         page.get_by_role("button", name="Run").click()
         page.get_by_role("heading", name="3 rows").wait_for()
+        page.get_by_role("link", name="Health").click()
+        page.get_by_role("link", name="Revoke").click()
+        page.get_by_role("button", name="Revoke").click()
+        page.get_by_text("was ended and its token dropped").wait_for()
         page.get_by_role("button", name="Pause").click()
         page.get_by_role("button", name="Resume").click()
         page.get_by_text("Connection acme is resumed.").wait_for()

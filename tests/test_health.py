@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 
 import pytest
 from django.utils import timezone
 
 from sf_integration import get_token, health
-from sf_integration.models import ConnectedApp, ConnectionCheck
+from sf_integration.models import ConnectedApp, ConnectionCheck, SigningKey
 from sf_integration.signals import connection_health_changed
 from sf_integration.state import ConnectionState
 from sf_integration.testing.django import ConnectableOrg
@@ -352,3 +353,67 @@ def test_a_failure_is_looked_at_again_soon(salesforce_org: ConnectableOrg) -> No
     salesforce_org.heal()
     assert list(health.due_for_check(timezone.now() + dt.timedelta(minutes=5))) == []
     assert list(health.due_for_check(timezone.now() + dt.timedelta(minutes=11))) == [(connection.pk, False)]
+
+
+# ---- what changes by itself -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def heard() -> Iterator[list[tuple[str, str, str]]]:
+    """What listeners were told: connection, state before, state now."""
+    told: list[tuple[str, str, str]] = []
+
+    def listen(
+        connection: ConnectedApp, previous: ConnectionState, state: ConnectionState, **_: object
+    ) -> None:
+        told.append((connection.name, previous.value, state.value))
+
+    connection_health_changed.connect(listen, weak=False, dispatch_uid="heard")
+    yield told
+    connection_health_changed.disconnect(dispatch_uid="heard")
+
+
+def test_the_daily_task_tells_what_time_has_changed(
+    salesforce_org: ConnectableOrg, heard: list[tuple[str, str, str]]
+) -> None:
+    salesforce_org.connect("acme")
+    check()
+    heard.clear()
+    now = timezone.now()
+    assert health.tell_changes(now) == 0
+    SigningKey.objects.update(not_after=now + dt.timedelta(days=30, hours=1))
+    assert health.tell_changes(now) == 0
+    assert health.tell_changes(now + dt.timedelta(hours=2)) == 1
+    assert health.tell_changes(now + dt.timedelta(hours=3)) == 0
+    assert health.tell_changes(now + dt.timedelta(hours=26)) == 1
+    assert heard == [("acme", "Healthy", "Needs attention"), ("acme", "Needs attention", "Idle")]
+
+
+def test_the_daily_task_tells_of_changed_lists(
+    salesforce_org: ConnectableOrg, settings: object, heard: list[tuple[str, str, str]]
+) -> None:
+    from sf_integration import tasks
+    from sf_integration.crypto import new_key
+
+    salesforce_org.connect("acme")
+    check()
+    heard.clear()
+    before = settings.SF_INTEGRATION  # type: ignore[attr-defined]
+    for change in ({"ENCRYPTION_KEYS": [new_key()]}, {"ALLOWED_ENVIRONMENTS": ["sandbox"]}, {}):
+        settings.SF_INTEGRATION = before | change  # type: ignore[attr-defined]
+        tasks.housekeeping()
+    assert [state for _, _, state in heard] == ["Encryption key missing", "Not allowed here", "Healthy"]
+
+
+def test_telling_costs_one_query_and_one_per_change(
+    salesforce_org: ConnectableOrg, django_assert_num_queries: object, heard: list[tuple[str, str, str]]
+) -> None:
+    first = salesforce_org.connect("c0")
+    for number in range(1, 30):
+        salesforce_org.connect(f"c{number}", signing_key=first.signing_key)
+    with django_assert_num_queries(1):  # type: ignore[operator]
+        assert health.tell_changes() == 0
+    ConnectedApp.objects.filter(name__in=("c1", "c2")).update(enabled=False)
+    with django_assert_num_queries(1 + 2):  # type: ignore[operator]
+        assert health.tell_changes() == 2
+    assert sorted(name for name, *_ in heard) == ["c1", "c2"]

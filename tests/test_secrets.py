@@ -230,7 +230,7 @@ def pages(password: str) -> Iterator[bytes]:
     ]
     urls += [
         reverse(f"sf_integration:{page}", args=["acme"])
-        for page in ("detail", "identity", "record", "query", "certificate")
+        for page in ("detail", "identity", "record", "query", "certificate", "revoke")
     ]
     for model in (ConnectedApp, SigningKey, AccessToken, ConnectionCheck, AuditEvent):
         name = f"admin:sf_integration_{model._meta.model_name}"
@@ -244,6 +244,7 @@ def pages(password: str) -> Iterator[bytes]:
         ("record", {"sobject": "Account", "record_id": "001Dn00000Gi7HJIAZ", "fields": "Name"}),
         ("query", {"soql": "SELECT Id, Name FROM Account LIMIT 5"}),
         ("query", {"soql": "SELEKT"}),
+        ("revoke", {}),
     ]
     for url in urls:
         answer = browser.get(url)

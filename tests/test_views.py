@@ -13,6 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from sf_integration import get_token, tokens
 from sf_integration.models import (
     AccessToken,
     AuditEvent,
@@ -77,7 +78,10 @@ def test_anonymous_is_sent_to_sign_in(salesforce_org: ConnectableOrg, client: Cl
     assert response["Location"].startswith("/login/?next=/connections/")
 
 
-@pytest.mark.parametrize("act", ["check", "refresh", "pause", "resume", "record", "query", "identity"])
+@pytest.mark.parametrize(
+    "act",
+    ["check", "refresh", "revoke", "shorten-session", "pause", "resume", "record", "query", "identity"],
+)
 def test_anonymous_post_does_nothing(salesforce_org: ConnectableOrg, client: Client, act: str) -> None:
     salesforce_org.connect("acme")
     assert client.post(f"/connections/acme/{act}/").status_code == 302
@@ -101,7 +105,7 @@ def test_who_may_only_look_can_press_and_ask_nothing(salesforce_org: Connectable
     assert "/connections/acme/check/" not in html
     assert "Someone who may run checks here" in html
     assert "/connections/acme/query/" not in html
-    for act in ("check", "refresh", "pause", "resume", "record", "query", "identity"):
+    for act in ("check", "refresh", "revoke", "pause", "resume", "record", "query", "identity"):
         assert bob.post(f"/connections/acme/{act}/").status_code == 403
     assert not salesforce_org.requests
 
@@ -147,7 +151,7 @@ def test_hidden_name_is_answered_as_one_that_nobody_has(
 
 def test_no_get_calls_salesforce(salesforce_org: ConnectableOrg, alice: Client) -> None:
     salesforce_org.connect("acme")
-    for path in ("", "health.json", "acme/", "acme/identity/", "acme/record/", "acme/query/"):
+    for path in ("", "health.json", "acme/", "acme/identity/", "acme/record/", "acme/query/", "acme/revoke/"):
         assert alice.get(f"/connections/{path}").status_code == 200
     for act in ("check", "refresh", "pause", "resume"):
         assert alice.get(f"/connections/acme/{act}/").status_code == 302
@@ -315,6 +319,122 @@ def test_refused_sign_in_is_told_on_the_page(salesforce_org: ConnectableOrg, ali
     salesforce_org.user.approved = False
     told = text_of(alice.post("/connections/acme/refresh/", follow=True).content.decode())
     assert "admin-approved users only" in told
+
+
+OPS = "ops@nordhafen.example"
+
+
+@pytest.fixture
+def two_users(salesforce_org: ConnectableOrg) -> ConnectableOrg:
+    """The connection's own user and another one, both with a token."""
+    salesforce_org.add_user(OPS)
+    salesforce_org.connect("acme", extra_usernames=[OPS])
+    get_token("acme")
+    get_token("acme", username=OPS)
+    return salesforce_org
+
+
+def test_refused_sign_in_leaves_the_old_token_in_use(two_users: ConnectableOrg, alice: Client) -> None:
+    old = get_token("acme")
+    two_users.user.approved = False
+    told = text_of(alice.post("/connections/acme/refresh/", follow=True).content.decode())
+    assert "The old token stays in use." in told
+    assert get_token("acme") == old
+
+
+def test_sign_in_anew_of_another_user_leaves_the_own_token_alone(
+    two_users: ConnectableOrg, alice: Client
+) -> None:
+    own, ops = get_token("acme"), get_token("acme", username=OPS)
+    response = alice.post("/connections/acme/refresh/", {"username": OPS}, follow=True)
+    assert f"Connection acme, user {OPS}, signed in anew" in text_of(response.content.decode())
+    tokens.reset()
+    assert get_token("acme") == own
+    assert get_token("acme", username=OPS) != ops
+    assert AuditEvent.objects.get(act="renewed").username == OPS
+
+
+def test_revoking_is_asked_about_and_then_ends_the_session(two_users: ConnectableOrg, alice: Client) -> None:
+    own, ops = get_token("acme"), get_token("acme", username=OPS)
+    html = alice.get("/connections/acme/").content.decode()
+    assert "/connections/acme/revoke/?username=ops%40nordhafen.example" in html
+    asked = page(alice, f"/connections/acme/revoke/?username={OPS}")
+    assert f"Revoke the token of {OPS} ?" in asked
+    assert two_users.find_session(ops.value)
+
+    told = alice.post("/connections/acme/revoke/", {"username": OPS}, follow=True).content.decode()
+
+    assert f"the session of {OPS} was ended" in text_of(told)
+    assert two_users.find_session(ops.value) is None
+    assert two_users.find_session(own.value)
+    event = AuditEvent.objects.get(act="revoked token")
+    assert (event.actor, event.subject, event.username) == ("alice", "acme", OPS)
+
+    alice.post("/connections/acme/revoke/")
+    assert two_users.find_session(own.value) is None
+    assert "had no token to revoke" in text_of(
+        alice.post("/connections/acme/revoke/", follow=True).content.decode()
+    )
+
+
+def test_session_of_a_paused_connection_can_be_ended(two_users: ConnectableOrg, alice: Client) -> None:
+    own = get_token("acme")
+    alice.post("/connections/acme/pause/")
+    assert "/connections/acme/revoke/" in alice.get("/connections/acme/").content.decode()
+    alice.post("/connections/acme/revoke/")
+    assert two_users.find_session(own.value) is None
+
+
+def test_a_revocation_that_fails_can_be_tried_again(two_users: ConnectableOrg, alice: Client) -> None:
+    own = get_token("acme")
+    two_users.fail("close", where="any")
+    told = text_of(alice.post("/connections/acme/revoke/", follow=True).content.decode())
+    assert "The session was not ended." in told
+    assert not AuditEvent.objects.filter(act="revoked token").exists()
+    two_users.heal()
+    alice.post("/connections/acme/revoke/")
+    assert two_users.find_session(own.value) is None
+
+
+def test_a_user_without_a_token_is_not_found(two_users: ConnectableOrg, alice: Client) -> None:
+    for ask in (alice.get, alice.post):
+        assert ask("/connections/acme/revoke/", {"username": "ceo@nordhafen.example"}).status_code == 404
+
+
+def end_early(minutes: int) -> None:
+    AccessToken.objects.exclude(username=OPS).update(early_ends=3, shortest_life_seconds=minutes * 60)
+
+
+def test_sessions_that_end_early_are_told_with_a_button(
+    two_users: ConnectableOrg, alice: Client, admin_client: Client
+) -> None:
+    alice.post("/connections/acme/check/")
+    end_early(31)
+    for client, says in (
+        (alice, "Someone who may manage connections"),
+        (admin_client, "Set the session length to 30 min"),
+    ):
+        told = page(client, "/connections/acme/")
+        assert "Sessions here end after about 31 min, your session length says 2 h." in told
+        assert "Ended early 3 in a row, the soonest after 31 min" in told
+        assert says in told
+    assert alice.post("/connections/acme/shorten-session/").status_code == 403
+    told = admin_client.post("/connections/acme/shorten-session/", follow=True).content.decode()
+    assert "the session length is 30 min" in text_of(told)
+    assert "Sessions here end" not in text_of(told)
+    assert ConnectedApp.objects.get().session_minutes == 30
+    assert AuditEvent.objects.get(act="changed").fields == ["session_minutes"]
+    tokens.refresh("acme")
+    left = AccessToken.objects.exclude(username=OPS).get().expected_expiry - timezone.now()
+    assert left <= dt.timedelta(minutes=30)
+
+
+def test_what_is_worse_comes_before_the_advice(two_users: ConnectableOrg, admin_client: Client) -> None:
+    end_early(31)
+    assert "Press Check now" in page(admin_client, "/connections/acme/")
+    assert "Sessions here end" not in page(admin_client, "/connections/acme/")
+    told = admin_client.post("/connections/acme/pause/", follow=True).content.decode()
+    assert "Sessions here end" not in text_of(told)
 
 
 def test_pause_stops_all_calls_until_resumed(salesforce_org: ConnectableOrg, alice: Client) -> None:

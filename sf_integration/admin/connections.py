@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
@@ -17,11 +18,12 @@ from django.views.decorators.debug import sensitive_post_parameters
 from .. import access, audit, operations
 from ..access import Act
 from ..forms import ConnectedAppForm
-from ..models import ConnectedApp, ConnectedAppQuerySet
+from ..models import AccessToken, ConnectedApp, ConnectedAppQuerySet
 from ..operations import Outcome
 from ..state import ConnectionState
 from ..templatetags.sf_integration_tags import state_pill, when
 from .permissions import ManagedAdmin
+from .revoking import revoke, tell
 
 _SAVE_AND_TEST = "_test"
 
@@ -53,7 +55,7 @@ class ConnectedAppAdmin(ManagedAdmin):
     list_per_page = 50
     show_full_result_count = False
     search_fields = ("name", "label", "username", "login_url")
-    actions = ("check_now", "renew_now", "pause", "resume")
+    actions = ("check_now", "renew_now", "revoke_tokens", "pause", "resume")
     view_on_site = False  # the button “Health page” leads there
     readonly_fields = ("shown_state", "sentence", "shown_environment", "last_check", "last_success")
     fieldsets = (
@@ -140,7 +142,8 @@ class ConnectedAppAdmin(ManagedAdmin):
 
     @admin.display(description="Why")
     def sentence(self, connection: ConnectedApp) -> str:
-        return connection.state_sentence()
+        advice = connection.session_advice()
+        return " ".join(filter(None, (connection.state_sentence(), advice.sentence if advice else "")))
 
     @admin.display(description="Environment", ordering="environment")
     def shown_environment(self, connection: ConnectedApp) -> str:
@@ -178,7 +181,7 @@ class ConnectedAppAdmin(ManagedAdmin):
         saved: ConnectedApp | None = getattr(request, "saved_connection", None)
         if saved is None or _SAVE_AND_TEST not in request.POST:
             return response
-        _tell(request, operations.check(saved, actor=request.user))
+        tell(request, operations.check(saved, actor=request.user))
         return redirect(reverse("admin:sf_integration_connectedapp_change", args=[saved.pk]))
 
     def save_model(self, request: HttpRequest, obj: ConnectedApp, form: Any, change: bool) -> None:
@@ -218,7 +221,7 @@ class ConnectedAppAdmin(ManagedAdmin):
             self.get_queryset(request).select_related("signing_key"), pk=connection_id
         )
         access.require(request.user, Act.RUN_CHECKS, connection)
-        _tell(request, operations.check(connection, actor=request.user))
+        tell(request, operations.check(connection, actor=request.user))
         return HttpResponseRedirect(reverse("admin:sf_integration_connectedapp_change", args=[connection.pk]))
 
     def render_change_form(
@@ -227,9 +230,6 @@ class ConnectedAppAdmin(ManagedAdmin):
         context |= {"may_check": self.has_run_checks_permission(request), "save_and_test": _SAVE_AND_TEST}
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def has_run_checks_permission(self, request: HttpRequest) -> bool:
-        return access.may(request.user, Act.RUN_CHECKS)
-
     @admin.action(description="Check now", permissions=["run_checks"])
     def check_now(self, request: HttpRequest, queryset: QuerySet[ConnectedApp]) -> None:
         self._each(request, queryset, operations.check)
@@ -237,6 +237,15 @@ class ConnectedAppAdmin(ManagedAdmin):
     @admin.action(description="Sign in anew", permissions=["run_checks"])
     def renew_now(self, request: HttpRequest, queryset: QuerySet[ConnectedApp]) -> None:
         self._each(request, queryset, operations.renew)
+
+    @admin.action(description="Revoke tokens", permissions=["run_checks"])
+    def revoke_tokens(
+        self, request: HttpRequest, queryset: QuerySet[ConnectedApp]
+    ) -> TemplateResponse | None:
+        """Of all users of these connections."""
+        # By subquery: the list is annotated and sorted.
+        found = AccessToken.objects.filter(connection__in=queryset.order_by().values("pk"))
+        return revoke(self, request, queryset, found)
 
     @admin.action(description="Pause", permissions=["run_checks"])
     def pause(self, request: HttpRequest, queryset: QuerySet[ConnectedApp]) -> None:
@@ -250,8 +259,4 @@ class ConnectedAppAdmin(ManagedAdmin):
         self, request: HttpRequest, queryset: Iterable[ConnectedApp], act: Callable[..., Outcome]
     ) -> None:
         for connection in queryset:
-            _tell(request, act(connection, actor=request.user))
-
-
-def _tell(request: HttpRequest, outcome: Outcome) -> None:
-    messages.add_message(request, messages.SUCCESS if outcome.done else messages.ERROR, outcome.sentence)
+            tell(request, act(connection, actor=request.user))

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
@@ -16,6 +17,7 @@ from ..access import Act
 from ..models import AccessToken, AuditEvent, ConnectionCheck
 from ..templatetags.sf_integration_tags import state_pill, step_mark, when
 from .permissions import ReadOnlyAdmin
+from .revoking import revoke
 
 
 @admin.register(AccessToken)
@@ -23,6 +25,7 @@ class AccessTokenAdmin(ReadOnlyAdmin):
     list_display = ("connection", "username", "in_force", "issued", "expires", "renewal", "failures")
     list_select_related = ("connection__signing_key",)
     search_fields = ("connection__name", "username")
+    actions = ("revoke_tokens",)
     fields = (
         "connection",
         "username",
@@ -38,6 +41,7 @@ class AccessTokenAdmin(ReadOnlyAdmin):
         "next_try_at",
         "logins",
         "logins_since",
+        "early_ends",
         "last_used_at",
     )
 
@@ -45,6 +49,10 @@ class AccessTokenAdmin(ReadOnlyAdmin):
         return AccessToken.objects.filter(connection__in=access.visible_to(request.user)).order_by(
             "connection__name", "username"
         )
+
+    @admin.action(description="Revoke", permissions=["run_checks"])
+    def revoke_tokens(self, request: HttpRequest, queryset: QuerySet[AccessToken]) -> TemplateResponse | None:
+        return revoke(self, request, queryset, queryset)
 
     @admin.display(description="Token in force", boolean=True)
     def in_force(self, row: AccessToken) -> bool:

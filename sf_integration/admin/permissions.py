@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -32,11 +33,15 @@ class ManagedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return access.may(request.user, Act.MANAGE_KEYS)
 
+    def has_run_checks_permission(self, request: HttpRequest) -> bool:
+        """For actions."""
+        return access.may(request.user, Act.RUN_CHECKS)
+
 
 class ReadOnlyAdmin(ManagedAdmin):
     """Written by the app, read by people."""
 
-    actions = None
+    actions: Sequence[str] | None = None
     list_per_page = 50
     show_full_result_count = False
 

@@ -25,6 +25,7 @@ from .secret import Secret
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - an address
 DEFAULT_SESSION = dt.timedelta(hours=2)
+NO_SKEW = dt.timedelta(0)
 _LONGEST_URL = 255
 _LONGEST_SESSION = dt.timedelta(hours=25)
 _RETRY_AFTER_RATE_SECONDS = 900.0
@@ -46,8 +47,18 @@ class Token:
         object.__setattr__(self, "value", Secret(self.value))
 
     @classmethod
-    def from_json(cls, data: object, *, now: dt.datetime, session: dt.timedelta = DEFAULT_SESSION) -> Token:
-        """Read a token answer. Raises TransportError when it has no access token or no instance URL."""
+    def from_json(
+        cls,
+        data: object,
+        *,
+        now: dt.datetime,
+        session: dt.timedelta = DEFAULT_SESSION,
+        clock_skew: dt.timedelta = NO_SKEW,
+    ) -> Token:
+        """Read a token answer. Raises TransportError when it has no access token or no instance URL.
+
+        `now` and the token's times are by our clock, which is ahead of the org's by `clock_skew`.
+        """
         if not isinstance(data, dict):
             raise _malformed("it is no JSON object")
         value, instance_url = data.get("access_token"), data.get("instance_url")
@@ -58,11 +69,12 @@ class Token:
         identity_url = str(data.get("id") or "")
         if max(len(instance_url), len(identity_url)) > _LONGEST_URL:
             raise _malformed("its addresses are too long")
+        end = jwt_expiry(value, now - clock_skew)
         return cls(
             value=value,
             instance_url=instance_url.rstrip("/"),
             issued_at=now,
-            expected_expiry=jwt_expiry(value, now) or now + session,
+            expected_expiry=end + clock_skew if end else now + session,
             identity_url=identity_url if is_web_address(identity_url) else "",
             scopes=tuple(scope for scope in str(data.get("scope") or "").split() if scope.isprintable()),
         )
@@ -137,13 +149,19 @@ def post_assertion(
         )
 
 
-def read_token(answer: Answer, *, now: dt.datetime, session: dt.timedelta = DEFAULT_SESSION) -> Token:
-    """The token in the answer to `post_assertion`, or the error it stands for; see `exchange`."""
+def read_token(
+    answer: Answer,
+    *,
+    now: dt.datetime,
+    session: dt.timedelta = DEFAULT_SESSION,
+    clock_skew: dt.timedelta = NO_SKEW,
+) -> Token:
+    """The token in the answer to `post_assertion`, or the error it stands for; see `exchange` and `Token.from_json`."""
     data = answer.json()
     if isinstance(data, dict) and isinstance(data.get("access_token"), str):
         data["access_token"] = Secret(data["access_token"])
     if answer.status == 200:
-        return Token.from_json(data, now=now, session=session)
+        return Token.from_json(data, now=now, session=session, clock_skew=clock_skew)
     raise refusal(answer.status, data)
 
 
@@ -213,6 +231,8 @@ def is_jwt(value: str) -> bool:
 
 def jwt_expiry(value: str, now: dt.datetime) -> dt.datetime | None:
     """The `exp` of a JWT-format access token, as a hint; None for opaque tokens and for times that can't be right.
+
+    By the org's clock, as is `now`.
 
     The signature is not looked at: the token is Salesforce's to judge, and it came over TLS.
     """

@@ -1,11 +1,12 @@
 """The life of access tokens: the only writer of AccessToken.
 
 `lifecycle` has the times, `process` what a process keeps in memory, `rows` the statements, `gate` who must wait, `renewal` one
-sign-in, `source` what callers use, `apart` the same inside their transactions, `sweep` what beat does.
+sign-in, `source` what callers use, `apart` the same inside their transactions, `sweep` what beat does, `cleanup` what it does daily.
 """
 
 from __future__ import annotations
 
+from .cleanup import delete_unused
 from .lifecycle import TokenState
 from .process import current, reset
 from .source import (
@@ -28,6 +29,7 @@ __all__ = [
     "TokenState",
     "api_version",
     "current",
+    "delete_unused",
     "due_batches",
     "forget",
     "get",

@@ -13,7 +13,6 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from ..models import AccessToken, settings_fingerprint
-from ..salesforce import signin
 from ..salesforce.oauth import Token
 from . import gate, lifecycle, renewal, rows
 from .process import Handle, Held, Process
@@ -42,7 +41,7 @@ def sign_in(process: Process, handle: Handle, row: AccessToken) -> Token:
     """Sign in now and hold what comes of it."""
     gate.require_fuse(row, timezone.now(), uncounted=process.uncounted_logins.get(handle, 0))
     process.uncounted_logins[handle] = process.uncounted_logins.get(handle, 0) + 1
-    outcome = signin.run(renewal.prepare(process, row.connection, row.username), process.http)
+    outcome = process.sign_in(renewal.prepare(process, row.connection, row.username))
     error = renewal.verdict(row.connection, outcome)
     now = timezone.now()
     wait = lifecycle.next_try(lifecycle.kind_of(error), row.failures + 1, now) if error else now
@@ -60,12 +59,17 @@ def save(process: Process, handle: Handle, row: AccessToken) -> None:
         return
     try:
         if _holds(held, row, timezone.now()) and _is_news(held, row):
-            renewal.record(row, held.outcome, held.error)
+            renewal.record([(row, held.outcome, held.error)])
         rows.add_logins(row, process.uncounted_logins.pop(handle, 0))
     except DatabaseError:
         log.warning("connection %s: a token could not be stored yet", row.connection.name)
         return
     process.held.pop(handle, None)
+
+
+def held_token(process: Process, handle: Handle) -> Token | None:
+    held = process.held.get(handle)
+    return held.outcome.token if held is not None and held.error is None else None
 
 
 def drop(process: Process, handle: Handle, failed: Token | None = None) -> None:

@@ -21,6 +21,8 @@ GRACE = dt.timedelta(minutes=15)
 FUSE_LOGINS = 600
 """Automatic sign-ins of one user per hour: a sixth of what Salesforce allows."""
 TRY_NOW_EVERY = dt.timedelta(seconds=10)
+CLOCK_WARNING_SECONDS = 30
+"""How far our clock may be from a login host's before we warn; `signin.CORRECTED_SKEW_SECONDS` is where we allow for it."""
 
 _MAXIMUM_JITTER = 0.10
 

@@ -7,21 +7,26 @@ child does not have is never released. So the child starts with nothing.
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import os
 import threading
 import time
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from ..models import SigningKey
-from ..salesforce import keys
+from ..salesforce import keys, signin
 from ..salesforce.errors import InvalidPrivateKey, SalesforceError
 from ..salesforce.http import Http
 from ..salesforce.oauth import Token
-from ..salesforce.signin import Outcome
-from .lifecycle import LOOK_EVERY_SECONDS
+from ..salesforce.secret import Secret
+from ..salesforce.signin import Outcome, SignIn
+from .lifecycle import CLOCK_WARNING_SECONDS, LOOK_EVERY_SECONDS
+
+log = logging.getLogger("sf_integration.tokens")
 
 Handle = tuple[str, str | None]
 """Name of a connection and the username asked for, None for its own."""
@@ -71,6 +76,8 @@ class Process:
         self._locks: dict[UUID | Handle, threading.Lock] = {}
         self._keys: dict[UUID, tuple[str, RSAPrivateKey]] = {}
         """Signing key to the stored form that was opened and what came out."""
+        self._clock_skews: dict[str, float] = {}
+        """Login URL to seconds that our clock was ahead of that host's at its last answer."""
 
     def remember(self, handle: Handle, token: Token, api_version: str, *, seconds_left: float) -> None:
         now = time.monotonic()
@@ -86,6 +93,28 @@ class Process:
         """
         with self._lock:
             return self._locks.setdefault(key, threading.Lock())
+
+    def sign_in(self, request: SignIn, signed: Secret | None = None) -> Outcome:
+        """One sign-in, with an assertion made beforehand or its own; any thread may do it."""
+        outcome = signin.run(request, self.http, signed)
+        self.note_clock(request.login_url, outcome.clock_skew_seconds)
+        return outcome
+
+    def clock_skew_seconds(self, login_url: str) -> float:
+        return self._clock_skews.get(login_url, 0.0)
+
+    def note_clock(self, login_url: str, skew_seconds: float | None) -> None:
+        """Remember what an answer told, for the next sign-in there; None when it told nothing."""
+        if skew_seconds is None:
+            return
+        known = self._clock_skews.get(login_url, 0.0)
+        self._clock_skews[login_url] = skew_seconds
+        if abs(skew_seconds) >= CLOCK_WARNING_SECONDS > abs(known):
+            log.warning(
+                "our clock is %.0f s ahead of that of %s: set it by NTP",
+                skew_seconds,
+                urlsplit(login_url).netloc,
+            )
 
     def private_key(self, signing_key: SigningKey) -> RSAPrivateKey:
         """The loaded key; opened once per process and stored value. Raises EncryptionKeyMissing."""

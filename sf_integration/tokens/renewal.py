@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from .. import hosts
-from ..models import AccessToken, ConnectedApp
+from ..models import AccessToken, ConnectedApp, normal_username
 from ..salesforce import signin
 from ..salesforce.errors import (
     ConnectionPaused,
@@ -34,6 +34,8 @@ log = logging.getLogger("sf_integration.tokens")
 SIGN_IN_STEPS = ("settings", "signing_key", "host", "clock", "sign_in")
 """The steps of a check that a sign-in takes too."""
 
+Result = tuple[AccessToken, Outcome, SalesforceError | None]
+"""A row, what came of its sign-in, and our verdict on that."""
 Observer = Callable[[SignIn, Outcome], None]
 """Is shown a sign-in, for `check --trace`."""
 
@@ -76,6 +78,7 @@ def prepare(process: Process, connection: ConnectedApp, username: str) -> SignIn
         username=_spelled(connection, username),
         key=process.private_key(connection.signing_key),
         session=connection.session,
+        clock_skew_seconds=process.clock_skew_seconds(connection.login_url),
     )
 
 
@@ -83,7 +86,7 @@ def renew(process: Process, row: AccessToken, observe: Observer | None = None) -
     """Sign in for a row that we hold the claim of. Raises the SalesforceError that the row then also holds."""
     try:
         request = prepare(process, row.connection, row.username)
-        outcome = signin.run(request, process.http)
+        outcome = process.sign_in(request)
         if observe is not None:
             observe(request, outcome)
     except BaseException:
@@ -96,7 +99,7 @@ def settle(row: AccessToken, outcome: Outcome) -> Token:
     """Write an outcome down, tell the log and the listeners, hand out the token or raise the error."""
     error = verdict(row.connection, outcome)
     try:
-        record(row, outcome, error)
+        record([(row, outcome, error)])
     except BaseException:
         rows.release([row])
         raise
@@ -126,46 +129,58 @@ def verdict(connection: ConnectedApp, outcome: Outcome) -> SalesforceError | Non
     return None
 
 
-def record(row: AccessToken, outcome: Outcome, error: SalesforceError | None) -> None:
-    """Write token or failure to the row and the connection."""
+def record(results: Sequence[Result]) -> None:
+    """Write tokens and failures to the rows and their connections: few statements for many rows."""
     now = timezone.now()
+    rows.write([(row, _changes(row, outcome, error, now)) for row, outcome, error in results])
+    # What the connection's own user met is the connection's outcome.
+    own = [result for result in results if result[0].is_own]
+    note_success([row.connection for row, _, error in own if error is None], now, passed=SIGN_IN_STEPS)
+    for row, _, error in own:
+        if error is not None and (lifecycle.kind_of(error) == "set-up" or not row.has_token(now)):
+            note_failure(row.connection, error, now, step="sign_in")
+
+
+def _changes(
+    row: AccessToken, outcome: Outcome, error: SalesforceError | None, now: dt.datetime
+) -> rows.Changes:
     if error is None:
-        rows.write_token(row, outcome.require())
-        note(row, None, now)
-        return
+        return rows.token_changes(row, outcome.require())
     kind = lifecycle.kind_of(error)
-    rows.write_failure(row, error, kind, now)
-    if kind == "set-up" or not row.has_token(now):
-        note(row, error, now)
+    changes = rows.failure_changes(row, error, kind, now)
+    if kind == "rate":
+        rows.shut_others(row, changes)
+    return changes
 
 
-def note(row: AccessToken, error: SalesforceError | None, now: dt.datetime) -> None:
-    """Store what the connection's own user met as the connection's outcome; signal a change of state."""
-    if row.username == row.connection.username.lower():
-        note_outcome(row.connection, error, now, step="sign_in", passed=SIGN_IN_STEPS)
-
-
-def note_outcome(
-    connection: ConnectedApp,
-    error: SalesforceError | None,
-    now: dt.datetime,
-    *,
-    step: str,
-    passed: Collection[str],
-) -> None:
-    """Store that `step` failed, or that the steps `passed` went well; then tell a change of state.
+def note_success(connections: Iterable[ConnectedApp], now: dt.datetime, *, passed: Collection[str]) -> None:
+    """Store that the steps `passed` went well, then tell changes of state.
 
     A success ends only failures of the steps that it took: a sign-in that works says nothing about the right to use the API.
     """
-    found = ConnectedApp.objects.filter(pk=connection.pk)
-    if error is not None:
-        connection.failing_since = connection.failing_since or now
-        connection.last_error = without_secrets(error) | {"step": step}
-        found.note_failure(now, connection.last_error)
-    elif connection.failing_since is None or (connection.last_error or {}).get("step") in passed:
+    connections = list(connections)
+    well = [
+        each
+        for each in connections
+        if each.failing_since is None or (each.last_error or {}).get("step") in passed
+    ]
+    for connection in well:
         connection.last_success_at, connection.failing_since, connection.last_error = now, None, None
-        found.note_success(now)
-    # Listeners run when all is stored: their faults and delays must not undo or hold up a batch.
+    rows.note_success(well, now)
+    for connection in connections:
+        _tell_when_stored(connection, now)
+
+
+def note_failure(connection: ConnectedApp, error: SalesforceError, now: dt.datetime, *, step: str) -> None:
+    """Store that `step` failed, then tell a change of state."""
+    connection.failing_since = connection.failing_since or now
+    connection.last_error = without_secrets(error) | {"step": step}
+    ConnectedApp.objects.filter(pk=connection.pk).note_failure(now, connection.last_error)
+    _tell_when_stored(connection, now)
+
+
+def _tell_when_stored(connection: ConnectedApp, now: dt.datetime) -> None:
+    """Listeners run when all is stored: their faults and delays must not undo or hold up a batch."""
     transaction.on_commit(partial(tell_change, connection, now), robust=True)
 
 
@@ -206,4 +221,4 @@ def announce(row: AccessToken, outcome: Outcome, error: SalesforceError | None) 
 def _spelled(connection: ConnectedApp, username: str) -> str:
     """The username as the connection spells it."""
     known: list[str] = [connection.username, *connection.extra_usernames]
-    return next(name for name in known if name.lower() == username.lower())
+    return next(name for name in known if normal_username(name) == normal_username(username))

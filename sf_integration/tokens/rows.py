@@ -7,37 +7,98 @@ import difflib
 import os
 import secrets
 import socket
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import Case, F, Sum, Value, When
-from django.db.models.functions import Lower
+from django.db import InterfaceError, OperationalError, router, transaction
+from django.db.models import Case, F, Model, QuerySet, Subquery, Sum, Value, When
+from django.db.models.functions import Coalesce, Least
 from django.utils import timezone
 
 from ..fields import keyring, seal
-from ..models import AccessToken, ConnectedApp, settings_fingerprint
+from ..models import (
+    AccessToken,
+    ConnectedApp,
+    NormalUsername,
+    SigningKey,
+    normal_username,
+    settings_fingerprint,
+)
 from ..salesforce import oauth
-from ..salesforce.errors import EncryptionKeyMissing, UnknownConnection, without_secrets
+from ..salesforce.diagnosis import Kind
+from ..salesforce.errors import EncryptionKeyMissing, SalesforceError, UnknownConnection, without_secrets
 from ..salesforce.oauth import Token
 from ..salesforce.secret import Secret
 from . import lifecycle
+from .prepared import Given, Select, Update
 
 HOUR = dt.timedelta(hours=1)
+
+Changes = dict[str, Any]
+"""Columns of a row, and what to write there."""
 
 
 def find(name: str, username: str | None) -> AccessToken | None:
     """The row with its connection and signing key, in one query. A dropped database connection is tried once more."""
-    rows = AccessToken.objects.of(name, username)
     try:
-        return rows.first()
+        return _find(name, username)
     except (OperationalError, InterfaceError):
         database = transaction.get_connection()
         if database.in_atomic_block:
             raise
         database.close()
-        return rows.first()
+        return _find(name, username)
+
+
+def _find(name: str, username: str | None) -> AccessToken | None:
+    found = (
+        _ROW_OF.run(name=name, username=normal_username(username)) if username else _OWN_ROW.run(name=name)
+    )
+    return _joined(found[0]) if found else None
+
+
+_JOINED: tuple[tuple[type[Model], str], ...] = (
+    (AccessToken, ""),
+    (ConnectedApp, "connection__"),
+    (SigningKey, "connection__signing_key__"),
+)
+"""The models that are read together, and the way to each from the row."""
+
+
+def _columns(model: type[Model]) -> list[str]:
+    return [field.attname for field in model._meta.concrete_fields]
+
+
+def _rows_of(username: Any) -> QuerySet[AccessToken, Any]:
+    columns = [way + name for model, way in _JOINED for name in _columns(model)]
+    name = Given("name", ConnectedApp._meta.get_field("name"))
+    found = AccessToken.objects.filter(connection__name=name, username=username)
+    return found.order_by().values_list(*columns)
+
+
+def _joined(values: Sequence[Any]) -> AccessToken:
+    instances: list[Any] = []
+    for model, _ in _JOINED:
+        names = _columns(model)
+        instances.append(model.from_db(router.db_for_read(model), names, values[: len(names)]))
+        values = values[len(names) :]
+    row, connection, signing_key = instances
+    connection.signing_key = signing_key
+    row.connection = connection
+    found: AccessToken = row
+    return found
+
+
+def _given(name: str, column: str = "") -> Given:
+    """A value for, or to compare with, the column of that name, or another one."""
+    return Given(name, AccessToken._meta.get_field(column or name))
+
+
+_OWN_ROW = Select(AccessToken, lambda: _rows_of(NormalUsername("connection__username")))
+_ROW_OF = Select(AccessToken, lambda: _rows_of(_given("username")))
 
 
 def connection_named(name: str) -> ConnectedApp:
@@ -52,18 +113,31 @@ def connection_named(name: str) -> ConnectedApp:
 
 def ensure(connections: Collection[ConnectedApp], username: str | None = None) -> None:
     """Make the rows that are missing; two at once make one."""
-    AccessToken.objects.bulk_create(
-        [
-            AccessToken(connection=connection, username=(username or connection.username).lower())
-            for connection in connections
-        ],
-        ignore_conflicts=True,
-    )
+    AccessToken.objects.bulk_create(new(connections, username), ignore_conflicts=True)
+
+
+def new(connections: Collection[ConnectedApp], username: str | None = None) -> list[AccessToken]:
+    """Rows that are not stored yet. Where Salesforce has refused the user for too many sign-ins they begin behind that gate."""
+    made = [
+        AccessToken(connection=connection, username=normal_username(username or connection.username))
+        for connection in connections
+    ]
+    if not made:
+        return made
+    shut = AccessToken.objects.filter(next_try_at__gt=timezone.now(), last_error__kind="rate")
+    gates = {row.username: row for row in shut.only("username", "last_error", "next_try_at")}
+    for row in made:
+        gate = gates.get(row.username)
+        if gate is not None:
+            row.last_error, row.next_try_at = gate.last_error, gate.next_try_at
+            row.settings_fingerprint = settings_fingerprint(row.connection, row.username)
+    return made
 
 
 def connections_without_row() -> list[ConnectedApp]:
-    own = AccessToken.objects.filter(username=Lower("connection__username")).values("connection")
-    return list(ConnectedApp.objects.filter(enabled=True).exclude(pk__in=own))
+    """With what `ensure` needs of them; there may be thousands."""
+    own = AccessToken.objects.filter(username=NormalUsername("connection__username")).values("connection")
+    return list(ConnectedApp.objects.filter(enabled=True).exclude(pk__in=own).only("username"))
 
 
 def in_callers_transaction() -> bool:
@@ -78,42 +152,75 @@ def in_callers_transaction() -> bool:
 
 
 def claim(row: AccessToken, now: dt.datetime) -> bool:
-    """Take the right to sign in for this row: one conditional UPDATE, the count of rows says who won."""
+    """Take the right to sign in for this row: one conditional UPDATE, the count of rows says who won.
+
+    Nobody wins when the user has no logins left; `gate.require_fuse` tells.
+    """
     claimant = new_claimant()
-    won = (
-        AccessToken.objects.filter(pk=row.pk, version=row.version)
-        .free_to_claim(now)
-        .update(**_claimed(claimant, now))
+    won = _CLAIM.run(
+        {
+            "pk": row.pk,
+            "seen": row.version,
+            "username": row.username,
+            "now": now,
+            "an_hour_ago": now - HOUR,
+            "claimant": claimant,
+            "lapse": now + lifecycle.CLAIM_LAPSE,
+        }
     )
     if won:
         row.claimed_by = claimant
     return bool(won)
 
 
+def _claimable() -> QuerySet[AccessToken]:
+    user = _by_username([_given("username")], _given("an_hour_ago", "logins_since"))
+    spent = user.annotate(total=Sum("logins")).values("total")
+    return (
+        AccessToken.objects.filter(pk=_given("pk", "id"), version=_given("seen", "version"))
+        .free_to_claim(_given("now", "claimed_until"))
+        .alias(spent=Coalesce(Subquery(spent), 0))
+        .filter(spent__lt=lifecycle.FUSE_LOGINS)
+    )
+
+
 def claim_batch(row_ids: Collection[UUID], now: dt.datetime) -> list[AccessToken]:
     """Claim all of these that are still due and free, with one UPDATE."""
     claimant = new_claimant()
-    due = AccessToken.objects.due_for_refresh(now).filter(pk__in=row_ids).order_by().values("pk")
-    AccessToken.objects.filter(pk__in=list(due.values_list("pk", flat=True))).free_to_claim(now).update(
-        **_claimed(claimant, now)
+    due = AccessToken.objects.due_for_refresh(now).filter(pk__in=row_ids).order_by()
+    ids = list(due.values_list("pk", flat=True))
+    AccessToken.objects.filter(pk__in=ids).free_to_claim(now).update(
+        **_claimed(claimant, now, now + lifecycle.CLAIM_LAPSE, now - HOUR)
     )
-    return list(AccessToken.objects.filter(claimed_by=claimant).select_related("connection__signing_key"))
+    mine = AccessToken.objects.filter(pk__in=ids, claimed_by=claimant)
+    return list(mine.order_by().select_related("connection__signing_key"))
 
 
 def new_claimant() -> str:
     return f"{socket.gethostname()[:30]}:{os.getpid()}:{secrets.token_hex(6)}"
 
 
-def _claimed(claimant: str, now: dt.datetime) -> dict[str, Any]:
-    counting = When(logins_since__gt=now - HOUR, then=F("logins") + 1)
-    since = When(logins_since__gt=now - HOUR, then=F("logins_since"))
+def _claimed(claimant: Any, now: Any, lapse: Any, an_hour_ago: Any) -> Changes:
+    this_hour = {"logins_since__gt": an_hour_ago}
     return {
         "claimed_by": claimant,
-        "claimed_until": now + lifecycle.CLAIM_LAPSE,
+        "claimed_until": lapse,
         "last_try_at": now,
-        "logins": Case(counting, default=Value(1)),
-        "logins_since": Case(since, default=Value(now)),
+        "logins": Case(When(**this_hour, then=F("logins") + 1), default=Value(1)),
+        "logins_since": Case(When(**this_hour, then=F("logins_since")), default=now),
     }
+
+
+_CLAIM = Update(
+    AccessToken,
+    _claimable,
+    lambda: _claimed(
+        _given("claimant", "claimed_by"),
+        _given("now", "last_try_at"),
+        _given("lapse", "claimed_until"),
+        _given("an_hour_ago", "logins_since"),
+    ),
+)
 
 
 def release(rows: Collection[AccessToken], *, called: bool = True) -> None:
@@ -128,13 +235,18 @@ def release(rows: Collection[AccessToken], *, called: bool = True) -> None:
 
 def logins_this_hour(usernames: Collection[str], now: dt.datetime) -> dict[str, int]:
     """Sign-ins by us per username, over all connections: Salesforce counts by user."""
-    rows = AccessToken.objects.filter(username__in=set(usernames), logins_since__gt=now - HOUR)
-    return dict(rows.values_list("username").annotate(Sum("logins")).order_by())
+    found = _by_username(set(usernames), now - HOUR)
+    return dict(found.annotate(total=Sum("logins")).values_list("username", "total"))
 
 
-def write_token(row: AccessToken, token: Token) -> bool:
-    """Store a new token. False when the row moved on meanwhile: whoever wrote it knows better."""
-    changes = {
+def _by_username(usernames: Collection[Any], since: Any) -> QuerySet[AccessToken, Any]:
+    rows = AccessToken.objects.filter(username__in=usernames, logins_since__gt=since)
+    return rows.order_by().values("username")
+
+
+def token_changes(row: AccessToken, token: Token) -> Changes:
+    """What stores a new token."""
+    return {
         "value": seal(AccessToken, "value", row.pk, token.value.encode()),
         "instance_url": token.instance_url,
         "identity_url": token.identity_url,
@@ -146,63 +258,131 @@ def write_token(row: AccessToken, token: Token) -> bool:
         "failures": 0,
         "last_error": None,
         "next_try_at": None,
+        "early_ends": 0 if _has_lived(row, token.issued_at) else row.early_ends,
     }
-    return _write(row, changes)
 
 
-def write_failure(row: AccessToken, error: Any, kind: Any, now: dt.datetime) -> bool:
-    """Store why it failed and when it may be tried again; the token stays as it is."""
+def _has_lived(row: AccessToken, now: dt.datetime) -> bool:
+    """Whether the token before reached its renewal, or belonged to other settings: then early ends are over."""
+    return not row.fits_settings or (row.refresh_at is not None and row.refresh_at <= now)
+
+
+def failure_changes(row: AccessToken, error: SalesforceError, kind: Kind, now: dt.datetime) -> Changes:
+    """What stores why it failed and when it may be tried again; the token stays, unless it is of other settings."""
     attempts = row.failures + 1 if row.fits_settings else 1
     expiry = row.expected_expiry if row.has_token(now) else None
-    shut: dict[str, Any] = {
+    changes: Changes = {
         "last_error": without_secrets(error) | {"kind": kind, "type": type(error).__name__},
         "next_try_at": lifecycle.next_try(kind, attempts, now, expiry=expiry),
+        "failures": attempts,
     }
-    if kind == "rate":
-        # Salesforce counts by user, whichever app signs in.
-        AccessToken.objects.filter(username=row.username).exclude(pk=row.pk).update(**shut)
-    changes: dict[str, Any] = {"failures": attempts, **shut}
     if not row.fits_settings:
         changes |= {"value": None, "expected_expiry": None, "refresh_at": None}
-    return _write(row, changes)
+    return changes
 
 
-def _write(row: AccessToken, changes: dict[str, Any]) -> bool:
-    changes |= {
-        "settings_fingerprint": settings_fingerprint(row.connection, row.username),
-        "version": row.version + 1,
-        "claimed_by": "",
-        "claimed_until": None,
-    }
-    if not AccessToken.objects.filter(pk=row.pk, version=row.version).update(**changes):
-        release([row])
-        return False
-    for name, value in changes.items():
-        setattr(row, name, value)
-    return True
+def shut_others(row: AccessToken, changes: Changes) -> None:
+    """Close the gate of the user's rows in other connections: Salesforce counts by user, whichever app signs in."""
+    shut = {name: changes[name] for name in ("last_error", "next_try_at")}
+    AccessToken.objects.filter(username=row.username).exclude(pk=row.pk).update(**shut)
 
 
-def discard(row: AccessToken, failed: Token) -> bool:
-    """Forget a dead token, only if the row still holds that very token."""
-    return bool(
-        AccessToken.objects.filter(pk=row.pk, fingerprint__in=keyring().fingerprints(failed.value)).update(
-            value=None, fingerprint="", expected_expiry=None, refresh_at=None, version=F("version") + 1
+def write(results: Collection[tuple[AccessToken, Changes]]) -> None:
+    """Store what came of claimed rows and give the claims back: a statement or two, however many rows.
+
+    A row that moved on meanwhile stays as it is: whoever wrote it knows better.
+    """
+    alike: dict[tuple[str, ...], list[tuple[AccessToken, Changes]]] = defaultdict(list)
+    for row, changes in results:
+        fingerprint = settings_fingerprint(row.connection, row.username)
+        every = changes | {
+            "settings_fingerprint": fingerprint,
+            "version": row.version + 1,
+            "claimed_by": "",
+            "claimed_until": None,
+        }
+        alike[tuple(every)].append((row, every))
+    for columns, group in alike.items():
+        written = _write(columns).run(
+            *(changes | {"pk": row.pk, "seen": row.version} for row, changes in group)
         )
+        if written < len(group):
+            release([row for row, _ in group])  # reaches those that still hold our claim
+            continue
+        for row, changes in group:
+            for name, value in changes.items():
+                setattr(row, name, value)
+
+
+@cache
+def _write(columns: tuple[str, ...]) -> Update:
+    return Update(
+        AccessToken,
+        lambda: AccessToken.objects.filter(pk=_given("pk", "id"), version=_given("seen", "version")),
+        lambda: {name: _given(name) for name in columns},
+    )
+
+
+def note_success(connections: Collection[ConnectedApp], now: dt.datetime) -> None:
+    """Their orgs answered: failures are over."""
+    if connections:
+        _NOTE_SUCCESS.run(*({"pk": connection.pk, "now": now} for connection in connections))
+
+
+_NOTE_SUCCESS = Update(
+    ConnectedApp,
+    lambda: ConnectedApp.objects.filter(pk=Given("pk", ConnectedApp._meta.get_field("id"))),
+    lambda: {
+        "last_success_at": Given("now", ConnectedApp._meta.get_field("last_success_at")),
+        "failing_since": None,
+        "last_error": None,
+    },
+)
+
+
+def discard(row: AccessToken, token: Token, **more: Any) -> bool:
+    """Forget a token, only if the row still holds that very one. `more`: further changes of the row."""
+    return bool(
+        AccessToken.objects.filter(pk=row.pk, fingerprint__in=keyring().fingerprints(token.value)).update(
+            value=None,
+            fingerprint="",
+            expected_expiry=None,
+            refresh_at=None,
+            version=F("version") + 1,
+            **more,
+        )
+    )
+
+
+def discard_refused(row: AccessToken, failed: Token, now: dt.datetime) -> bool:
+    """As `discard`, for what the org no longer takes: several early ends in a row tell of a shorter session length."""
+    if now >= failed.expected_expiry:
+        return discard(row, failed, early_ends=0)
+    lived = Value(max(int((now - failed.issued_at).total_seconds()), 0))
+    again = When(early_ends__gt=0, then=Least("shortest_life_seconds", lived))
+    return discard(
+        row, failed, early_ends=F("early_ends") + 1, shortest_life_seconds=Case(again, default=lived)
     )
 
 
 def stored_token(row: AccessToken) -> Token | None:
     """The row's token if it may be used now, else None. A token that doesn't open is as good as none."""
     now = timezone.now()
-    if row.value is None or row.issued_at is None or row.expected_expiry is None:
-        return None
     if not row.has_token(now) and not _in_grace(row, now):
+        return None
+    token = opened(row)
+    if token is None or (now >= token.expected_expiry and oauth.is_jwt(token.value)):
+        return None
+    return token
+
+
+def opened(row: AccessToken) -> Token | None:
+    """The row's token, whatever its age and settings."""
+    if row.value is None or row.issued_at is None or row.expected_expiry is None:
         return None
     try:
         value = row.value.open().decode()
     except EncryptionKeyMissing:
-        return None
-    if now >= row.expected_expiry and oauth.is_jwt(value):
         return None
     return Token(
         value=Secret(value),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from asyncio import _get_running_loop
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from django.core.exceptions import SynchronousOnlyOperation
 from django.db import DatabaseError, InterfaceError, transaction
 from django.utils import timezone
 
+from .. import hosts
 from ..models import AccessToken, ConnectedApp
 from ..salesforce import oauth
 from ..salesforce.errors import SalesforceError, UnknownConnection
@@ -26,8 +30,11 @@ Wanted = Callable[[AccessToken], Token | None]
 def get(name: str, username: str | None = None) -> Token:
     """A live token of a connection. Signs in only when there is none anywhere.
 
-    Raises UnknownConnection, ActionNeeded or RetryableError.
+    Raises UnknownConnection, ActionNeeded or RetryableError; in a running event loop, which it might stop for seconds,
+    SynchronousOnlyOperation, and always rather than at the next look only.
     """
+    if _get_running_loop() is not None:
+        _refuse_in_event_loop()
     process = current()
     copy = process.copies.get((name, username))
     if copy is not None:
@@ -67,7 +74,7 @@ def renew(name: str, username: str | None, failed: Token) -> Token:
     process, handle = current(), (name, username)
     apart.drop(process, handle, failed)
     if not rows.in_callers_transaction():
-        rows.discard(_row(handle), failed)
+        rows.discard_refused(_row(handle), failed, timezone.now())
     process.forget(handle)
     return _ask_row(process, handle, None, refused=failed)
 
@@ -112,17 +119,24 @@ def forget(name: str, username: str | None = None) -> Token | None:
 
 
 def revoke(name: str, username: str | None = None) -> bool:
-    """End the session in the org and drop the token. False when there was none.
+    """End the session in the org, then drop its token. False when there was none.
 
-    A paused connection's session can be ended too; an org that must not be called here is not called for this either.
+    In this order, so that what fails can be tried again. A token past its estimate counts: use may have prolonged it. A
+    paused connection's session can be ended too; an org that must not be called here is not called for this either.
     """
-    connection = rows.connection_named(name)
-    renewal.require_callable(connection)
-    token = forget(name, username)
-    if token is None:
-        return False
-    oauth.revoke(token, http=current().http)
-    return True
+    process, handle = current(), (name, username)
+    renewal.require_callable(rows.connection_named(name))
+    row = rows.find(name, username)
+    stored = rows.opened(row) if row is not None else None
+    known = [token for token in (stored, apart.held_token(process, handle)) if token is not None]
+    for token in known:
+        hosts.require_allowed(token.instance_url)
+        oauth.revoke(token, http=process.http)
+    if row is not None and stored is not None:
+        rows.discard(row, stored)
+    apart.drop(process, handle)
+    process.forget(handle)
+    return bool(known)
 
 
 @dataclass(frozen=True)
@@ -137,6 +151,14 @@ class Source:
 
     def renew(self, failed: Token) -> Token:
         return renew(self.name, self.username, failed)
+
+
+def _refuse_in_event_loop() -> None:
+    if not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):  # as Django has it, for notebooks
+        raise SynchronousOnlyOperation(
+            "get_token() may wait for a sign-in, and an event loop is running here: use `await aget_token(…)`. A client "
+            "waits too: use it in a thread, as by `asgiref.sync.sync_to_async`."
+        )
 
 
 def _ask_row(process: Process, handle: Handle, copy: Copy | None, *, refused: Token | None = None) -> Token:
@@ -163,7 +185,7 @@ def _ask_row(process: Process, handle: Handle, copy: Copy | None, *, refused: To
         process.forget(handle)
         raise
     _remember(process, handle, row, token)
-    if row.username != row.connection.username.lower() and not in_transaction:
+    if not row.is_own and not in_transaction:
         rows.note_use(row)
     return token
 
@@ -188,7 +210,7 @@ def _row(handle: Handle) -> AccessToken:
     user = username or connection.username
     renewal.guard(connection, user)
     if rows.in_callers_transaction():
-        return AccessToken(connection=connection, username=user.lower())
+        return rows.new([connection], username)[0]
     rows.ensure([connection], username)
     row = rows.find(name, username)
     if row is None:
@@ -218,9 +240,9 @@ def _sign_in_once(
             now = timezone.now()
             if not past_gate:
                 gate.require_open(row, now)
-            gate.require_fuse(row, now)
             if rows.claim(row, now):
                 return row, _renewed(process, row, wanted, observe)
+            gate.require_fuse(row, now)
             if time.monotonic() > deadline:
                 raise gate.still_signing_in()
             time.sleep(pause)

@@ -1,6 +1,6 @@
 """What beat does: renew all tokens that are due, with their network waits overlapping.
 
-The main thread claims and writes; the threads only sign and POST, so no database connection is ever opened in them.
+The main thread claims, signs and writes; the threads only POST, so no database connection is ever opened in them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from django.utils import timezone
 from ..models import AccessToken
 from ..salesforce import signin
 from ..salesforce.errors import SalesforceError
+from ..salesforce.secret import Secret
 from ..salesforce.signin import Outcome, SignIn
 from . import lifecycle, renewal, rows
 from .process import Process, current
@@ -29,7 +30,7 @@ BATCH = 200
 THREADS = 32
 FLUSH_SECONDS = 1.0
 
-Result = tuple[AccessToken, Outcome | None]
+Finished = tuple[AccessToken, Outcome | None]
 
 
 @dataclass(frozen=True)
@@ -85,14 +86,19 @@ def refresh_due() -> Tally:
 def _renew_claimed(process: Process, claimed: Sequence[AccessToken], started: float) -> Tally:
     ready, put_off = _prepare_all(process, claimed)
     tally = Tally()
-    for results in _sign_in_all(process, ready, started):
-        done = [(row, outcome) for row, outcome in results if outcome is not None]
-        put_off += [row for row, outcome in results if outcome is None]
-        errors = _write_all(done)
-        for (row, outcome), error in zip(done, errors, strict=True):
-            renewal.announce(row, outcome, error)
-        failed = sum(error is not None for error in errors)
-        tally += Tally(renewed=len(done) - failed, failed=failed)
+    for finished in _sign_in_all(process, ready, started):
+        put_off += [row for row, outcome in finished if outcome is None]
+        results = [
+            (row, outcome, renewal.verdict(row.connection, outcome))
+            for row, outcome in finished
+            if outcome is not None
+        ]
+        with transaction.atomic():
+            renewal.record(results)
+        for result in results:
+            renewal.announce(*result)
+        failed = sum(error is not None for _, _, error in results)
+        tally += Tally(renewed=len(results) - failed, failed=failed)
     rows.release(put_off, called=False)
     return tally + Tally(put_off=len(put_off))
 
@@ -118,32 +124,22 @@ def _prepare_all(
 
 def _sign_in_all(
     process: Process, ready: Sequence[tuple[AccessToken, SignIn]], started: float
-) -> Iterator[list[Result]]:
+) -> Iterator[list[Finished]]:
     """Results about once a second, so that one slow org holds back nobody's token.
 
     None for a row whose claim would lapse before a whole call had ended.
     """
     latest_start = started + lifecycle.CLAIM_LAPSE.total_seconds() - lifecycle.CALL_SECONDS
 
-    def sign_in(request: SignIn) -> Outcome | None:
-        return signin.run(request, process.http) if time.monotonic() < latest_start else None
+    def sign_in(request: SignIn, signed: Secret) -> Outcome | None:
+        return process.sign_in(request, signed) if time.monotonic() < latest_start else None
 
     if not ready:
         return
     with ThreadPoolExecutor(min(THREADS, len(ready)), thread_name_prefix="sign-in") as pool:
-        row_of = {pool.submit(sign_in, request): row for row, request in ready}
+        # Signed here: the wait for the first answers has time for it, and threads that reckon get in each other's way.
+        row_of = {pool.submit(sign_in, request, signin.sign(request)): row for row, request in ready}
         pending = set(row_of)
         while pending:
             done, pending = wait(pending, timeout=FLUSH_SECONDS)
             yield [(row_of[future], future.result()) for future in done]
-
-
-def _write_all(done: Sequence[tuple[AccessToken, Outcome]]) -> list[SalesforceError | None]:
-    """One short transaction for many rows."""
-    errors: list[SalesforceError | None] = []
-    with transaction.atomic():
-        for row, outcome in done:
-            error = renewal.verdict(row.connection, outcome)
-            renewal.record(row, outcome, error)
-            errors.append(error)
-    return errors

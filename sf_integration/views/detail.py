@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from .. import access, health, operations
 from ..access import Act
-from ..models import ConnectedApp, ConnectionCheck
+from ..models import ConnectedApp, ConnectionCheck, normal_username
 from ..operations import Outcome
 from . import facts, problems
 from .gate import View, for_connection
@@ -27,12 +27,15 @@ def detail(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     history = list(connection.checks.all()[:HISTORY])
     shown = _shown_check(connection, history, request.GET.get("check"))
     context = page_context(request, connection, "detail")
+    token_rows = facts.token_rows(connection)
+    advice = connection.session_advice(token_rows)
     context |= {
-        "first": problems.first_thing_to_do(connection, now, may_run=context["may_run"]),
+        "first": problems.first_thing_to_do(connection, now, may_run=context["may_run"])
+        or problems.of_advice(advice, may_manage=context["may_manage"]),
         "check": shown,
         "steps": facts.ladder(shown) if shown else [],
         "history": history,
-        "tokens": facts.tokens_of(connection, now),
+        "tokens": facts.tokens_of(token_rows, now),
         "sign_in_limit": facts.SIGN_IN_LIMIT,
         "usage": facts.api_usage(connection),
         "checks_per_day": health.CALLS_PER_DAY,
@@ -53,26 +56,56 @@ def certificate(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     )
 
 
-def _button(act: Callable[..., Outcome]) -> View:
+def _button(act: Callable[..., Outcome], needs: Act = Act.RUN_CHECKS) -> View:
     """A view that does one thing on POST and leads back to the connection. Whoever comes by GET, as after signing in
     anew, is led there too and nothing is done."""
 
-    @for_connection(Act.RUN_CHECKS)
+    @for_connection(needs)
     def press(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
         if request.method == "POST":
-            outcome = act(connection, actor=request.user)
-            messages.add_message(
-                request, messages.SUCCESS if outcome.done else messages.ERROR, outcome.sentence
-            )
+            _tell(request, act(connection, actor=request.user))
         return redirect(connection)
 
     return press
 
 
 check = _button(operations.check)
-refresh = _button(operations.renew)
 pause = _button(operations.pause)
 resume = _button(operations.resume)
+shorten_session = _button(operations.shorten_session, Act.MANAGE_KEYS)
+
+
+@for_connection(Act.RUN_CHECKS)
+def refresh(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
+    """A button, too; with `username` for another user of the connection."""
+    if request.method == "POST":
+        _tell(request, operations.renew(connection, actor=request.user, username=_user(request, connection)))
+    return redirect(connection)
+
+
+@for_connection(Act.RUN_CHECKS)
+def revoke(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
+    """Asks by GET, does it by POST. Whoever may pause the connection may do this, which disturbs its callers less."""
+    username = _user(request, connection)
+    if request.method == "POST":
+        _tell(request, operations.revoke(connection, actor=request.user, username=username))
+        return redirect(connection)
+    context = page_context(request, connection, "revoke") | {"username": username}
+    return render(request, "sf_integration/revoke.html", context)
+
+
+def _user(request: HttpRequest, connection: ConnectedApp) -> str | None:
+    """Whose token is meant: None for the connection's own user's. 404 for users without one."""
+    named = (request.POST if request.method == "POST" else request.GET).get("username", "")
+    if not named or normal_username(named) == normal_username(connection.username):
+        return None
+    if not connection.tokens.filter(username=normal_username(named)).exists():
+        raise Http404("The connection has no token of this user.")
+    return named
+
+
+def _tell(request: HttpRequest, outcome: Outcome) -> None:
+    messages.add_message(request, messages.SUCCESS if outcome.done else messages.ERROR, outcome.sentence)
 
 
 def page_context(request: HttpRequest, connection: ConnectedApp, page: str) -> dict[str, Any]:

@@ -78,6 +78,12 @@ class TokenFacts:
     last_error: str
     sign_ins: int
     """By us within the hour, over all connections of that user: Salesforce counts by user."""
+    is_own: bool
+    is_stored: bool
+    """Whether there is something to revoke, however old."""
+    early_ends: int
+    shortest_life: str
+    """`31 min`: of the sessions that ended early."""
 
     @classmethod
     def of(cls, row: AccessToken, sign_ins: int, now: dt.datetime) -> Self:
@@ -95,13 +101,20 @@ class TokenFacts:
             next_try_at=row.next_try_at if row.next_try_at and row.next_try_at > now else None,
             last_error=str((row.last_error or {}).get("cause", "")),
             sign_ins=sign_ins,
+            is_own=row.is_own,
+            is_stored=row.value is not None,
+            early_ends=row.early_ends,
+            shortest_life=f"{max(round(row.shortest_life_seconds / 60), 1)} min",
         )
 
 
-def tokens_of(connection: ConnectedApp, now: dt.datetime) -> list[TokenFacts]:
+def token_rows(connection: ConnectedApp) -> list[AccessToken]:
     """Own user first, then the others by name."""
-    found = list(connection.tokens.select_related("connection__signing_key"))
-    found.sort(key=lambda row: (row.username != connection.username.lower(), row.username))
+    found = connection.tokens.select_related("connection__signing_key")
+    return sorted(found, key=lambda row: (not row.is_own, row.username))
+
+
+def tokens_of(found: list[AccessToken], now: dt.datetime) -> list[TokenFacts]:
     counts = rows.logins_this_hour([row.username for row in found], now)
     return [TokenFacts.of(row, counts.get(row.username, 0), now) for row in found]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 
-from ..models import ConnectedApp
+from ..models import ConnectedApp, SessionAdvice, session_length
 from ..salesforce import diagnosis
 from ..salesforce.errors import (
     ActionNeeded,
@@ -36,6 +36,9 @@ class Problem:
     said: str = ""
     """Salesforce's own words; they may have several lines that are aligned."""
     status: int = THE_ORGS
+    button: str = ""
+    """What a button says that mends it, and its view, which takes the connection's name."""
+    button_view: str = ""
 
     @property
     def is_aligned(self) -> bool:
@@ -97,6 +100,26 @@ def first_thing_to_do(connection: ConnectedApp, now: dt.datetime, *, may_run: bo
                 "Press Check now. If this returns, look whether worker and scheduler are running.",
             )
     return None
+
+
+def of_advice(advice: SessionAdvice | None, *, may_manage: bool) -> Problem | None:
+    if advice is None:
+        return None
+    if advice.minutes is None:
+        return Problem(
+            advice.sentence,
+            diagnosis.ORG_ADMIN,
+            "Find out what: another program that signs out, or a limit of sessions per user. It works meanwhile.",
+        )
+    length = session_length(advice.minutes)
+    return Problem(
+        advice.sentence,
+        "" if may_manage else "someone who may manage connections here",
+        f"Set the session length here to {length}, or a longer one in Salesforce. It works meanwhile: calls that meet "
+        "an ended session are replayed with a new one.",
+        button=f"Set the session length to {length}" if may_manage else "",
+        button_view="sf_integration:shorten_session",
+    )
 
 
 def _of_stored(error: dict[str, str], sentence: str) -> Problem:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..models import ConnectedApp
+from ..models import ConnectedApp, normal_username
 from ..salesforce.oauth import Identity
 from ..salesforce.rest import QueryResult
 
@@ -94,7 +94,7 @@ class Compared:
 
 
 def compared(identity: Identity, connection: ConnectedApp) -> list[Compared]:
-    user_fits = identity.username.lower() == connection.username.lower()
+    user_fits = normal_username(identity.username) == normal_username(connection.username)
     pinned = connection.expected_org_id
     lines = [
         Compared("Username", identity.username, connection.username, user_fits),

@@ -157,7 +157,7 @@ EXAMPLES = settings(
 
 
 @EXAMPLES
-@given(text=TEXT)
+@given(text=TEXT.filter(lambda text: "\x00" not in text))  # no text of the stand-in's holds it
 def test_no_text_gets_out_of_its_literal(client, text):
     """The org reads every literal as one value: a text that broke out would be an error or find rows."""
     statement = "SELECT Id FROM Account WHERE Name = {} AND Name != {} LIMIT 1"

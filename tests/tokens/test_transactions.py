@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 
 import pytest
+from django.db import connection as database
 from django.db import transaction
 
 from sf_integration import ActionNeeded, RetryableError, UnknownConnection, get_client, get_token, tokens
 from sf_integration.models import AccessToken
 from sf_integration.testing.django import ConnectableOrg
+from tests import processes
 
 
 @pytest.mark.django_db(transaction=True)
@@ -134,3 +137,58 @@ def test_a_revoked_token_is_not_held_on_to(salesforce_org: ConnectableOrg) -> No
         held = get_token("acme")
         tokens.revoke("acme")
         assert get_token("acme") != held
+
+
+# ---- the same between real processes --------------------------------------------------------------------------------
+
+WAIT_IN_A_TRANSACTION = """
+from django.db import transaction
+from sf_integration.models import AuditEvent
+with transaction.atomic():
+    AuditEvent.objects.create(actor="a caller's own business")
+    inside = get_token("acme")
+    transaction.set_rollback(True)
+served = get_token("acme") == inside
+for copy in tokens.current().copies.values():
+    copy.next_look = 0.0
+with get_client("acme") as client:
+    client.limits()
+print(served, AuditEvent.objects.count(), inside == get_token("acme"))
+"""
+ASK_WHEN_TOLD = """
+print("ready", flush=True)
+name = sys.stdin.readline().strip()
+started = time.monotonic()
+get_token(name)
+print(time.monotonic() - started)
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_caller_who_waits_in_a_transaction_holds_up_no_other_process(
+    salesforce_org: ConnectableOrg, process_environment: dict[str, str]
+) -> None:
+    """The other one asks for the same token; on SQLite, whose write lock the caller holds, for one that is stored."""
+    on_postgres = database.vendor == "postgresql"
+    first = salesforce_org.connect("acme", api_version="66.0")
+    salesforce_org.connect("stored", signing_key=first.signing_key)
+    get_token("stored")
+    other = processes.start(ASK_WHEN_TOLD, process_environment, salesforce_org.url)
+    assert other.stdin is not None
+    assert other.stdout is not None
+    assert other.stdout.readline() == "ready\n"
+    salesforce_org.fail("slow", times=1, seconds=5)
+    waiting = processes.start(WAIT_IN_A_TRANSACTION, process_environment, salesforce_org.url)
+    while salesforce_org.token_requests == 1:
+        assert waiting.poll() is None
+        time.sleep(0.02)
+    other.stdin.write("acme\n" if on_postgres else "stored\n")
+    other.stdin.flush()
+    took = float(processes.finish(other))
+    assert waiting.poll() is None
+    assert took < 2
+    served, kept, still_serves = processes.finish(waiting).split()
+    assert (served, kept) == ("True", "0")
+    # Where another process has signed in meanwhile, its newer token is everybody's from the next look on.
+    assert still_serves == str(not on_postgres)
+    assert salesforce_org.token_requests == (3 if on_postgres else 2)

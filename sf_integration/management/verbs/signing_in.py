@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ... import access, audit, tokens
+from ... import access, audit, operations, tokens
 from ...access import Act
 from ...salesforce.errors import InvalidInput, SalesforceError
 from .verb import Output, Verb, connection_for, sentence
@@ -25,20 +25,22 @@ def _token(options: argparse.Namespace, output: Output) -> bool:
 
 
 def _refresh(options: argparse.Namespace, output: Output) -> bool:
+    if options.username and len(options.names) != 1:
+        raise InvalidInput("--username goes with the name of one connection.")
     if not options.names:
         return _refresh_due(output)
-    outcomes = [_refresh_one(name, output) for name in dict.fromkeys(options.names)]
+    outcomes = [_refresh_one(name, options.username, output) for name in dict.fromkeys(options.names)]
     if output.as_json:
         output.data(outcomes)
     return all(outcome["renewed"] for outcome in outcomes)
 
 
-def _refresh_one(name: str, output: Output) -> dict[str, object]:
+def _refresh_one(name: str, username: str | None, output: Output) -> dict[str, object]:
     """One connection's failure is told and doesn't keep the others from their turn."""
     try:
         connection = connection_for(name, Act.RUN_CHECKS)
-        audit.record("renewed", connection, actor=access.SHELL)
-        token = tokens.refresh(name)
+        audit.record("renewed", connection, actor=access.SHELL, username=username or "")
+        token = tokens.refresh(name, username)
     except SalesforceError as exc:
         output.complain(f"{name}: {sentence(exc)}")
         return {"name": name, "renewed": False, "code": exc.code}
@@ -61,13 +63,9 @@ def _refresh_due(output: Output) -> bool:
 
 def _revoke(options: argparse.Namespace, output: Output) -> bool:
     connection = connection_for(options.name, Act.RUN_CHECKS)
-    revoked = tokens.revoke(connection.name, options.username)
-    if revoked:
-        audit.record(
-            "revoked token", connection, actor=access.SHELL, username=options.username or connection.username
-        )
-    output.say("The session was ended and its token dropped." if revoked else "There was no token to revoke.")
-    return True
+    outcome = operations.revoke(connection, actor=access.SHELL, username=options.username)
+    (output.say if outcome.done else output.complain)(outcome.sentence)
+    return outcome.done
 
 
 def _token_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,8 +80,9 @@ def _revoke_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _refresh_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "names", metavar="NAME", nargs="*", help="connections to renew now; none: whatever is due"
+        "names", metavar="NAME", nargs="*", help="connections to sign in for now; none: whatever is due"
     )
+    parser.add_argument("--username", help="another user that the connection lists")
 
 
 VERBS = (
@@ -98,19 +97,20 @@ VERBS = (
     ),
     Verb(
         "refresh",
-        "renew tokens",
+        "sign in anew and forget the old token",
         _refresh,
         arguments=_refresh_arguments,
-        examples=["refresh acme-prod globex", "refresh"],
-        details="Without a name it does once what the worker does every minute: renew what is due.",
+        examples=["refresh acme-prod globex", "refresh acme-prod --username ops@acme.example", "refresh"],
+        details="A sign-in that fails leaves the old token in use; the old session is not ended in the org (see "
+        "revoke). Without a name it does once what the worker does every minute: renew what is due.",
     ),
     Verb(
         "revoke",
         "end the session in the org and drop the token",
         _revoke,
         arguments=_revoke_arguments,
-        examples=["revoke acme-prod"],
-        details="Whoever needs a token next signs in anew; pause the connection to prevent that.",
+        examples=["revoke acme-prod", "revoke acme-prod --username ops@acme.example"],
+        details="When the org can't be reached the token is kept, so that it can be tried again. Whoever needs a token next signs in anew; pause the connection to prevent that.",
         prints_data=False,
     ),
 )
