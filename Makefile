@@ -25,7 +25,7 @@ check: .venv/dev  ## lint, format, types, import contracts, migrations, producti
 	SECRET_KEY=$$(random 50) SF_ENCRYPTION_KEYS=$$(random 32) SITE_URL=https://connections.example DEBUG=off \
 	$(BIN)/python manage.py check --deploy --fail-level WARNING
 
-bench: .venv/dev  ## measure, beside references; also writes bench.json
+bench: .venv/dev  ## measure, beside references; also writes bench.json (make bench QUICK=1 for a minute's look)
 	@$(BIN)/python -m benchmarks
 
 format: .venv/dev  ## format the code

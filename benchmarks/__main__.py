@@ -1,60 +1,107 @@
-"""Set up a throw-away site, run every measure, print the table and write bench.json."""
+"""Run every family of measures, print the table and write bench.json. QUICK=1: fewer rounds, smaller sizes.
+
+A missed number is a line in the table; only a measure that could not run makes the exit status 1.
+"""
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
+import sys
 import tempfile
+import time
+from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from . import databases, report
+from .bench import Bench, environment
+from .databases import Database
+from .results import Result, Section
+
+FAMILIES = ("memory", "signing_in", "sweeps", "herd", "queries", "site_load", "pages")
+WIDTH = 170
+"""Characters, when the table goes to a file."""
 
 
-def main() -> None:
+def main() -> int:
+    quick = os.environ.get("QUICK", "").strip().lower() in ("1", "yes", "true")
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
+    used, left_out = _databases(quick)
     with tempfile.TemporaryDirectory(prefix="sf-bench-") as folder:
-        os.environ |= {
-            "ENV_FILE": "",
-            "VAR_DIR": folder,
-            "DJANGO_SETTINGS_MODULE": "sfjwt_site.settings",
-            "SECRET_KEY": secrets.token_urlsafe(50),
-            "SF_ENCRYPTION_KEYS": secrets.token_urlsafe(32),
-            "DEBUG": "off",
-            "SITE_URL": "http://127.0.0.1:8000",
-        }
-        os.environ.pop("DATABASE_URL", None)
-        import django
-
-        django.setup()
-        from django.core.management import call_command
-
-        call_command("migrate", verbosity=0)
-        call_command("collectstatic", interactive=False, verbosity=0)
-        import logging
-
-        # A line per sign-in is what a worker writes; here it would bury the table.
-        logging.disable(logging.INFO)
-        from . import measures
-
-        results = [measure() for measure in measures.ALL]
-    _print(results)
-    Path("bench.json").write_text(json.dumps([result.as_json() for result in results], indent=1) + "\n")
+        _set_up_django(Path(folder))
+        sections = run(Bench(quick, used), console)
+    if left_out:
+        sections.append(Section("Databases", left_out=(left_out,)))
+    report.show(console, sections)
+    versions = {database.name: database.version for database in used}
+    report.write(Path("bench.json"), sections, report.machine(versions), quick=quick)
+    return 1 if any(section.failure for section in sections) else 0
 
 
-def _print(results: list) -> None:  # type: ignore[type-arg]
-    from rich.console import Console
-    from rich.table import Table
+def _databases(quick: bool) -> tuple[tuple[Database, ...], str]:
+    """Those to measure on, and why not on another one."""
+    if quick:
+        return (databases.SQLITE,), "PostgreSQL: only the full run is for it"
+    found = databases.postgres()
+    return ((databases.SQLITE,), found) if isinstance(found, str) else ((databases.SQLITE, found), "")
 
-    table = Table("measure", "ours", "reference", "ours / reference", "to reach", "")
-    for result in results:
-        table.add_row(
-            result.name,
-            result.shown(result.value),
-            f"{result.shown(result.reference)} {result.reference_name}" if result.reference else "",
-            f"{result.value / result.reference:.3g}" if result.reference else "",
-            result.goal,
-            "✓" if result.reached else "missed",
-        )
-    Console().print(table)
+
+def run(bench: Bench, console: Console) -> list[Section]:
+    """All families, one after the other: each has the machine for itself."""
+    sections = []
+    with _progress(console) as progress:
+        task = progress.add_task("", total=len(FAMILIES))
+        for name in FAMILIES:
+            family = import_module(f"{__package__}.{name}")
+            bench.say = partial(_say, progress, task, family.TITLE)
+            sections.append(_section(family, bench))
+            progress.advance(task)
+    return sections
+
+
+def _say(progress: Progress, task: TaskID, title: str, doing: str) -> None:
+    progress.update(task, description=f"{title}: {doing}")
+
+
+def _section(family: Any, bench: Bench) -> Section:
+    started = time.perf_counter()
+    bench.left_out = []
+    results: list[Result] = []
+    failure = ""
+    try:
+        results.extend(family.measure(bench))  # what came before a failure stays
+    except Exception as exc:  # noqa: BLE001 - the other families can still run
+        failure = f"{type(exc).__name__}: {exc}"
+        print("".join(getattr(exc, "__notes__", [])) or failure, file=sys.stderr)
+    seconds = time.perf_counter() - started
+    return Section(family.TITLE, tuple(results), tuple(bench.left_out), failure, seconds)
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        MofNCompleteColumn(),
+        BarColumn(20),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+        console=console,
+        transient=True,
+    )
+
+
+def _set_up_django(folder: Path) -> None:
+    """The families name models; this process itself never asks a database."""
+    os.environ.update(environment(folder, f"sqlite:///{folder / 'none.sqlite3'}"))
+    os.environ["no_proxy"] = "127.0.0.1"
+    import django
+
+    django.setup()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
