@@ -52,16 +52,24 @@ class FixedToken:
 class Record(dict[str, Any]):
     """Field name to value. Related records are Records, child queries are QueryResults."""
 
-    sobject: str = ""
-    """API name of its type."""
+    __slots__ = ("_sobject",)
+    _sobject: str
+
+    @property
+    def sobject(self) -> str:
+        """API name of its type."""
+        return getattr(self, "_sobject", "")
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Record:
-        record = cls()
-        for name, value in data.items():
-            if name == "attributes" and isinstance(value, dict):
-                record.sobject = str(value.get("type", ""))
-            else:
+        if not isinstance(data, dict):
+            raise TypeError("a record must be an object")
+        record = cls(data)
+        if attributes := record.pop("attributes", None):
+            record._sobject = str(attributes.get("type", ""))
+        # Of thousands of values few are objects: only these are looked into.
+        for name, value in record.items():
+            if type(value) is dict:
                 record[name] = _plain(value)
         return record
 
@@ -291,10 +299,8 @@ def _read_versions(data: object) -> tuple[ApiVersion, ...]:
         ) from exc
 
 
-def _plain(value: Any) -> Any:
-    """A JSON value with Salesforce's `attributes` taken out at every depth."""
-    if not isinstance(value, dict):
-        return value
+def _plain(value: dict[str, Any]) -> Any:
+    """A JSON object with Salesforce's `attributes` taken out at every depth."""
     if "records" in value and "totalSize" in value:
         return QueryResult.from_json(value)
     return Record.from_json(value) if "attributes" in value else value

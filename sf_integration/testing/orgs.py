@@ -112,8 +112,13 @@ class Org(Policy):
     # People and apps
 
     def add_user(self, username: str, **state: Any) -> User:
-        """A further user; `state` are fields of User. Usernames are told apart without regard to case."""
+        """A further user; `state` are fields of User. Usernames are told apart without regard to case.
+
+        Raises ValueError when there is one of this name.
+        """
         with self._lock:
+            if self.find_user(username):
+                raise ValueError(f"there is a user {username} already")
             user = User(id=ids.numbered("005", len(self.users)), username=username, **state)
             self.users[username.lower()] = user
         company.add_user_row(self.store, user)

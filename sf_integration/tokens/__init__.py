@@ -12,7 +12,6 @@ from .process import current, reset
 from .source import (
     Source,
     api_version,
-    forget,
     get,
     in_memory,
     only_connection,
@@ -31,7 +30,6 @@ __all__ = [
     "current",
     "delete_unused",
     "due_batches",
-    "forget",
     "get",
     "in_memory",
     "only_connection",

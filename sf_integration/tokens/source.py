@@ -106,18 +106,6 @@ def refusal(name: str, username: str | None = None) -> SalesforceError | None:
     return gate.refusal(_row((name, username)), timezone.now())
 
 
-def forget(name: str, username: str | None = None) -> Token | None:
-    """Drop the stored token, everywhere within five seconds; returns it, so that it can be revoked."""
-    process, handle = current(), (name, username)
-    row = _row(handle)
-    token = rows.stored_token(row)
-    if token is not None:
-        rows.discard(row, token)
-    apart.drop(process, handle)
-    process.forget(handle)
-    return token
-
-
 def revoke(name: str, username: str | None = None) -> bool:
     """End the session in the org, then drop its token. False when there was none.
 

@@ -249,3 +249,9 @@ def test_users_looked_at_are_as_they_are_now(org: Org):
 def test_bare_count_has_no_records_to_look_at(org: Org):
     with pytest.raises(ValueError, match=r"ask for COUNT\(Id\)"):
         org.query("SELECT COUNT() FROM Account")
+
+
+def test_a_username_is_there_once(org: Org):
+    with pytest.raises(ValueError, match="there is a user INTEGRATION@nordhafen"):
+        org.add_user("INTEGRATION@nordhafen.example")
+    assert org.find_user("integration@nordhafen.example") is org.user

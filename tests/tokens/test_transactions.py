@@ -44,7 +44,7 @@ def test_commit_stores_the_token_for_all(salesforce_org: ConnectableOrg) -> None
 def test_nothing_is_claimed_inside_a_transaction(salesforce_org: ConnectableOrg) -> None:
     salesforce_org.connect("acme")
     get_token("acme")
-    tokens.forget("acme")
+    tokens.revoke("acme")
     before = AccessToken.objects.values().get()
     with transaction.atomic():
         get_token("acme")
