@@ -86,7 +86,7 @@ class Answer:
         except (ValueError, RecursionError) as exc:
             content_type = self.headers.get("Content-Type", "").partition(";")[0] or "no content type"
             raise TransportError(
-                f"The host answered {self.status} with {content_type} instead of JSON: “{excerpt(self.body)}”",
+                f"The host answered {self.status} with {mask(content_type)[:80]} instead of JSON: “{excerpt(self.body)}”",
                 code=f"http_{self.status}" if self.status >= 400 else "not_json",
                 status_code=self.status,
             ) from _without_frames(exc)
@@ -95,7 +95,7 @@ class Answer:
         """How far our clock (`now`, seconds since 1970) is ahead of the answering host's; None when it sent no date."""
         try:
             return now - parsedate_to_datetime(self.headers["Date"]).timestamp()
-        except (KeyError, ValueError, TypeError):
+        except (KeyError, ValueError, TypeError, OverflowError):
             return None
 
 
@@ -456,6 +456,8 @@ def _addresses(host: str, port: int | None, connection: Any) -> list[str]:
     """Numeric addresses of a host, in the system's order."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as exc:  # no name at all, as with a label of more than 63 letters
+        raise NameResolutionError(host, connection, socket.gaierror(str(exc))) from exc
     except socket.gaierror as exc:
         raise NameResolutionError(host, connection, exc) from exc
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))

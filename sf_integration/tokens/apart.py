@@ -13,7 +13,9 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from ..models import AccessToken, settings_fingerprint
+from ..salesforce.errors import SalesforceError
 from ..salesforce.oauth import Token
+from ..salesforce.signin import Outcome
 from . import gate, lifecycle, renewal, rows
 from .process import Handle, Held, Process
 
@@ -39,13 +41,13 @@ def token(process: Process, handle: Handle, row: AccessToken, *, refused: Token 
 
 def sign_in(process: Process, handle: Handle, row: AccessToken) -> Token:
     """Sign in now and hold what comes of it."""
-    gate.require_fuse(row, timezone.now(), uncounted=process.uncounted_logins.get(handle, 0))
-    process.uncounted_logins[handle] = process.uncounted_logins.get(handle, 0) + 1
+    now = timezone.now()
+    uncounted = [at for at in process.uncounted_logins.get(handle, ()) if at > now - rows.HOUR]
+    gate.require_fuse(row, now, uncounted=len(uncounted))
+    process.uncounted_logins[handle] = [*uncounted, now]
     outcome = process.sign_in(renewal.prepare(process, row.connection, row.username))
     error = renewal.verdict(row.connection, outcome)
-    now = timezone.now()
-    wait = lifecycle.next_try(lifecycle.kind_of(error), row.failures + 1, now) if error else now
-    process.held[handle] = Held(settings_fingerprint(row.connection, row.username), outcome, error, wait)
+    process.held[handle] = _to_hold(process.held.get(handle), row, outcome, error)
     renewal.announce(row, outcome, error)
     if error is not None:
         raise error
@@ -57,13 +59,15 @@ def save(process: Process, handle: Handle, row: AccessToken) -> None:
     held = process.held.get(handle)
     if held is None:
         return
+    now = timezone.now()
     try:
-        if _holds(held, row, timezone.now()) and _is_news(held, row):
+        if _holds(held, row, now) and _is_news(held, row):
             renewal.record([(row, held.outcome, held.error)])
-        rows.add_logins(row, process.uncounted_logins.pop(handle, 0))
+        rows.add_logins(row, len(process.uncounted_logins.get(handle, ())), now)
     except DatabaseError:
         log.warning("connection %s: a token could not be stored yet", row.connection.name)
         return
+    process.uncounted_logins.pop(handle, None)
     process.held.pop(handle, None)
 
 
@@ -77,6 +81,18 @@ def drop(process: Process, handle: Handle, failed: Token | None = None) -> None:
     held = process.held.get(handle)
     if held is not None and (failed is None or _same(held.outcome.token, failed)):
         process.held.pop(handle, None)
+
+
+def _to_hold(before: Held | None, row: AccessToken, outcome: Outcome, error: SalesforceError | None) -> Held:
+    fingerprint, now = settings_fingerprint(row.connection, row.username), timezone.now()
+    if error is None:
+        return Held(fingerprint, outcome, None, failures=0, next_try_at=now)
+    # Rolled back again and again, a failure is known here only.
+    held = before.failures if before is not None and before.settings_fingerprint == fingerprint else 0
+    stored = row.failures if row.fits_settings else 0
+    failures = max(held, stored) + 1
+    wait = lifecycle.next_try(lifecycle.kind_of(error), failures, now)
+    return Held(fingerprint, outcome, error, failures, wait)
 
 
 def _holds(held: Held, row: AccessToken, now: dt.datetime) -> bool:

@@ -59,6 +59,8 @@ class Held:
     settings_fingerprint: str
     outcome: Outcome
     error: SalesforceError | None
+    failures: int
+    """In a row, those of the row before included."""
     next_try_at: dt.datetime
     """When it may be tried again after an error."""
 
@@ -70,8 +72,8 @@ class Process:
         self.only_connection = (0.0, "")
         """When it was looked up (monotonic), and its name."""
         self.held: dict[Handle, Held] = {}
-        self.uncounted_logins: dict[Handle, int] = {}
-        """Sign-ins inside callers' transactions that no row has counted yet."""
+        self.uncounted_logins: dict[Handle, list[dt.datetime]] = {}
+        """When there were sign-ins inside callers' transactions that no row has counted yet, in the last hour."""
         self._lock = threading.Lock()
         self._locks: dict[UUID | Handle, threading.Lock] = {}
         self._keys: dict[UUID, tuple[str, RSAPrivateKey]] = {}

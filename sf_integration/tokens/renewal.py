@@ -84,21 +84,23 @@ def prepare(process: Process, connection: ConnectedApp, username: str) -> SignIn
 
 def renew(process: Process, row: AccessToken, observe: Observer | None = None) -> Token:
     """Sign in for a row that we hold the claim of. Raises the SalesforceError that the row then also holds."""
+    called = False
     try:
         request = prepare(process, row.connection, row.username)
+        called = True  # from here on it may have been sent, whatever breaks off
         outcome = process.sign_in(request)
         if observe is not None:
             observe(request, outcome)
     except BaseException:
-        rows.release([row], called=False)
+        rows.release([row], called=called)
         raise
     return settle(row, outcome)
 
 
 def settle(row: AccessToken, outcome: Outcome) -> Token:
     """Write an outcome down, tell the log and the listeners, hand out the token or raise the error."""
-    error = verdict(row.connection, outcome)
     try:
+        error = verdict(row.connection, outcome)
         record([(row, outcome, error)])
     except BaseException:
         rows.release([row])
@@ -149,7 +151,8 @@ def _changes(
     kind = lifecycle.kind_of(error)
     changes = rows.failure_changes(row, error, kind, now)
     if kind == "rate":
-        rows.shut_others(row, changes)
+        # After the commit: two sweeps refused for the same user would else wait for each other's rows.
+        transaction.on_commit(partial(rows.shut_others, row, changes), robust=True)
     return changes
 
 

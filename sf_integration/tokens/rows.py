@@ -201,12 +201,15 @@ def new_claimant() -> str:
 
 
 def _claimed(claimant: Any, now: Any, lapse: Any, an_hour_ago: Any) -> Changes:
+    return {"claimed_by": claimant, "claimed_until": lapse, **_counted(1, now, an_hour_ago)}
+
+
+def _counted(logins: int, now: Any, an_hour_ago: Any) -> Changes:
+    """What notes sign-ins: added to those of the hour, or the first of a new one."""
     this_hour = {"logins_since__gt": an_hour_ago}
     return {
-        "claimed_by": claimant,
-        "claimed_until": lapse,
         "last_try_at": now,
-        "logins": Case(When(**this_hour, then=F("logins") + 1), default=Value(1)),
+        "logins": Case(When(**this_hour, then=F("logins") + logins), default=Value(logins)),
         "logins_since": Case(When(**this_hour, then=F("logins_since")), default=now),
     }
 
@@ -404,8 +407,10 @@ def _in_grace(row: AccessToken, now: dt.datetime) -> bool:
     )
 
 
-def add_logins(row: AccessToken, count: int) -> None:
-    AccessToken.objects.filter(pk=row.pk).update(logins=F("logins") + count)
+def add_logins(row: AccessToken, count: int, now: dt.datetime) -> None:
+    """Note sign-ins that no claim has counted."""
+    if count:
+        AccessToken.objects.filter(pk=row.pk).update(**_counted(count, now, now - HOUR))
 
 
 def note_use(row: AccessToken) -> None:

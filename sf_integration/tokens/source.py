@@ -152,7 +152,7 @@ def _refuse_in_event_loop() -> None:
 def _ask_row(process: Process, handle: Handle, copy: Copy | None, *, refused: Token | None = None) -> Token:
     in_transaction = rows.in_callers_transaction()
     try:
-        if not in_transaction and handle in process.held:
+        if not in_transaction:
             _save_held(process, handle)
         row = _row(handle)
     except (DatabaseError, InterfaceError):
@@ -250,14 +250,17 @@ def _renewed(process: Process, row: AccessToken, wanted: Wanted, observe: Observ
 
 def _hold(process: Process, handle: Handle, sign_in: Callable[[], Token]) -> Token:
     """One sign-in of this process at a time inside transactions, stored when the caller commits."""
-    with _acquired(process.lock(handle)):
-        token = sign_in()
-    if handle in process.held:
-        transaction.on_commit(lambda: _save_held(process, handle), robust=True)
-    return token
+    try:
+        with _acquired(process.lock(handle)):
+            return sign_in()
+    finally:  # a failure too: the caller may catch it and commit
+        if handle in process.held:
+            transaction.on_commit(lambda: _save_held(process, handle), robust=True)
 
 
 def _save_held(process: Process, handle: Handle) -> None:
+    if handle not in process.held:
+        return
     try:
         apart.save(process, handle, _row(handle))
     except SalesforceError:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 from django.db import transaction
@@ -31,6 +33,7 @@ THREADS = 32
 FLUSH_SECONDS = 1.0
 
 Finished = tuple[AccessToken, Outcome | None]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,9 @@ def _prepare_all(
         except SalesforceError as exc:
             log.info("sweep skips connection=%s: %s", row.connection.name, exc.code)
             refused.append(row)
+        except Exception as exc:  # noqa: BLE001
+            _tell_fault(row, exc)
+            refused.append(row)
     return ready, refused
 
 
@@ -137,9 +143,34 @@ def _sign_in_all(
     if not ready:
         return
     with ThreadPoolExecutor(min(THREADS, len(ready)), thread_name_prefix="sign-in") as pool:
-        # Signed here: the wait for the first answers has time for it, and threads that reckon get in each other's way.
-        row_of = {pool.submit(sign_in, request, signin.sign(request)): row for row, request in ready}
-        pending = set(row_of)
-        while pending:
-            done, pending = wait(pending, timeout=FLUSH_SECONDS)
-            yield [(row_of[future], future.result()) for future in done]
+        try:
+            row_of: dict[Future[Outcome | None], AccessToken] = {}
+            for row, request in ready:
+                # Signed here: the wait for the first answers has time for it, and threads that reckon get in each other's way.
+                signed = _unless_at_fault(row, partial(signin.sign, request))
+                if signed is None:
+                    yield [(row, None)]
+                else:
+                    row_of[pool.submit(sign_in, request, signed)] = row
+            pending = set(row_of)
+            while pending:
+                done, pending = wait(pending, timeout=FLUSH_SECONDS)
+                yield [(row_of[future], _unless_at_fault(row_of[future], future.result)) for future in done]
+        except BaseException:
+            # Nobody would write down what the rest brings.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _unless_at_fault(row: AccessToken, work: Callable[[], _T]) -> _T | None:
+    """What `work` gives; None after a fault of ours, which must not cost the other rows their tokens."""
+    try:
+        return work()
+    except Exception as exc:  # noqa: BLE001
+        _tell_fault(row, exc)
+        return None
+
+
+def _tell_fault(row: AccessToken, fault: Exception) -> None:
+    """By its kind only: a text may hold anything. A check of that connection raises it whole."""
+    log.error("sweep skips connection=%s after a fault: %s", row.connection.name, type(fault).__name__)
