@@ -21,19 +21,21 @@ from tests import processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SIXTY_FOUR_THREADS = """
-barrier = threading.Barrier(64)
-values = set()
+MANY_THREADS = """
+count = int(sys.argv[1])
+barrier = threading.Barrier(count)
+values = []
 def ask():
     barrier.wait()
-    values.add(get_token("acme").value)
+    values.append(get_token("acme").value)
     django.db.connection.close()
 print("ready", flush=True)
 sys.stdin.readline()
-threads = [threading.Thread(target=ask) for _ in range(64)]
+threads = [threading.Thread(target=ask) for _ in range(count)]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
 import hashlib
+assert len(values) == count
 print(*{hashlib.sha256(value.encode()).hexdigest() for value in values})
 """
 
@@ -54,7 +56,11 @@ def test_threads_of_four_processes_make_one_login(
     AccessToken.objects.update(expected_expiry=timezone.now())
     before = salesforce_org.token_requests
     salesforce_org.fail("slow", seconds=0.3)
-    started = [processes.start(SIXTY_FOUR_THREADS, process_environment, salesforce_org.url) for _ in range(4)]
+    # Each thread has a connection to the database, and PostgreSQL as it comes takes a hundred from all programs.
+    threads = "64" if database.vendor == "sqlite" else "16"
+    started = [
+        processes.start(MANY_THREADS, process_environment, salesforce_org.url, threads) for _ in range(4)
+    ]
     for process in started:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"

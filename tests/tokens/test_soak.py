@@ -82,8 +82,8 @@ def site(
             *("gunicorn", "--preload", "--workers", "2", "--threads", "4", "--worker-class", "gthread"),
             *("--bind", f"127.0.0.1:{port}", "tests.tokens.soak_site:application"),
         ),
-        "worker-1": celery("worker", "-c", "2", "-n", "one@localhost", "-l", "info"),
-        "worker-2": celery("worker", "-c", "2", "-n", "two@localhost", "-l", "info"),
+        "worker-1": celery("worker", "-c", "2", "-n", f"one-{port}@localhost", "-l", "info"),
+        "worker-2": celery("worker", "-c", "2", "-n", f"two-{port}@localhost", "-l", "info"),
         "beat-1": celery("beat", "--pidfile", "", "-s", str(tmp_path / "b1"), "--max-interval", "5"),
         "beat-2": celery("beat", "--pidfile", "", "-s", str(tmp_path / "b2"), "--max-interval", "5"),
     }
