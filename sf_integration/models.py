@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
+from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
@@ -99,6 +100,13 @@ class SigningKey(Base):
         return (self.not_after - now).days if self.not_after else None
 
 
+class AppKind(models.TextChoices):
+    """Same fields, same flow; other menus, and only the old kind is found through login.salesforce.com."""
+
+    EXTERNAL_CLIENT_APP = "external_client_app", "External Client App"
+    CONNECTED_APP = "connected_app", "Connected App"
+
+
 class ConnectedAppQuerySet(models.QuerySet["ConnectedApp"]):
     def with_state(self, now: dt.datetime | None = None) -> Self:
         """Adds `effective_environment`, `state` (the enum's word) and `state_rank`, in the same query."""
@@ -142,6 +150,14 @@ class ConnectedApp(Base):
     )
     audience = models.CharField(
         max_length=255, blank=True, help_text="Empty: the login URL, which is right for nearly every org."
+    )
+    app_kind = models.CharField(
+        "kind of app",
+        max_length=20,
+        choices=AppKind.choices,
+        blank=True,
+        db_default="",
+        help_text="What the org's admin made; empty: not known here.",
     )
     consumer_key = models.CharField(
         max_length=512, help_text="Of the External Client App or Connected App; also called client id."
@@ -217,6 +233,9 @@ class ConnectedApp(Base):
         blank=True,
         editable=False,
         help_text="Hash of the settings that the last full check saw.",
+    )
+    settings_since = models.DateTimeField(
+        null=True, editable=False, help_text="When a check first saw the present sign-in settings."
     )
     last_success_at = models.DateTimeField(null=True, editable=False)
     failing_since = models.DateTimeField(null=True, editable=False)
@@ -407,6 +426,41 @@ class SessionAdvice:
         return cls(f"{told}, your session length says {session_length(session_minutes)}.", fitting)
 
 
+class ConnectionDraft(Base):
+    """A connection on its way through the set-up guide: what is known so far, and which steps are done."""
+
+    made_by = models.ForeignKey(django_settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=60, blank=True, validators=[_name])
+    label = models.CharField(max_length=100, blank=True)
+    app_kind = models.CharField(max_length=20, choices=AppKind.choices, default=AppKind.EXTERNAL_CLIENT_APP)
+    login_url = models.CharField(max_length=255, blank=True)
+    username = models.CharField(max_length=255, blank=True)
+    consumer_key = models.CharField(max_length=512, blank=True)
+    signing_key = models.ForeignKey(
+        SigningKey, on_delete=models.PROTECT, related_name="drafts", null=True, blank=True
+    )
+    objects_wanted = models.JSONField(
+        default=list, help_text="API names of the objects that the permission set should open."
+    )
+    steps_done = models.JSONField(default=list, help_text="Ids of steps of the guide.")
+    connection = models.ForeignKey(
+        ConnectedApp,
+        on_delete=models.CASCADE,
+        related_name="drafts",
+        null=True,
+        blank=True,
+        help_text="The one made from it, until it has been green.",
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ("-updated_at",)
+
+    def __str__(self) -> str:
+        return self.label or self.name or "a new connection"
+
+
 class GroupAccess(Base):
     """That a group may see a connection. The group can't be deleted meanwhile: without any, everyone would see it."""
 
@@ -543,7 +597,12 @@ class ConnectionCheck(Base):
     light = models.BooleanField(default=False, help_text="Stored facts and one cheap call only.")
     state = models.CharField(max_length=30)
     steps = models.JSONField(
-        default=list, help_text="[{step, status, code, message, remedy, milliseconds}] in order."
+        default=list,
+        help_text="[{step, status, code, message, cause, remedy, who, where, milliseconds}] in order.",
+    )
+    trace = models.JSONField(
+        null=True,
+        help_text="The sign-in, if there was one: what was sent and answered, secrets as their lengths.",
     )
     milliseconds = models.PositiveIntegerField(default=0)
     api_used = models.PositiveIntegerField(null=True)
