@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import SplitResult, urlsplit
+from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from .conf import settings
-from .salesforce.errors import InvalidInput, NotAllowedHere
+from .salesforce import my_domain
+from .salesforce.errors import NotAllowedHere
 from .salesforce.http import is_web_address
 
 _SALESFORCE_DOMAINS = (
@@ -20,11 +22,10 @@ _SALESFORCE_DOMAINS = (
     ".force.com",
     ".my.site.com",
 )
-_PAGE_DOMAINS = (".lightning.force.com", ".my.salesforce-setup.com", ".vf.force.com")
 _KINDS = (
     (
         re.compile(
-            r"\.sandbox\.my\.salesforce\.(com|mil)$|^test\.salesforce\.com$|^cs\d+(\.my)?\.salesforce\.com$"
+            r"\.sandbox\.my\.(salesforce\.(com|mil)|sfcrmproducts\.cn)$|^test\.salesforce\.com$|^cs\d+(\.my)?\.salesforce\.com$"
         ),
         "sandbox",
     ),
@@ -34,31 +35,53 @@ _KINDS = (
 )
 
 
+@dataclass(frozen=True)
+class LoginAddress:
+    """What was made of an address that somebody typed or pasted."""
+
+    login_url: str
+    audience: str
+    """The default: right unless the connection says another."""
+    environment: str
+    """As far as the host tells; the first check asks the org."""
+    note: str
+    """What was made of the text, in a sentence; empty when that is no more than form."""
+
+
+def read_login_url(text: str) -> LoginAddress:
+    """Raises InvalidInput when `text` holds no login URL, NotAllowedHere when that may not be called."""
+    found = my_domain.read(text)
+    require_allowed(found.url)
+    return LoginAddress(found.url, default_audience(found.url), environment_of(found.url), found.note)
+
+
 def normal_login_url(text: str) -> str:
     """`text` as scheme and host, without a trailing slash; a site path of Experience Cloud is kept.
 
     Raises InvalidInput when it is no usable URL.
     """
-    text = text.strip()
-    if "://" not in text:
-        text = f"https://{text}"
-    parts = _split(text)
-    if parts.scheme not in ("https", "http"):
-        raise InvalidInput(f"“{text[:80]}” is not a web address: begin it with https://.")
-    url = f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
-    if not is_web_address(url) or parts.query or parts.fragment:
-        raise InvalidInput(
-            f"“{_without_user(parts)}” is not a login URL: give scheme and host only, as in https://acme.my.salesforce.com, "
-            "without user, password or query."
-        )
-    return url
+    return my_domain.read(text).url
+
+
+def app_kind_problem(app_kind: str, *, login_url: str, audience: str) -> tuple[str, str] | None:
+    """Field and sentence, when an app of this kind can't be found at these addresses; None when it can or may."""
+    if app_kind != "external_client_app":
+        return None
+    for field, url in (("login_url", login_url), ("audience", audience)):
+        if my_domain.is_shared_login(url):
+            return field, (
+                f"External Client Apps are not found through {urlsplit(url).hostname}: Salesforce answers app_not_found. "
+                "Use the org's My Domain URL (Setup → My Domain), or choose Connected App if it is one."
+            )
+    return None
 
 
 def require_allowed(url: str) -> None:
     """Raise NotAllowedHere unless login or API calls may go to `url`."""
     if not is_web_address(url):
         raise NotAllowedHere(
-            f"“{_without_user(_split(url))}” is no https address.", remedy="Use the org's My Domain URL."
+            f"“{my_domain.without_user(my_domain.split(url))}” is no https address.",
+            remedy="Use the org's My Domain URL.",
         )
     parts = urlsplit(url)
     host, netloc = (parts.hostname or "").lower(), parts.netloc.lower()
@@ -69,7 +92,7 @@ def require_allowed(url: str) -> None:
             remedy=f"Use https://{netloc}.",
             who="whoever runs this site",
         )
-    if host.endswith(_PAGE_DOMAINS):
+    if my_domain.is_page_host(host):
         raise NotAllowedHere(
             f"{host} serves pages, not sign-ins of programs.",
             remedy="Use the My Domain URL: Setup → My Domain, it ends in .my.salesforce.com.",
@@ -85,7 +108,7 @@ def require_allowed(url: str) -> None:
 
 def environment_of(url: str) -> str:
     """`production`, `sandbox`, `scratch`, `developer` or `trailhead`, as far as the host tells; unknown counts as production."""
-    host = (_split(url).hostname or "").lower()
+    host = (my_domain.split(url).hostname or "").lower()
     return next((kind for pattern, kind in _KINDS if pattern.search(host)), "production")
 
 
@@ -105,7 +128,7 @@ def environment_allowed(environment: str) -> bool:
 
 def default_audience(login_url: str) -> str:
     """The My Domain for both, or the login authority: in every case the login URL's own host."""
-    parts = _split(login_url)
+    parts = my_domain.split(login_url)
     path = parts.path if parts.netloc.endswith((".force.com", ".my.site.com")) else ""
     return f"{parts.scheme}://{parts.netloc}{path}".rstrip("/")
 
@@ -117,16 +140,3 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises for a port that is no number
-    except ValueError as exc:
-        raise InvalidInput("This is not a web address.") from exc
-    return parts
-
-
-def _without_user(parts: SplitResult) -> str:
-    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"[:80]

@@ -242,7 +242,7 @@ class ConnectedApp(Base):
     last_error = models.JSONField(
         null=True,
         editable=False,
-        help_text="{step, code, message, cause, remedy, who} of the present failure.",
+        help_text="The present failure: {step, code, seen, cause, who, remedy, where, words}.",
     )
     told_state = models.CharField(
         max_length=30,
@@ -371,7 +371,7 @@ class ConnectedApp(Base):
         now = now or timezone.now()
         current = self.connection_state(now)
         if current is ConnectionState.FAILING and self.last_error:
-            return str(self.last_error.get("cause") or self.last_error.get("message", current.meaning))
+            return str(self.last_error.get("cause") or current.meaning)
         if current is ConnectionState.NEEDS_ATTENTION:
             return " ".join(self.attention(now))
         if current is ConnectionState.NOT_ALLOWED_HERE:

@@ -116,7 +116,8 @@ def test_check_json_of_a_failing_connection_is_json_with_status_1(salesforce_org
     assert set(answer) == {"name", "healthy", "state", "steps"}
     assert (answer["name"], answer["healthy"], answer["state"]) == ("acme", False, "Failing")
     step = next(step for step in answer["steps"] if step["status"] == "failed")
-    assert set(step) == {"step", "status", "code", "message", "remedy", "milliseconds"}
+    told = {"step", "status", "code", "message", "cause", "remedy", "who", "where", "milliseconds"}
+    assert set(step) == told
     assert (step["step"], step["code"]) == ("sign_in", "invalid_client_id")
     assert step["remedy"]
     assert answer["steps"][-1]["status"] == "not_reached"

@@ -7,6 +7,7 @@ import pytest
 from django.utils import timezone
 
 from sf_integration import get_token, health
+from sf_integration.health import checking, ladder
 from sf_integration.models import ConnectedApp, ConnectionCheck, SigningKey
 from sf_integration.signals import connection_health_changed
 from sf_integration.state import ConnectionState
@@ -332,14 +333,14 @@ def test_a_check_that_an_edit_overtook_stores_no_facts(
     salesforce_org: ConnectableOrg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     salesforce_org.connect("acme")
-    sample = health._sample_record
+    sample = ladder._sample_record
 
     def edit_meanwhile(run: object) -> str:
         ConnectedApp.objects.update(login_url="https://other.my.salesforce.com")
         return sample(run)  # type: ignore[arg-type]
 
-    ladder = [(name, edit_meanwhile if name == "sample_record" else step) for name, step in health._LADDER]
-    monkeypatch.setattr(health, "_LADDER", ladder)
+    steps = [(name, edit_meanwhile if name == "sample_record" else step) for name, step in ladder.LADDER]
+    monkeypatch.setattr(checking, "LADDER", steps)
     check()
     connection = ConnectedApp.objects.get()
     assert (connection.expected_org_id, connection.last_full_check_at) == ("", None)

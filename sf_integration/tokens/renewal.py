@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from urllib.parse import urlsplit
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from django.db import transaction
 from django.utils import timezone
 
@@ -20,9 +21,9 @@ from ..salesforce.errors import (
     SalesforceError,
     UsernameNotAllowed,
     WrongOrg,
-    without_secrets,
 )
 from ..salesforce.oauth import Token
+from ..salesforce.problem import problem_of
 from ..salesforce.signin import Outcome, SignIn
 from ..signals import connection_health_changed, token_refresh_failed, token_refreshed
 from ..state import ConnectionState
@@ -71,12 +72,17 @@ def require_callable(connection: ConnectedApp) -> None:
 def prepare(process: Process, connection: ConnectedApp, username: str) -> SignIn:
     """All that a sign-in needs, as plain values. Raises ActionNeeded when it can't be tried at all."""
     guard(connection, username)
+    return request(process, connection, username, process.private_key(connection.signing_key))
+
+
+def request(process: Process, connection: ConnectedApp, username: str, key: RSAPrivateKey) -> SignIn:
+    """The sign-in of an allowed user with this signing key."""
     return SignIn(
         login_url=connection.login_url,
         audience=connection.effective_audience,
         consumer_key=connection.consumer_key,
         username=_spelled(connection, username),
-        key=process.private_key(connection.signing_key),
+        key=key,
         session=connection.session,
         clock_skew_seconds=process.clock_skew_seconds(connection.login_url),
     )
@@ -86,11 +92,11 @@ def renew(process: Process, row: AccessToken, observe: Observer | None = None) -
     """Sign in for a row that we hold the claim of. Raises the SalesforceError that the row then also holds."""
     called = False
     try:
-        request = prepare(process, row.connection, row.username)
+        prepared = prepare(process, row.connection, row.username)
         called = True  # from here on it may have been sent, whatever breaks off
-        outcome = process.sign_in(request)
+        outcome = process.sign_in(prepared)
         if observe is not None:
-            observe(request, outcome)
+            observe(prepared, outcome)
     except BaseException:
         rows.release([row], called=called)
         raise
@@ -177,7 +183,7 @@ def note_success(connections: Iterable[ConnectedApp], now: dt.datetime, *, passe
 def note_failure(connection: ConnectedApp, error: SalesforceError, now: dt.datetime, *, step: str) -> None:
     """Store that `step` failed, then tell a change of state."""
     connection.failing_since = connection.failing_since or now
-    connection.last_error = without_secrets(error) | {"step": step}
+    connection.last_error = problem_of(error).as_json() | {"step": step}
     ConnectedApp.objects.filter(pk=connection.pk).note_failure(now, connection.last_error)
     _tell_when_stored(connection, now)
 

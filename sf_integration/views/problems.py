@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import Any, Self
 
 from ..models import ConnectedApp, SessionAdvice, session_length
 from ..salesforce import diagnosis
-from ..salesforce.errors import (
-    ActionNeeded,
-    ApiError,
-    AuthenticationError,
-    InvalidInput,
-    RetryableError,
-    SalesforceError,
-    UnknownConnection,
-)
+from ..salesforce.errors import ApiError, InvalidInput, RetryableError, SalesforceError, UnknownConnection
+from ..salesforce.problem import Problem, problem_of
 from ..state import ConnectionState
 
 YOURS, THE_ORGS = 422, 424
@@ -26,15 +20,9 @@ No 5xx: this site is well, and Django mails those to the administrators together
 
 
 @dataclass(frozen=True)
-class Problem:
-    cause: str
-    who: str = ""
-    remedy: str = ""
-    where: str = ""
-    """Menu path to click."""
-    code: str = ""
-    said: str = ""
-    """Salesforce's own words; they may have several lines that are aligned."""
+class Shown(Problem):
+    """A problem on a page."""
+
     status: int = THE_ORGS
     button: str = ""
     """What a button says that mends it, and its view, which takes the connection's name."""
@@ -42,33 +30,28 @@ class Problem:
 
     @property
     def is_aligned(self) -> bool:
-        """Whether the columns of `said` mean something, so that it must not be wrapped."""
-        return "\n" in self.said
+        """Whether the columns of Salesforce's words mean something, so that they must not be wrapped."""
+        return "\n" in self.words
+
+    @classmethod
+    def of(cls, cause: str, who: str = "", remedy: str = "", **more: Any) -> Self:
+        """One that we tell ourselves."""
+        return cls("", cause, cause, who, remedy, **more)
 
 
-def of_error(error: SalesforceError) -> Problem:
-    match error:
-        case AuthenticationError():
-            found = diagnosis.explain(error.error, error.description)
-            said = f"{error.error}: {error.description}".removesuffix(": ")
-            return Problem(error.cause, error.who, error.remedy, found.where, error.code, said)
-        case ActionNeeded():
-            return Problem(error.cause, error.who, error.remedy, _where(error.code), error.code)
-        case ApiError():
-            found = diagnosis.explain(error.error_code, error.message)
-            yours = error.status_code in (400, 404)
-            who = "" if yours and found.who == diagnosis.US else found.who
-            status = YOURS if yours else THE_ORGS
-            return Problem(found.cause, who, found.remedy, found.where, error.code, error.message, status)
-        case RetryableError():
-            found = diagnosis.explain_transport(error.code)
-            return Problem(str(error), found.who, found.remedy, found.where, error.code)
-        case InvalidInput() | UnknownConnection():
-            return Problem(str(error), status=YOURS)
-    return Problem(str(error), code=error.code)
+def of_error(error: SalesforceError) -> Shown:
+    found = problem_of(error).as_json()
+    yours = isinstance(error, (InvalidInput, UnknownConnection))
+    if isinstance(error, ApiError) and error.status_code in (400, 404):
+        yours = True
+        if found["who"] == diagnosis.US:
+            found["who"] = ""
+    if isinstance(error, RetryableError):
+        found["cause"] = found["seen"]  # names the host
+    return Shown(**found, status=YOURS if yours else THE_ORGS)
 
 
-def first_thing_to_do(connection: ConnectedApp, now: dt.datetime, *, may_run: bool) -> Problem | None:
+def first_thing_to_do(connection: ConnectedApp, now: dt.datetime, *, may_run: bool) -> Shown | None:
     """What the state asks for; None when all is well. `may_run`: whether the reader sees the buttons."""
     state, sentence = connection.connection_state(now), connection.state_sentence(now)
     whose = "" if may_run else "someone who may run checks here"
@@ -76,25 +59,25 @@ def first_thing_to_do(connection: ConnectedApp, now: dt.datetime, *, may_run: bo
         case ConnectionState.FAILING:
             return _of_stored(connection.last_error or {}, sentence)
         case ConnectionState.NEEDS_ATTENTION:
-            return Problem(sentence, remedy="It works meanwhile. The steps below say what to do.")
+            return Shown.of(sentence, remedy="It works meanwhile. The steps below say what to do.")
         case ConnectionState.ENCRYPTION_KEY_MISSING:
-            return Problem(
+            return Shown.of(
                 sentence,
                 diagnosis.US,
                 "Add the encryption key that sealed it to SF_ENCRYPTION_KEYS, or give the connection another signing key.",
             )
         case ConnectionState.NOT_ALLOWED_HERE:
-            return Problem(
+            return Shown.of(
                 sentence,
                 diagnosis.US,
                 "If it should, add the kind of org to SF_ALLOWED_ENVIRONMENTS and restart.",
             )
         case ConnectionState.PAUSED:
-            return Problem(sentence, whose, "Press Resume when it may be called again.")
+            return Shown.of(sentence, whose, "Press Resume when it may be called again.")
         case ConnectionState.NOT_CHECKED_YET:
-            return Problem(sentence, whose, "Press Check now to see whether it works.")
+            return Shown.of(sentence, whose, "Press Check now to see whether it works.")
         case ConnectionState.IDLE:
-            return Problem(
+            return Shown.of(
                 sentence,
                 whose,
                 "Press Check now. If this returns, look whether worker and scheduler are running.",
@@ -102,17 +85,17 @@ def first_thing_to_do(connection: ConnectedApp, now: dt.datetime, *, may_run: bo
     return None
 
 
-def of_advice(advice: SessionAdvice | None, *, may_manage: bool) -> Problem | None:
+def of_advice(advice: SessionAdvice | None, *, may_manage: bool) -> Shown | None:
     if advice is None:
         return None
     if advice.minutes is None:
-        return Problem(
+        return Shown.of(
             advice.sentence,
             diagnosis.ORG_ADMIN,
             "Find out what: another program that signs out, or a limit of sessions per user. It works meanwhile.",
         )
     length = session_length(advice.minutes)
-    return Problem(
+    return Shown.of(
         advice.sentence,
         "" if may_manage else "someone who may manage connections here",
         f"Set the session length here to {length}, or a longer one in Salesforce. It works meanwhile: calls that meet "
@@ -122,21 +105,13 @@ def of_advice(advice: SessionAdvice | None, *, may_manage: bool) -> Problem | No
     )
 
 
-def _of_stored(error: dict[str, str], sentence: str) -> Problem:
-    code, message = error.get("code", ""), error.get("message", "")
-    found = diagnosis.explain(code, message)
-    remedy = error.get("remedy") or found.remedy
-    return Problem(
-        sentence,
-        error.get("who") or (found.who if found.code else ""),
-        remedy,
-        found.where if found.code else "",
-        code,
-        # The stored sentence ends with cause and remedy, which stand above already.
-        message.replace(remedy, "").replace(sentence, "").strip(),
+def _of_stored(error: dict[str, str], sentence: str) -> Shown:
+    return Shown(
+        code=error.get("code", ""),
+        seen=error.get("seen", ""),
+        cause=sentence,
+        who=error.get("who", ""),
+        remedy=error.get("remedy", ""),
+        where=error.get("where", ""),
+        words=error.get("words", ""),
     )
-
-
-def _where(code: str) -> str:
-    found = diagnosis.explain(code)
-    return found.where if found.code else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from typing import Any
 
 from django.utils import timezone
@@ -12,8 +11,7 @@ from rich.text import Text
 from ... import access, audit, health
 from ...access import Act
 from ...models import ConnectedApp, ConnectionCheck
-from ...salesforce import diagnosis, signin
-from ...salesforce.signin import Outcome, SignIn
+from ...salesforce import diagnosis
 from ...state import ConnectionState
 from .verb import Output, Verb, connection_for
 
@@ -26,20 +24,10 @@ _MARKS = {
 }
 
 
-@dataclass
-class Trace:
-    """Keeps the sign-in that a check shows it."""
-
-    seen: dict[str, object] | None = None
-
-    def __call__(self, request: SignIn, outcome: Outcome) -> None:
-        self.seen = signin.describe(request, outcome)
-
-
-def check(connection: ConnectedApp, *, trace: Trace | None = None) -> ConnectionCheck:
+def check(connection: ConnectedApp) -> ConnectionCheck:
     access.require(access.SHELL, Act.RUN_CHECKS, connection)
     audit.record("checked", connection, actor=access.SHELL)
-    return health.check_connection(connection, asked_by=access.SHELL.get_username(), observe=trace)
+    return health.check_connection(connection, asked_by=access.SHELL.get_username())
 
 
 def as_json(connection: ConnectedApp, found: ConnectionCheck) -> dict[str, object]:
@@ -54,7 +42,7 @@ def tell(connection: ConnectedApp, found: ConnectionCheck, output: Output) -> No
         return
     for step in found.steps:
         mark, style = _MARKS[step["status"]]
-        told = step["message"] or ("not reached" if step["status"] == health.NOT_REACHED else "")
+        told = _told(step) or ("not reached" if step["status"] == health.NOT_REACHED else "")
         words = step["step"].replace("_", " ")
         output.line(f"{words:<13} {told}", mark=mark, mark_style=style, style="dim" if style == "dim" else "")
         if step["remedy"]:
@@ -64,6 +52,12 @@ def tell(connection: ConnectedApp, found: ConnectionCheck, output: Output) -> No
     output.line(
         f"{connection.name}: {state.value}. {connection.state_sentence()}", style=_STYLES[state.colour]
     )
+
+
+def _told(step: dict[str, str]) -> str:
+    """What was seen, and why unless that is said already."""
+    seen, cause = step["message"], step.get("cause", "")
+    return seen if cause in seen else f"{seen} {cause}"
 
 
 def _list(options: argparse.Namespace, output: Output) -> bool:
@@ -94,12 +88,11 @@ def _coloured(state: str) -> Text:
 
 def _check(options: argparse.Namespace, output: Output) -> bool:
     connection = connection_for(options.name, Act.RUN_CHECKS)
-    trace = Trace() if options.trace else None
-    found = check(connection, trace=trace)
+    found = check(connection)
     if output.as_json:
-        output.data(as_json(connection, found) | ({"trace": trace.seen} if trace else {}))
-    elif trace:
-        _show_trace(trace.seen, output)
+        output.data(as_json(connection, found) | ({"trace": found.trace} if options.trace else {}))
+    elif options.trace:
+        _show_trace(found.trace, output)
     tell(connection, found, output)
     return found.healthy
 

@@ -1,0 +1,25 @@
+"""The diagnosis: one ladder of steps, run on request and by beat, stored and told.
+
+`ladder` has the steps, `steps` how one is taken, `logins` how a check signs in, `facts` what is kept, `rounds` what beat does.
+"""
+
+from __future__ import annotations
+
+from .checking import Trial, check_connection, try_values
+from .rounds import CALLS_PER_DAY, due_for_check, prune_checks, tell_changes
+from .steps import FAILED, NOT_REACHED, OK, WARNING, Step
+
+__all__ = [
+    "CALLS_PER_DAY",
+    "FAILED",
+    "NOT_REACHED",
+    "OK",
+    "WARNING",
+    "Step",
+    "Trial",
+    "check_connection",
+    "due_for_check",
+    "prune_checks",
+    "tell_changes",
+    "try_values",
+]

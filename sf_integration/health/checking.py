@@ -1,0 +1,72 @@
+"""One run of the ladder, for a stored connection or for values that are not saved."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from .. import tokens
+from ..models import ConnectedApp, ConnectionCheck
+from ..salesforce import rest
+from . import facts
+from .ladder import LADDER, LIGHT_LADDER
+from .logins import Apart, Login, Shared
+from .steps import Run, Step, climb
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of trying values that are not saved."""
+
+    steps: list[Step]
+    healthy: bool
+    """Whether every step was passed, with or without warnings."""
+    trace: dict[str, Any] | None
+
+
+def check_connection(
+    connection: ConnectedApp, *, asked_by: str, light: bool = False, renew: bool = True
+) -> ConnectionCheck:
+    """Run the ladder, store it and what it found. Never raises for what is wrong with the connection.
+
+    `renew` makes it a real sign-in whose token becomes the stored one; else the stored token serves. `light` asks the org
+    for one thing only.
+    """
+    run = _run(connection, Shared(connection, renew=renew))
+    started = time.monotonic()
+    steps, error = climb(LIGHT_LADDER if light else LADDER, run)
+    if facts.store_facts(run, steps, error, light=light):
+        facts.store_outcome(run, steps, error)
+    state = connection.connection_state()
+    return ConnectionCheck.objects.create(
+        connection=connection,
+        asked_by=asked_by,
+        healthy=error is None and state.is_healthy,
+        light=light,
+        state=state.value,
+        steps=[step.as_json() for step in steps],
+        trace=run.login.trace,
+        milliseconds=round((time.monotonic() - started) * 1000),
+        api_used=run.usage.used if run.usage else None,
+        api_limit=run.usage.limit if run.usage else None,
+    )
+
+
+def try_values(connection: ConnectedApp, key: RSAPrivateKey) -> Trial:
+    """Run the same ladder for values that are not saved, with a sign-in of its own. Nothing is stored, and the token is
+    revoked afterwards."""
+    login = Apart(connection, key)
+    try:
+        run = _run(connection, login)
+        steps, error = climb(LADDER, run)
+    finally:
+        login.end()
+    return Trial(steps, error is None, login.trace)
+
+
+def _run(connection: ConnectedApp, login: Login) -> Run:
+    client = rest.Client(login.source, api_version=connection.api_version, http=tokens.current().http)
+    return Run(connection, login, client)

@@ -1,0 +1,224 @@
+"""The steps of the check, in order: from the stored settings to a sample record.
+
+Each needs the ones before it. What works with a warning needs attention.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from django.utils import timezone
+
+from .. import hosts, tokens
+from ..models import ConnectedApp, normal_username
+from ..salesforce import diagnosis, keys, rest, signin
+from ..salesforce.errors import ActionNeeded, ApiError, InvalidInput, NotAllowedHere, TransportError, WrongOrg
+from ..salesforce.http import NoAuth
+from ..state import CERTIFICATE_WARNING
+from ..tokens import lifecycle, renewal
+from .steps import Action, Run, Warn
+
+USAGE_WARNING_SHARE = 0.8
+
+
+def _settings(run: Run) -> str:
+    renewal.guard(run.connection, run.connection.username)
+    return f"{run.connection.login_url}, {run.connection.known_environment}"
+
+
+def _signing_key(run: Run) -> str:
+    signing_key = run.connection.signing_key
+    key = run.login.private_key()
+    if not signing_key.certificate or signing_key.not_after is None:
+        return f"{signing_key.name}, {signing_key.size} bits; certificate not known here"
+    keys.require_match(key, keys.read_certificate(signing_key.certificate.encode()))
+    left = signing_key.not_after - timezone.now()
+    if left <= CERTIFICATE_WARNING:
+        raise Warn(
+            "certificate_ending",
+            f"The certificate ends on {signing_key.not_after:%Y-%m-%d}. Salesforce does not enforce it, "
+            "but reviews and audits do.",
+            "Make a new key pair and upload its certificate to the app.",
+        )
+    return f"{signing_key.name}, {signing_key.size} bits, certificate to {signing_key.not_after:%Y-%m-%d}"
+
+
+def _host(run: Run) -> str:
+    """Name, TCP and TLS. Any answer will do: login.salesforce.com has no API of its own."""
+    url = run.connection.login_url
+    try:
+        response = tokens.current().http.request(
+            "GET", f"{url}/services/data", auth=NoAuth(), timeout_seconds=10
+        )
+        run.skew_seconds = rest.clock_skew_seconds(response, time.time())
+        tokens.current().note_clock(url, run.skew_seconds)
+    except TransportError as error:
+        if error.status_code is None:
+            raise
+    return "answers over TLS" if url.startswith("https") else "answers without TLS (this machine itself)"
+
+
+def _clock(run: Run) -> str:
+    skew = run.skew_seconds
+    if skew is None:
+        return "the host told no time"
+    if abs(skew) >= lifecycle.CLOCK_WARNING_SECONDS:
+        corrected = " Sign-ins allow for it." if signin.corrected_skew(skew) else ""
+        raise Warn(
+            "clock_skew",
+            f"Our clock is {abs(skew):.0f} seconds {'ahead of' if skew > 0 else 'behind'} Salesforce's.{corrected}",
+            "Set the clock of this machine by NTP.",
+        )
+    return f"within {max(abs(skew), 1):.0f} s of the host's"
+
+
+def _sign_in(run: Run) -> str:
+    return f"instance {run.login.sign_in().instance_url}"
+
+
+def _scopes(run: Run) -> str:
+    scopes = run.login.source.get().scopes
+    if scopes and not {"api", "full"} & set(scopes):
+        raise Warn(
+            "scope_api_missing",
+            f"The token has the scopes {' '.join(scopes)}, not “api”.",
+            "Add the scope “Manage user data via APIs (api)” to the app.",
+        )
+    return " ".join(scopes) or "the org named none"
+
+
+def _identity(run: Run) -> str:
+    run.identity = run.client.identity()
+    _require_pinned_org(run.connection, run.identity.organization_id)
+    if normal_username(run.identity.username) != normal_username(run.connection.username):
+        raise ActionNeeded(
+            f"The token belongs to {run.identity.username}, not to {run.connection.username}.",
+            remedy="Check username and consumer key.",
+            code="wrong_user",
+        )
+    return f"{run.identity.username} in org {run.identity.organization_id}"
+
+
+def _require_pinned_org(connection: ConnectedApp, organization_id: str) -> None:
+    pinned = connection.expected_org_id
+    if pinned and pinned[:15] != organization_id[:15]:
+        raise WrongOrg(
+            f"This is the org {organization_id}, the connection is pinned to {pinned}.",
+            remedy="Check the login URL. If the org was really replaced, accept the new org.",
+            who="an administrator of this site",
+        )
+
+
+def _environment(run: Run) -> str:
+    """The org's own word on what it is; the host's name stands when the user may not ask."""
+    try:
+        page = run.client.query(
+            "SELECT Id, Name, OrganizationType, IsSandbox, InstanceName, TrialExpirationDate FROM Organization LIMIT 1"
+        )
+        row = page.records[0]
+    except (ApiError, IndexError) as exc:
+        if isinstance(exc, ApiError) and exc.status_code == 401:
+            raise
+        return (
+            f"{run.connection.known_environment}, by its host; the user may not read the Organization record"
+        )
+    run.organization = {
+        "name": row.get("Name") or "",
+        "edition": row.get("OrganizationType") or "",
+        "instance": row.get("InstanceName") or "",
+        "is_sandbox": bool(row.get("IsSandbox")),
+    }
+    return _judge_environment(run, trial=bool(row.get("TrialExpirationDate")))
+
+
+def _judge_environment(run: Run, *, trial: bool) -> str:
+    connection, organization = run.connection, run.organization
+    found = hosts.environment_of_org(
+        is_sandbox=organization["is_sandbox"],
+        organization_type=organization["edition"],
+        trial=trial,
+        login_url=connection.login_url,
+    )
+    organization["environment"] = found
+    if not hosts.environment_allowed(found):
+        raise NotAllowedHere(
+            f"The org says it is a {found} org, which this installation may not call.",
+            remedy="If it should, add the kind to SF_ALLOWED_ENVIRONMENTS.",
+            who="whoever runs this site",
+        )
+    by_host = hosts.environment_of(connection.login_url)
+    if by_host in ("sandbox", "scratch") and not organization["is_sandbox"]:
+        raise Warn(
+            "environment_contradiction",
+            f"The host says {by_host}, the org says {found}.",
+            "Check that the login URL is that of the org you mean.",
+        )
+    return f"{found}, {organization['name']} ({organization['edition']}, {organization['instance']})"
+
+
+def _api_version(run: Run) -> str:
+    served = run.client.versions()
+    wanted = run.connection.api_version
+    run.api_version = wanted or rest.newest_common_version(served)
+    if wanted and wanted not in {version.version for version in served}:
+        raise ActionNeeded(
+            f"The org does not serve API version {wanted}; it serves {', '.join(version.version for version in served) or 'none'}.",
+            remedy="Change or empty the connection's API version.",
+            who="an administrator of this site",
+            code="api_version_not_served",
+        )
+    return f"{run.api_version}; the org serves up to {served[-1].version if served else 'none'}"
+
+
+def _limits(run: Run) -> str:
+    """Daily API calls. An integration user often may not read the limits: then the answers' own header tells."""
+    try:
+        daily = run.client.limits().get("DailyApiRequests") or {}
+        run.usage = rest.ApiUsage(int(daily["Max"]) - int(daily["Remaining"]), int(daily["Max"]))
+    except (ApiError, KeyError, TypeError, ValueError):
+        run.usage = run.client.api_usage
+    if run.usage is None or not run.usage.limit:
+        return "the org tells no limits"
+    share = run.usage.used / run.usage.limit
+    sentence = f"{run.usage.used:,} of {run.usage.limit:,} API calls used in 24 hours"
+    if share >= USAGE_WARNING_SHARE:
+        raise Warn("api_limit_near", f"{sentence} ({share:.0%}).", "Find which program calls so often.")
+    return sentence
+
+
+def _sample_record(run: Run) -> str:
+    """A refusal here is a warning: the connection works, its user just may not see this object."""
+    sobject = run.connection.sample_sobject
+    if not sobject:
+        return "none asked for"
+    fields = ", ".join(dict.fromkeys(["Id", *run.connection.sample_fields]))
+    try:
+        page = run.client.query(f"SELECT {fields} FROM {sobject} LIMIT 1")  # noqa: S608 - names were checked when saved
+    except ApiError as exc:
+        found = diagnosis.explain(exc.error_code, exc.message)
+        raise Warn(exc.code, f"{sobject}: {found.cause}", found.remedy) from exc
+    except InvalidInput as exc:
+        raise Warn(exc.code, str(exc)) from exc
+    return f"{sobject} {page.records[0]['Id']}" if page.records else f"{sobject}: no record visible"
+
+
+LIGHT_LADDER: Sequence[tuple[str, Action]] = (
+    ("settings", _settings),
+    ("signing_key", _signing_key),
+    ("sign_in", _sign_in),
+    ("identity", _identity),
+)
+LADDER: Sequence[tuple[str, Action]] = (
+    ("settings", _settings),
+    ("signing_key", _signing_key),
+    ("host", _host),
+    ("clock", _clock),
+    ("sign_in", _sign_in),
+    ("scopes", _scopes),
+    ("identity", _identity),
+    ("environment", _environment),
+    ("api_version", _api_version),
+    ("limits", _limits),
+    ("sample_record", _sample_record),
+)

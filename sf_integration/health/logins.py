@@ -1,0 +1,107 @@
+"""How a check signs in: for everybody, or for itself alone."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
+from .. import tokens
+from ..models import ConnectedApp
+from ..salesforce import oauth, rest, signin
+from ..salesforce.errors import SalesforceError
+from ..salesforce.oauth import Token
+from ..salesforce.signin import Outcome, SignIn
+from ..tokens import renewal
+
+log = logging.getLogger("sf_integration.health")
+
+
+class Login(Protocol):
+    trace: dict[str, Any] | None
+    """The sign-in as `signin.describe` tells it; None when there was none."""
+
+    @property
+    def source(self) -> rest.TokenSource:
+        """For the calls after the sign-in."""
+
+    def private_key(self) -> RSAPrivateKey:
+        """Raises EncryptionKeyMissing or InvalidPrivateKey."""
+
+    def sign_in(self) -> Token:
+        """Raises SalesforceError."""
+
+
+class Shared:
+    """The stored token serves; or a real sign-in, whose token becomes everybody's."""
+
+    def __init__(self, connection: ConnectedApp, *, renew: bool) -> None:
+        self.source = tokens.Source(connection.name)
+        self.trace: dict[str, Any] | None = None
+        self._connection, self._renew = connection, renew
+
+    def private_key(self) -> RSAPrivateKey:
+        return tokens.current().private_key(self._connection.signing_key)
+
+    def sign_in(self) -> Token:
+        name = self._connection.name
+        if self._renew:
+            return tokens.refresh(name, observe=self._observe)
+        refused = tokens.refusal(name)
+        if refused is not None:
+            # The stored token may still be served, but the org has refused the next one.
+            raise refused
+        return tokens.get(name)
+
+    def _observe(self, request: SignIn, outcome: Outcome) -> None:
+        self.trace = signin.describe(request, outcome)
+
+
+class Apart:
+    """A sign-in with values that are stored nowhere. Call `end` afterwards: the token is of no use to anybody."""
+
+    def __init__(self, connection: ConnectedApp, key: RSAPrivateKey) -> None:
+        self.trace: dict[str, Any] | None = None
+        self.source = _OneToken()
+        self._connection, self._key = connection, key
+
+    def private_key(self) -> RSAPrivateKey:
+        return self._key
+
+    def sign_in(self) -> Token:
+        process = tokens.current()
+        request = renewal.request(process, self._connection, self._connection.username, self._key)
+        outcome = process.sign_in(request)
+        self.trace = signin.describe(request, outcome)
+        self.source.token = outcome.token
+        error = renewal.verdict(self._connection, outcome)
+        if error is not None:
+            raise error
+        return self.source.get()
+
+    def end(self) -> None:
+        """End the session in the org, if there is one."""
+        if self.source.token is None:
+            return
+        try:
+            oauth.revoke(self.source.token, http=tokens.current().http)
+        except SalesforceError as error:
+            log.warning("a session made to try values could not be ended: %s", error)
+        self.source.token = None
+
+
+@dataclass
+class _OneToken:
+    """A source that has what the sign-in brought, and no other."""
+
+    token: Token | None = None
+
+    def get(self) -> Token:
+        if self.token is None:
+            raise SalesforceError("Nothing has signed in yet.")
+        return self.token
+
+    def renew(self, failed: Token) -> Token:
+        return failed
