@@ -9,7 +9,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from .models import ConnectedApp, ConnectedAppQuerySet, GroupAccess, SigningKey
+from .models import ConnectedApp, ConnectedAppQuerySet, ConnectionDraft, GroupAccess, SigningKey
 from .salesforce.errors import PermissionMissing
 
 
@@ -76,6 +76,14 @@ def visible_keys(user: Any) -> QuerySet[SigningKey]:
     return everything.filter(
         Exists(visible_to(user).filter(uses)) | ~Exists(ConnectedApp.objects.filter(uses))
     )
+
+
+def visible_drafts(user: Any) -> QuerySet[ConnectionDraft]:
+    """The unfinished set-ups that `user` may go on with: their own."""
+    everything = ConnectionDraft.objects.select_related("signing_key", "connection__signing_key")
+    if not may(user, Act.MANAGE_KEYS):
+        return everything.none()
+    return everything if user.is_superuser else everything.filter(made_by=user)
 
 
 def require(user: Any, act: Act, connection: ConnectedApp | None = None) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings as django_settings
 
+_LOGIN_HOSTS = ("https://login.salesforce.com", "https://test.salesforce.com")
 ENVIRONMENTS = ("production", "sandbox", "scratch", "developer", "trailhead")
 
 
@@ -27,6 +28,12 @@ class Settings:
     def ALLOWED_ENVIRONMENTS(self) -> frozenset[str]:
         """Kinds of org this installation may call. A copied production database on staging then calls no production org."""
         return frozenset(self._get("ALLOWED_ENVIRONMENTS", ()) or ENVIRONMENTS)
+
+    @property
+    def LOGIN_HOSTS(self) -> tuple[str, str]:
+        """URLs of the login hosts that all production orgs, and all sandboxes, share; stand-ins have others."""
+        production, sandboxes = self._get("LOGIN_HOSTS", _LOGIN_HOSTS)
+        return production.rstrip("/"), sandboxes.rstrip("/")
 
     @property
     def DEFAULT(self) -> str:

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import hmac
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -19,9 +20,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 KEY_BYTES = 32
 _NONCE_BYTES = 12
-_VERSION = "v1"
-KEY_ID_START = len(_VERSION) + 1
+_TAG_BYTES = 16
+HEAD = "v1."
 KEY_ID_LENGTH = 8
+_KEY_ID_END = len(HEAD) + KEY_ID_LENGTH
+_SHORTEST = -(-(_NONCE_BYTES + _TAG_BYTES) * 8 // 6)
+"""Characters of an empty secret's nonce and tag."""
+_SEALED = re.compile(rf"{re.escape(HEAD)}[0-9a-f]{{{KEY_ID_LENGTH}}}\.[A-Za-z0-9_-]{{{_SHORTEST},}}")
 
 
 class MalformedKey(ValueError):
@@ -72,14 +77,14 @@ class Keyring:
         nonce = os.urandom(_NONCE_BYTES)
         ciphertext = AESGCM(self.keys[0]).encrypt(nonce, plaintext, context.encode())
         encoded = base64.urlsafe_b64encode(nonce + ciphertext).rstrip(b"=").decode()
-        return f"{_VERSION}.{key_id(self.keys[0])}.{encoded}"
+        return f"{HEAD}{key_id(self.keys[0])}.{encoded}"
 
     def open(self, stored: str, context: str) -> bytes:
         """Raises UnknownKey or Tampered."""
         sealed_with = key_id_of(stored)
         for key in self.keys:
             if key_id(key) == sealed_with:
-                return _decrypt(key, stored.split(".")[2], context)
+                return _decrypt(key, stored[_KEY_ID_END + 1 :], context)
         raise UnknownKey(sealed_with)
 
     def fingerprints(self, value: str) -> list[str]:
@@ -95,11 +100,18 @@ def key_id(key: bytes) -> str:
 
 
 def key_id_of(stored: str) -> str:
-    """Which key a stored value was sealed with. Raises Tampered when it is no stored value of ours."""
-    parts = stored.split(".")
-    if len(parts) != 3 or parts[0] != _VERSION or len(parts[1]) != KEY_ID_LENGTH:
+    """Which key a stored value was sealed with, by its beginning alone: lists ask it of every row, and databases ask the same.
+
+    Raises Tampered when it does not begin as ours do.
+    """
+    if not stored.startswith(HEAD) or stored[_KEY_ID_END : _KEY_ID_END + 1] != ".":
         raise Tampered("the stored value is not of the known form")
-    return parts[1]
+    return stored[len(HEAD) : _KEY_ID_END]
+
+
+def is_sealed(text: str) -> bool:
+    """Whether the whole text has the form of a sealed value; clear text never has."""
+    return _SEALED.fullmatch(text) is not None
 
 
 def new_key() -> str:

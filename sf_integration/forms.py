@@ -6,7 +6,7 @@ Private keys and passphrases go in and never come out: their inputs are empty ag
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 from django import forms
@@ -14,6 +14,7 @@ from django.contrib.admin.widgets import FilteredSelectMultiple
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
+from django.urls import reverse
 
 from . import hosts, keystore
 from .fields import keyring
@@ -233,6 +234,28 @@ class KeyInputs(forms.Form):
             )
 
 
+# ---- addresses ------------------------------------------------------------------------------------------------------
+
+
+class LoginURLInput(forms.TextInput):
+    """Tells beside itself what is made of the address, as soon as it is typed; without JavaScript that is told later."""
+
+    class Media:
+        js = [forms.Script("sf_integration/login_url.js", type="module")]
+
+    def build_attrs(self, base_attrs: Any, extra_attrs: Any = None) -> dict[str, Any]:
+        told_by = {"data-sf-login-url": reverse("sf_integration:login_url")}
+        return super().build_attrs(base_attrs, extra_attrs) | told_by
+
+
+def read_login_url(text: str) -> hosts.LoginAddress:
+    """As `hosts.read_login_url`, for forms: raises ValidationError."""
+    try:
+        return hosts.read_login_url(text)
+    except (InvalidInput, NotAllowedHere) as error:
+        raise ValidationError(str(error)) from error
+
+
 # ---- admin ----------------------------------------------------------------------------------------------------------
 
 
@@ -266,7 +289,7 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         label="Login URL",
         max_length=255,
         help_text=ConnectedApp._meta.get_field("login_url").help_text,
-        widget=forms.TextInput({"class": "vTextField", "spellcheck": "false"}),
+        widget=LoginURLInput({"class": "vTextField", "spellcheck": "false"}),
     )
     extra_usernames = LinesField(
         label="Allowed extra usernames", help_text="Other users that code may ask tokens for, one per line."
@@ -284,6 +307,12 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         widget=FilteredSelectMultiple("groups", is_stacked=False),
     )
 
+    login_url_note = ""
+    """What was made of the login URL, when it was the address of a page."""
+
+    _noted: Set[str] = frozenset()
+    """Columns that an edit writes besides what the person changed."""
+
     STORED_BY_CHECKS = ("api_version", "expected_org_id")
 
     class Meta:
@@ -293,6 +322,7 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
             "label",
             "enabled",
             "login_url",
+            "app_kind",
             "consumer_key",
             "username",
             "audience",
@@ -341,7 +371,7 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         columns = {field.name for field in ConnectedApp._meta.concrete_fields} & set(self.changed_names)
         if columns & {"login_url", "consumer_key", "username"}:  # as ConnectedApp.environment_subject
             columns |= {"environment", "environment_for"}
-        return columns
+        return columns | self._noted
 
     def clean_name(self) -> str:
         """Here, not only in the model: the page that reports the mistake links to the connection by its old name."""
@@ -350,12 +380,9 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         return name
 
     def clean_login_url(self) -> str:
-        try:
-            url = hosts.normal_login_url(self.cleaned_data["login_url"])
-            hosts.require_allowed(url)
-        except (InvalidInput, NotAllowedHere) as error:
-            raise ValidationError(str(error)) from error
-        return url
+        address = read_login_url(self.cleaned_data["login_url"])
+        self.login_url_note = address.note
+        return address.login_url
 
     def clean_consumer_key(self) -> str:
         return _not_blank(
@@ -408,6 +435,7 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         """Takes the key in first; so it has to be inside a transaction, as the admin's pages are."""
         if self.is_valid():
             self._take_in()
+            self._noted = self.instance.note_edit(self.changed_names)
         saved: ConnectedApp = super().save(commit=commit)
         return saved
 

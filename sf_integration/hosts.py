@@ -106,10 +106,31 @@ def require_allowed(url: str) -> None:
         )
 
 
+def is_allowed(url: str) -> bool:
+    """Whether `require_allowed` lets it pass."""
+    try:
+        require_allowed(url)
+    except NotAllowedHere:
+        return False
+    return True
+
+
 def environment_of(url: str) -> str:
     """`production`, `sandbox`, `scratch`, `developer` or `trailhead`, as far as the host tells; unknown counts as production."""
     host = (my_domain.split(url).hostname or "").lower()
     return next((kind for pattern, kind in _KINDS if pattern.search(host)), "production")
+
+
+def environment_told_by(url: str) -> str:
+    """As `environment_of`, but empty for hosts that tell nothing: this machine itself, sites, names of one's own.
+
+    `acme--uat.my.salesforce.com` tells nothing either: sandboxes had such names before they got hosts of their own.
+    """
+    host = (my_domain.split(url).hostname or "").lower()
+    kind = environment_of(url)
+    named, sandbox = my_domain.names(url)
+    is_production = host == my_domain.SHARED_LOGIN_HOSTS[0] or bool(named and not sandbox)
+    return kind if kind != "production" or is_production else ""
 
 
 def environment_of_org(*, is_sandbox: bool, organization_type: str, trial: bool, login_url: str) -> str:

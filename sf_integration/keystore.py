@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+
 from .fields import seal
 from .models import SigningKey
 from .salesforce import keys
 from .salesforce.keys import Certificate
+
+
+@dataclass(frozen=True)
+class ProvedKey:
+    """A private key that is one, with the certificate that fits it, not stored yet."""
+
+    key: RSAPrivateKey = field(repr=False)
+    certificate: Certificate | None
 
 
 def take_in(
@@ -16,17 +28,31 @@ def take_in(
     Raises InvalidPrivateKey, InvalidInput (certificate unreadable or of another key) or EncryptionKeyMissing, and then
     stores nothing. The passphrase is used once and not kept.
     """
-    key = keys.read_private_key(data, passphrase)
-    shown = keys.read_certificate(certificate) if certificate else None
-    if shown is not None:
-        keys.require_match(key, shown)
-    fingerprint = keys.fingerprint(key)
+    return store(prove(data, passphrase=passphrase, certificate=certificate), name=name)
+
+
+def prove(data: bytes, *, passphrase: str | None = None, certificate: bytes | None = None) -> ProvedKey:
+    """The first half of `take_in`, which costs time and no query: many are proved before a transaction begins."""
+    proved = ProvedKey(keys.read_private_key(data, passphrase), None)
+    return with_certificate(proved, certificate) if certificate else proved
+
+
+def with_certificate(proved: ProvedKey, data: bytes) -> ProvedKey:
+    """Raises InvalidInput when the certificate is unreadable or of another key."""
+    shown = keys.read_certificate(data)
+    keys.require_match(proved.key, shown)
+    return ProvedKey(proved.key, shown)
+
+
+def store(proved: ProvedKey, *, name: str) -> SigningKey:
+    """The second half. Raises EncryptionKeyMissing."""
+    fingerprint = keys.fingerprint(proved.key)
     known = SigningKey.objects.filter(fingerprint=fingerprint).order_by("created_at").first()
     if known is not None:
-        return _completed(known, shown)
-    row = SigningKey(name=free_name(name), fingerprint=fingerprint, size=key.key_size)
-    row.private_key = seal(SigningKey, "private_key", row.pk, keys.to_der(key))
-    _describe(row, shown)
+        return _completed(known, proved.certificate)
+    row = SigningKey(name=free_name(name), fingerprint=fingerprint, size=proved.key.key_size)
+    row.private_key = seal(SigningKey, "private_key", row.pk, keys.to_der(proved.key))
+    _describe(row, proved.certificate)
     row.save(force_insert=True)
     return row
 

@@ -22,7 +22,7 @@ from django.utils import timezone
 from . import hosts, state
 from .conf import settings
 from .fields import SealedField, keyring
-from .salesforce import ids, soql
+from .salesforce import ids, soql, young_apps
 from .salesforce.errors import InvalidInput, NotAllowedHere
 from .state import ConnectionState
 
@@ -32,6 +32,12 @@ EXTRA_USERNAME_IDLES_AFTER = dt.timedelta(hours=24)
 EXTRA_USERNAME_FORGOTTEN_AFTER = dt.timedelta(days=30)
 EARLY_ENDS_THAT_TELL = 3
 """Sessions in a row that ended before the session length: fewer may be an admin's doing, or chance."""
+
+RESERVED_NAMES = ("new", "guide")
+"""Pages beside those of the connections, at addresses that a connection of this name would have."""
+
+SIGN_IN_FIELDS = {"login_url", "audience", "consumer_key", "username", "signing_key"}
+"""What a sign-in depends on."""
 
 _TO_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
@@ -285,11 +291,16 @@ class ConnectedApp(Base):
 
     def clean(self) -> None:
         """Normalise the addresses and work out the environment. Raises ValidationError for what can't work."""
+        if self.name in RESERVED_NAMES:
+            raise ValidationError(
+                {"name": f"“{self.name}” is the address of a page here: choose another name."}
+            )
         self._clean_login_url()
         self._clean_expected_org()
         self.audience = self.audience.strip().rstrip("/")
         if self.audience and not self.audience.startswith(("https://", "http://")):
             raise ValidationError({"audience": "The audience is a whole URL, beginning with https://."})
+        self._clean_app_kind()
         self._clean_lists()
         if self.environment_for != self.environment_subject:
             self.environment = hosts.environment_of(self.login_url)
@@ -303,6 +314,12 @@ class ConnectedApp(Base):
             hosts.require_allowed(self.login_url)
         except (InvalidInput, NotAllowedHere) as exc:
             raise ValidationError({"login_url": str(exc)}) from exc
+
+    def _clean_app_kind(self) -> None:
+        problem = hosts.app_kind_problem(self.app_kind, login_url=self.login_url, audience=self.audience)
+        if problem:
+            field, sentence = problem
+            raise ValidationError({field: sentence})
 
     def _clean_expected_org(self) -> None:
         if not self.expected_org_id:
@@ -371,12 +388,42 @@ class ConnectedApp(Base):
         now = now or timezone.now()
         current = self.connection_state(now)
         if current is ConnectionState.FAILING and self.last_error:
-            return str(self.last_error.get("cause") or current.meaning)
+            cause = str(self.last_error.get("cause") or current.meaning)
+            return f"{cause} {self.young_app_hint(now)}".rstrip()
         if current is ConnectionState.NEEDS_ATTENTION:
             return " ".join(self.attention(now))
         if current is ConnectionState.NOT_ALLOWED_HERE:
             return f"This installation may not call {self.known_environment} orgs."
         return current.meaning
+
+    def failure_sentence(self, now: dt.datetime) -> str:
+        """As `state_sentence`, for one connection at a time: a failure of a new app is told with its next try."""
+        hint = self.young_app_hint(now)
+        return self.state_sentence(now).removesuffix(hint) + self.young_app_hint(now, self.next_try_at())
+
+    def young_app_hint(self, now: dt.datetime, next_try_at: dt.datetime | None = None) -> str:
+        """That the failure may be one of a new app, which needs patience only; else nothing."""
+        if self.connection_state(now) is not ConnectionState.FAILING or not self.last_error:
+            return ""
+        return young_apps.hint(
+            self.last_error.get("code", ""),
+            self.last_error.get("words", ""),
+            saved_at=self.settings_since or self.created_at,
+            now=now,
+            next_try_at=timezone.localtime(next_try_at) if next_try_at else None,
+        )
+
+    def next_try_at(self) -> dt.datetime | None:
+        """When beat signs in again after a failure; None when nothing holds it back. One query."""
+        row = self.tokens.filter(username=normal_username(self.username)).first()
+        return row.next_try_at if row else None
+
+    def note_edit(self, changed: Collection[str]) -> set[str]:
+        """Remember the moment when an edit of the fields `changed` concerns the sign-in. Returns what is to be written too."""
+        if not SIGN_IN_FIELDS & set(changed):
+            return set()
+        self.settings_since = timezone.now()
+        return {"settings_since"}
 
     def summary(self, now: dt.datetime) -> dict[str, str]:
         """The connection as `salesforce list --json` and health.json begin it."""

@@ -10,10 +10,32 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import transaction
 
 from . import access, audit, hosts, keystore
+from .keystore import ProvedKey
 from .models import ConnectedApp, SigningKey
 from .salesforce.errors import InvalidInput
 
+Outcome = Literal["created", "changed", "same"]
 REQUIRED = ("login_url", "consumer_key", "username", "signing_key")
+FIELDS = (
+    "label",
+    "login_url",
+    "audience",
+    "app_kind",
+    "consumer_key",
+    "username",
+    "session_minutes",
+    "api_version",
+    "sample_sobject",
+    "sample_fields",
+    "extra_usernames",
+    "expected_org_id",
+    "tags",
+    "our_contacts",
+    "org_contacts",
+    "enabled",
+    "notes",
+)
+"""What `save` can set; the signing key and its certificate come by themselves."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +49,22 @@ class KeyMaterial:
 @dataclass(frozen=True)
 class Saved:
     connection: ConnectedApp
-    outcome: Literal["created", "changed", "same"]
+    outcome: Outcome
     changed: tuple[str, ...]
     """Names of the fields that are new or other than before; `certificate` is the signing key's."""
+    note: str = ""
+    """What was made of the login URL, when it was the address of a page."""
+
+
+class Refused(InvalidInput):
+    """A connection can't be as it was asked for; `problems` says why, by field. NON_FIELD_ERRORS stands for all of it."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        told = [
+            text if name == NON_FIELD_ERRORS else f"{word(name)}: {text}" for name, text in problems.items()
+        ]
+        super().__init__(" ".join(told))
+        self.problems = dict(problems)
 
 
 class Incomplete(InvalidInput):
@@ -46,39 +81,47 @@ class Incomplete(InvalidInput):
 @transaction.atomic
 def save(
     name: str,
-    values: Mapping[str, str],
+    values: Mapping[str, object],
     *,
     actor: Any,
-    key: KeyMaterial | SigningKey | None = None,
+    key: KeyMaterial | ProvedKey | SigningKey | None = None,
     certificate: bytes | None = None,
+    must_be_new: bool = False,
 ) -> Saved:
-    """Make the connection `name`, or set those of its fields that `values` names. Nobody is called.
+    """Make the connection `name`, or set those of its FIELDS that `values` names, each of its field's type. Nobody is called.
 
-    Without a `key` the present one stays. Raises InvalidInput, InvalidPrivateKey, NotAllowedHere, EncryptionKeyMissing
-    or AccessDenied, and then nothing at all is changed.
+    Without a `key` the present one stays. `must_be_new` refuses to touch one that is there. Raises InvalidInput (mostly
+    Refused), InvalidPrivateKey, NotAllowedHere, EncryptionKeyMissing or AccessDenied, and then nothing at all is changed.
     """
+    if not set(values) <= set(FIELDS):
+        raise TypeError(f"not to be set here: {sorted(set(values) - set(FIELDS))}")
     found = ConnectedApp.objects.select_related("signing_key").filter(name=name).first()
+    if found and must_be_new:
+        raise InvalidInput(f"There is a connection “{name}” already: choose another name.")
     access.require(actor, access.Act.MANAGE_KEYS, found)
     if found is None:
         _require_complete(name, values, key)
     connection = found or ConnectedApp(name=name)
     before = _snapshot(connection, values) if found else {}
-    _set_values(connection, values)
-    if isinstance(key, SigningKey):
+    note = _set_values(connection, values)
+    if isinstance(key, SigningKey) and key.pk != connection.signing_key_id:
         # One given as a file is its holder's to use; one chosen has to be in sight.
         access.require_key(actor, key)
     _set_signing_key(connection, key, certificate)
+    if found and _snapshot(connection, values) == before:
+        return Saved(connection, "same", (), note)
     _validate(connection)
     after = _snapshot(connection, values)
     changed = tuple(sorted(fact for fact, value in after.items() if value != before.get(fact, "")))
     if found is None:
         connection.save(force_insert=True)
     elif changed:
-        columns = {"environment", "environment_for", *changed} - {"certificate"}
+        columns = {"environment", "environment_for", *changed, *connection.note_edit(changed)} - {"certificate"}
         connection.save(update_fields=columns)
     if changed:
         audit.record("changed" if found else "created", connection, actor=actor, fields=changed)
-    return Saved(connection, "created" if found is None else "changed" if changed else "same", changed)
+    outcome: Outcome = "created" if found is None else "changed" if changed else "same"
+    return Saved(connection, outcome, changed, note)
 
 
 def word(field_name: str) -> str:
@@ -94,34 +137,51 @@ def listed(words: Any) -> str:
     return f"{', '.join(first)} and {last}" if first else str(last)
 
 
-def _require_complete(name: str, values: Mapping[str, str], key: object) -> None:
+def _require_complete(name: str, values: Mapping[str, object], key: object) -> None:
     given = {*values, "signing_key"} if key else {*values}
     missing = tuple(field_name for field_name in REQUIRED if field_name not in given)
     if missing:
         raise Incomplete(name, missing)
 
 
-def _snapshot(connection: ConnectedApp, names: Mapping[str, str]) -> dict[str, object]:
+def _snapshot(connection: ConnectedApp, names: Mapping[str, object]) -> dict[str, object]:
     return {name: getattr(connection, name) for name in names} | {
         "signing_key": connection.signing_key_id,
         "certificate": connection.signing_key.certificate_fingerprint,
     }
 
 
-def _set_values(connection: ConnectedApp, values: Mapping[str, str]) -> None:
+def _set_values(connection: ConnectedApp, values: Mapping[str, object]) -> str:
+    """Gives what was made of the login URL, when it was the address of a page."""
+    before = connection.login_url
+    for name in REQUIRED:
+        if name in values and not str(values[name]).strip():
+            raise Refused({NON_FIELD_ERRORS: f"The {word(name)} is empty: fill it in."})
     for name, value in values.items():
-        if name in REQUIRED and not value.strip():
-            raise InvalidInput(f"The {word(name)} is empty: fill it in.")
         setattr(connection, name, value)
-    if "login_url" in values:
-        # Before the field's own validation, which takes whole URLs only.
-        connection.login_url = hosts.normal_login_url(values["login_url"])
-        hosts.require_allowed(connection.login_url)
+    if "login_url" not in values:
+        return ""
+    connection.login_url, note = _login_url(before, str(values["login_url"]))
+    return note
+
+
+def _login_url(stored: str, given: str) -> tuple[str, str]:
+    """Before the field's own validation, which takes whole URLs only. The one `stored` already is not judged again."""
+    try:
+        if hosts.normal_login_url(given) == stored:
+            return stored, ""
+        address = hosts.read_login_url(given)
+    except InvalidInput as exc:
+        raise Refused({"login_url": str(exc)}) from exc
+    return address.login_url, address.note
 
 
 def _set_signing_key(
-    connection: ConnectedApp, key: KeyMaterial | SigningKey | None, certificate: bytes | None
+    connection: ConnectedApp, key: KeyMaterial | ProvedKey | SigningKey | None, certificate: bytes | None
 ) -> None:
+    if isinstance(key, ProvedKey):
+        connection.signing_key = keystore.store(key, name=connection.name)
+        return
     if isinstance(key, KeyMaterial):
         connection.signing_key = keystore.take_in(
             key.data, name=connection.name, passphrase=key.passphrase, certificate=certificate
@@ -137,12 +197,5 @@ def _validate(connection: ConnectedApp) -> None:
     try:
         connection.full_clean()
     except ValidationError as exc:
-        raise InvalidInput(_sentence(exc)) from exc
-
-
-def _sentence(error: ValidationError) -> str:
-    told = []
-    for name, messages in error.message_dict.items():
-        text = " ".join(messages)
-        told.append(text if name == NON_FIELD_ERRORS else f"{word(name)}: {text}")
-    return " ".join(told)
+        problems = {name: " ".join(messages) for name, messages in exc.message_dict.items()}
+        raise Refused(problems) from exc

@@ -2,12 +2,22 @@ from __future__ import annotations
 
 from django.urls import path
 
-from .views import detail, lists, lookups
+from .views import detail, guide, lists, lookups
 
 app_name = "sf_integration"
 urlpatterns = [
     path("", lists.index, name="list"),
     path("health.json", lists.health_json, name="health_json"),
+    path("guide/", guide.guide, name="guide"),
+    path("new/", guide.new, name="new"),
+    path("new/login-url/", guide.login_url, name="login_url"),
+    path("new/<uuid:draft_id>/", guide.draft, name="draft"),
+    path("new/<uuid:draft_id>/change/", guide.change, name="draft_change"),
+    path("new/<uuid:draft_id>/steps/", guide.steps, name="draft_steps"),
+    path("new/<uuid:draft_id>/key/", guide.key, name="draft_key"),
+    path("new/<uuid:draft_id>/certificate.crt", guide.certificate, name="draft_certificate"),
+    path("new/<uuid:draft_id>/check/", guide.check, name="draft_check"),
+    path("new/<uuid:draft_id>/discard/", guide.discard, name="draft_discard"),
     path("<slug:name>/", detail.detail, name="detail"),
     path("<slug:name>/certificate.crt", detail.certificate, name="certificate"),
     path("<slug:name>/check/", detail.check, name="check"),

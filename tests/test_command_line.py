@@ -554,7 +554,7 @@ REFUSED = {
         changed("--login-url", "https://acme.example"),
         "neither a host of Salesforce nor listed",
     ),
-    "page host": (changed("--login-url", "https://acme.lightning.force.com"), "My Domain"),
+    "old instance host": (changed("--login-url", "https://na1.salesforce.com"), "My Domain"),
     "no URL": (changed("--login-url", "ftp://acme"), "https://"),
     "empty consumer key": (changed("--consumer-key", ""), "The consumer key is empty"),
     "empty username": (changed("--username", " "), "The username is empty"),

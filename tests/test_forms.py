@@ -151,7 +151,7 @@ def test_missing_certificate_is_added_to_the_stored_key() -> None:
             "login_url",
             "neither a host of Salesforce nor listed",
         ),
-        ({"make_key": "on", "login_url": "https://acme.lightning.force.com"}, "login_url", "serves pages"),
+        ({"make_key": "on", "login_url": "https://na1.salesforce.com"}, "login_url", "My Domain"),
         ({"make_key": "on", "login_url": "ftp://acme.my.salesforce.com"}, "login_url", "begin it with https"),
         (
             {"make_key": "on", "login_url": "https://u:p@acme.my.salesforce.com"},

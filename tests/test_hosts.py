@@ -49,8 +49,8 @@ def test_login_urls_are_brought_into_one_form(typed, stored):
         "ftp://acme.my.salesforce.com",
         "javascript:alert(1)",
         "file:///etc/passwd",
-        "https://acme.my.salesforce.com?x=y",
-        "https://acme.my.salesforce.com/#x",
+        "https://gateway.acme.example?x=y",
+        "https://gateway.acme.example/#x",
         "https://ann:planted@acme.my.salesforce.com",
         "https://planted@acme.my.salesforce.com",
         "https://evil.example\\@acme.my.salesforce.com",
@@ -145,6 +145,7 @@ def test_a_listed_loopback_needs_its_port(settings):
     ("url", "kind"),
     [
         ("https://login.salesforce.com", "production"),
+        ("https://acme--uat.sandbox.my.sfcrmproducts.cn", "sandbox"),
         ("https://acme.my.salesforce.com", "production"),
         ("https://acme.example", "production"),
         ("https://sandbox.my.salesforce.com", "production"),
@@ -161,6 +162,32 @@ def test_a_listed_loopback_needs_its_port(settings):
 )
 def test_the_host_tells_the_kind_of_org(url, kind):
     assert hosts.environment_of(url) == kind
+
+
+def test_pasted_page_is_told_with_all_that_follows_from_it():
+    found = hosts.read_login_url("https://acme--uat.sandbox.lightning.force.com/lightning/page/home?x=1")
+    assert found.login_url == found.audience == "https://acme--uat.sandbox.my.salesforce.com"
+    assert found.environment == "sandbox"
+    assert found.note.startswith("acme--uat.sandbox.lightning.force.com serves pages.")
+    assert hosts.read_login_url("acme.my.salesforce.com").note == ""
+
+
+def test_address_that_may_not_be_called_is_refused_at_once():
+    with pytest.raises(NotAllowedHere, match="neither a host of Salesforce nor listed"):
+        hosts.read_login_url("https://evil.example")
+
+
+@pytest.mark.parametrize("field", ["login_url", "audience"])
+@pytest.mark.parametrize("host", ["login.salesforce.com", "test.salesforce.com"])
+def test_external_client_app_is_not_looked_for_at_the_shared_login_hosts(field, host):
+    addresses = {"login_url": "https://acme.my.salesforce.com", "audience": ""} | {field: f"https://{host}"}
+    found = hosts.app_kind_problem("external_client_app", **addresses)
+    assert found is not None
+    assert found[0] == field
+    assert "app_not_found" in found[1]
+    assert "My Domain" in found[1]
+    assert hosts.app_kind_problem("connected_app", **addresses) is None
+    assert hosts.app_kind_problem("", **addresses) is None
 
 
 SANDBOX, PRODUCTION = "https://acme--uat.sandbox.my.salesforce.com", "https://acme.my.salesforce.com"

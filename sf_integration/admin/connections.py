@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
@@ -67,7 +67,7 @@ class ConnectedAppAdmin(ManagedAdmin):
         (
             "Salesforce",
             {
-                "fields": ("login_url", "consumer_key", "username", "audience"),
+                "fields": ("login_url", "app_kind", "consumer_key", "username", "audience"),
                 "description": "As in the External Client App or Connected App of the org.",
             },
         ),
@@ -187,6 +187,8 @@ class ConnectedAppAdmin(ManagedAdmin):
     def save_model(self, request: HttpRequest, obj: ConnectedApp, form: Any, change: bool) -> None:
         obj.save(update_fields=form.changed_columns if change else None)
         audit.record("changed" if change else "added", obj, actor=request.user, fields=form.changed_names)
+        if form.login_url_note and "login_url" in form.changed_data:
+            messages.info(request, f"Taken from the address you pasted: {obj.login_url}. {form.login_url_note}")
         request.saved_connection = obj  # type: ignore[attr-defined]
 
     def delete_model(self, request: HttpRequest, obj: ConnectedApp) -> None:

@@ -19,6 +19,7 @@ _FORBIDDING = (
     ConnectionState.NOT_ALLOWED_HERE,
     ConnectionState.ENCRYPTION_KEY_MISSING,
 )
+_OF_A_WARNING = ("step", "code", "message", "cause", "remedy", "who", "where")
 
 
 def store_facts(run: Run, steps: Sequence[Step], error: SalesforceError | None, *, light: bool) -> bool:
@@ -57,9 +58,13 @@ def store_facts(run: Run, steps: Sequence[Step], error: SalesforceError | None, 
 def _settings_seen(connection: ConnectedApp, now: dt.datetime) -> dict[str, Any]:
     """Which settings this check saw, and since when they are the present ones."""
     fingerprint = settings_fingerprint(connection, connection.username)
-    if fingerprint == connection.checked_fingerprint and connection.settings_since:
-        return {}
-    return {"checked_fingerprint": fingerprint, "settings_since": now}
+    checked_at, noted_at = connection.last_full_check_at, connection.settings_since
+    if checked_at is None or fingerprint == connection.checked_fingerprint:
+        since = noted_at or connection.created_at
+    else:
+        # An edit that was not made by a form or an import is first seen here.
+        since = noted_at if noted_at and noted_at > checked_at else now
+    return {"checked_fingerprint": fingerprint, "settings_since": since}
 
 
 def store_outcome(run: Run, steps: Sequence[Step], error: SalesforceError | None) -> None:
@@ -80,7 +85,7 @@ def _warnings(connection: ConnectedApp, steps: Sequence[Step], taken: set[str]) 
     """Those of this run, and those of steps that it did not take. The certificate's end is read live, not stored."""
     kept = [warning for warning in connection.warnings if warning.get("step") not in taken]
     found = [
-        {"step": step.step, "code": step.code, "message": step.message}
+        {name: value for name, value in step.as_json().items() if name in _OF_A_WARNING and value}
         for step in steps
         if step.status == WARNING and step.code != "certificate_ending"
     ]

@@ -12,19 +12,21 @@ from django.utils import timezone
 
 from .. import hosts, tokens
 from ..models import ConnectedApp, normal_username
-from ..salesforce import diagnosis, keys, rest, signin
-from ..salesforce.errors import ActionNeeded, ApiError, InvalidInput, NotAllowedHere, TransportError, WrongOrg
+from ..salesforce import keys, rest, signin
+from ..salesforce.errors import ActionNeeded, ApiError, InvalidInput, NotAllowedHere, TransportError
 from ..salesforce.http import NoAuth
 from ..state import CERTIFICATE_WARNING
-from ..tokens import lifecycle, renewal
-from .steps import Action, Run, Warn
+from ..tokens import lifecycle, pin, renewal
+from .steps import Action, Remark, Run, Warn
 
 USAGE_WARNING_SHARE = 0.8
 
 
 def _settings(run: Run) -> str:
-    renewal.guard(run.connection, run.connection.username)
-    return f"{run.connection.login_url}, {run.connection.known_environment}"
+    connection = run.connection
+    renewal.guard(connection, connection.username)
+    own = "" if connection.effective_audience == connection.login_url else connection.effective_audience
+    return f"{connection.login_url}, audience {own or 'the same'}, {connection.known_environment}"
 
 
 def _signing_key(run: Run) -> str:
@@ -90,7 +92,8 @@ def _scopes(run: Run) -> str:
 
 def _identity(run: Run) -> str:
     run.identity = run.client.identity()
-    _require_pinned_org(run.connection, run.identity.organization_id)
+    if not pin.fits(run.connection, run.identity.organization_id):
+        raise pin.refusal(run.connection, run.identity.organization_id)
     if normal_username(run.identity.username) != normal_username(run.connection.username):
         raise ActionNeeded(
             f"The token belongs to {run.identity.username}, not to {run.connection.username}.",
@@ -98,16 +101,6 @@ def _identity(run: Run) -> str:
             code="wrong_user",
         )
     return f"{run.identity.username} in org {run.identity.organization_id}"
-
-
-def _require_pinned_org(connection: ConnectedApp, organization_id: str) -> None:
-    pinned = connection.expected_org_id
-    if pinned and pinned[:15] != organization_id[:15]:
-        raise WrongOrg(
-            f"This is the org {organization_id}, the connection is pinned to {pinned}.",
-            remedy="Check the login URL. If the org was really replaced, accept the new org.",
-            who="an administrator of this site",
-        )
 
 
 def _environment(run: Run) -> str:
@@ -128,8 +121,20 @@ def _environment(run: Run) -> str:
         "edition": row.get("OrganizationType") or "",
         "instance": row.get("InstanceName") or "",
         "is_sandbox": bool(row.get("IsSandbox")),
+        "login_url": run.connection.login_url,
+        "my_domain": (run.identity.my_domain if run.identity else "") or run.login.source.get().instance_url,
     }
     return _judge_environment(run, trial=bool(row.get("TrialExpirationDate")))
+
+
+def _own_address(connection: ConnectedApp, my_domain: str) -> str:
+    """What to do about a login URL of another kind than the org."""
+    if not my_domain or my_domain == connection.login_url:
+        return "Check that the login URL is that of the org you mean."
+    return (
+        f"If this is the org you mean, use its own address: the button “Use {my_domain} as login URL” on the connection's "
+        f"page, or manage.py salesforce import {connection.name} --login-url {my_domain}. If not, correct the login URL."
+    )
 
 
 def _judge_environment(run: Run, *, trial: bool) -> str:
@@ -147,12 +152,12 @@ def _judge_environment(run: Run, *, trial: bool) -> str:
             remedy="If it should, add the kind to SF_ALLOWED_ENVIRONMENTS.",
             who="whoever runs this site",
         )
-    by_host = hosts.environment_of(connection.login_url)
-    if by_host in ("sandbox", "scratch") and not organization["is_sandbox"]:
+    told = hosts.environment_told_by(connection.login_url)
+    if told and (told in pin.REFRESHED_KINDS) != organization["is_sandbox"]:
         raise Warn(
             "environment_contradiction",
-            f"The host says {by_host}, the org says {found}.",
-            "Check that the login URL is that of the org you mean.",
+            f"The host of the login URL says {told}, the org says {found}.",
+            _own_address(connection, organization["my_domain"]),
         )
     return f"{found}, {organization['name']} ({organization['edition']}, {organization['instance']})"
 
@@ -173,34 +178,71 @@ def _api_version(run: Run) -> str:
 
 def _limits(run: Run) -> str:
     """Daily API calls. An integration user often may not read the limits: then the answers' own header tells."""
+    refused: ApiError | None = None
+    run.usage = run.client.api_usage
     try:
         daily = run.client.limits().get("DailyApiRequests") or {}
         run.usage = rest.ApiUsage(int(daily["Max"]) - int(daily["Remaining"]), int(daily["Max"]))
-    except (ApiError, KeyError, TypeError, ValueError):
+    except ApiError as exc:
+        if _is_about_the_api(exc, has_answered=run.usage is not None):
+            raise
+        refused, run.usage = exc, run.client.api_usage
+    except (KeyError, TypeError, ValueError):
         run.usage = run.client.api_usage
-    if run.usage is None or not run.usage.limit:
+    seen = _usage(run.usage)
+    if refused is not None:
+        raise Remark(refused.code, f"{seen}, as the answers' header tells.", _TO_READ_LIMITS) from refused
+    return seen
+
+
+_TO_READ_LIMITS = (
+    "Nothing needs doing. If the check is to read the limits themselves, give the user's permission set “View Setup and "
+    "Configuration”."
+)
+
+
+def _usage(usage: rest.ApiUsage | None) -> str:
+    if usage is None or not usage.limit:
         return "the org tells no limits"
-    share = run.usage.used / run.usage.limit
-    sentence = f"{run.usage.used:,} of {run.usage.limit:,} API calls used in 24 hours"
+    share = usage.used / usage.limit
+    sentence = f"{usage.used:,} of {usage.limit:,} API calls used in 24 hours"
     if share >= USAGE_WARNING_SHARE:
         raise Warn("api_limit_near", f"{sentence} ({share:.0%}).", "Find which program calls so often.")
     return sentence
 
 
+def _is_about_the_api(error: ApiError, *, has_answered: bool) -> bool:
+    """Whether the org refuses every call, so that the connection is of no use; not only what was asked for just now."""
+    if error.status_code == 401 or error.status_code >= 500:
+        return True
+    if error.code == "API_DISABLED_FOR_ORG":  # said of single resources, too
+        return not has_answered
+    return error.code in ("API_CURRENTLY_DISABLED", "REQUEST_LIMIT_EXCEEDED")
+
+
 def _sample_record(run: Run) -> str:
     """A refusal here is a warning: the connection works, its user just may not see this object."""
-    sobject = run.connection.sample_sobject
+    sobject, wanted = run.connection.sample_sobject, run.connection.sample_fields
     if not sobject:
         return "none asked for"
-    fields = ", ".join(dict.fromkeys(["Id", *run.connection.sample_fields]))
+    fields = ", ".join(dict.fromkeys(["Id", *wanted]))
     try:
         page = run.client.query(f"SELECT {fields} FROM {sobject} LIMIT 1")  # noqa: S608 - names were checked when saved
     except ApiError as exc:
-        found = diagnosis.explain(exc.error_code, exc.message)
-        raise Warn(exc.code, f"{sobject}: {found.cause}", found.remedy) from exc
+        if _is_about_the_api(exc, has_answered=run.client.api_usage is not None):
+            raise
+        meant = _named_in(exc.message, wanted) if exc.code == "INVALID_FIELD" else ""
+        raise Warn(
+            exc.code, f"The user can't read {sobject}{meant and f'.{meant}'}.", description=exc.message
+        ) from exc
     except InvalidInput as exc:
         raise Warn(exc.code, str(exc)) from exc
     return f"{sobject} {page.records[0]['Id']}" if page.records else f"{sobject}: no record visible"
+
+
+def _named_in(message: str, fields: Sequence[str]) -> str:
+    """The field that a refusal is about: Salesforce names the last part of it, in quotes."""
+    return next((field for field in fields if f"'{field.rpartition('.')[2]}'" in message), "")
 
 
 LIGHT_LADDER: Sequence[tuple[str, Action]] = (

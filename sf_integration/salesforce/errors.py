@@ -75,6 +75,8 @@ class LoginUnavailable(RetryableError):
     """No token can be had at this moment, though nothing is known to be wrong with the connection."""
 
     code = "login_unavailable"
+    description = ""
+    """Salesforce's own words beside the code, where it said any."""
 
 
 class ActionNeeded(SalesforceError):
@@ -120,9 +122,19 @@ class InvalidPrivateKey(ActionNeeded, ValueError):
 
 
 class WrongOrg(ActionNeeded):
-    """The sign-in led to another org than the one this connection is pinned to."""
+    """The sign-in led to another org than the one this connection is pinned to.
+
+    `code` is `sandbox_refreshed` where that explains it, `org_unknown` where nothing tells which org it is.
+    """
 
     code = "wrong_org"
+
+    def __init__(
+        self, cause: str, *, remedy: str = "", who: str = "", code: str | None = None, organization_id: str = ""
+    ) -> None:
+        super().__init__(cause, remedy=remedy, who=who, code=code)
+        self.organization_id = organization_id
+        """The other org's, so that it can be accepted; empty when it is unknown."""
 
 
 class NotAllowedHere(ActionNeeded):
@@ -214,4 +226,10 @@ def without_secrets(error: BaseException) -> dict[str, Any]:
         "remedy": getattr(error, "remedy", ""),
         "who": getattr(error, "who", ""),
         "description": getattr(error, "description", ""),
-    }
+    } | other_org(error)
+
+
+def other_org(error: BaseException) -> dict[str, str]:
+    """`organization_id`, where an error tells of another org than the expected one."""
+    found = error.organization_id if isinstance(error, WrongOrg) else ""
+    return {"organization_id": found} if found else {}

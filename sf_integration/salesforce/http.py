@@ -99,6 +99,29 @@ class Answer:
             return None
 
 
+@dataclass(frozen=True)
+class Call:
+    """One request that was made, as far as it may be told: no headers, no body, no query but SOQL."""
+
+    method: str
+    url: str
+    soql: str
+    status: int | None
+    """None when no usable answer came."""
+    milliseconds: int
+
+
+@contextmanager
+def recorded() -> Iterator[list[Call]]:
+    """The calls that this thread makes meanwhile, in order."""
+    before = getattr(_calls, "record", None)
+    _calls.record = calls = []
+    try:
+        yield calls
+    finally:
+        _calls.record = before
+
+
 class Http:
     """Connection pools. After a fork the child starts with empty ones, also in clients that were made before."""
 
@@ -127,6 +150,8 @@ class Http:
 
         Goes straight to urllib3: measured at half the CPU of `requests`, and every sign-in passes here.
         """
+        status: int | None = None
+        started = time.monotonic()
         try:
             with _deadline(timeout_seconds) as deadline:
                 opener, target = self._opener(url)
@@ -150,8 +175,11 @@ class Http:
                     response.close()
                     raise
                 response.release_conn()
+                status = response.status
         except (HTTPError, OSError, http.client.HTTPException) as exc:
             raise transport_error(exc, url, timeout_seconds) from _without_frames(exc)
+        finally:
+            _record("POST", url, None, status, started)
         _refuse_redirect(response.status, response.headers, url)
         return Answer(response.status, response.headers, body)
 
@@ -169,6 +197,8 @@ class Http:
 
         `arguments` are those of `requests.request`: params, json, data, headers.
         """
+        status: int | None = None
+        started = time.monotonic()
         try:
             with _deadline(timeout_seconds) as deadline:
                 response = self.session().request(
@@ -187,8 +217,11 @@ class Http:
                     raise
                 # The body is whole, so the connection can serve the next call.
                 response.raw.release_conn()
+                status = response.status_code
         except (requests.RequestException, HTTPError, OSError, http.client.HTTPException) as exc:
             raise transport_error(exc, url, timeout_seconds) from _without_frames(exc)
+        finally:
+            _record(method, url, arguments.get("params"), status, started)
         _refuse_redirect(response.status_code, response.headers, url)
         return response
 
@@ -409,6 +442,14 @@ def _read(response: Any, deadline: float, max_bytes: int) -> bytes:
 
 # A connection has no argument for a deadline, and requests builds its own: so it is handed over beside the call.
 _calls = threading.local()
+
+
+def _record(method: str, url: str, params: Any, status: int | None, started: float) -> None:
+    calls: list[Call] | None = getattr(_calls, "record", None)
+    if calls is not None:
+        soql = str(params.get("q", "")) if isinstance(params, Mapping) else ""
+        milliseconds = round((time.monotonic() - started) * 1000)
+        calls.append(Call(method, url.partition("?")[0], soql, status, milliseconds))
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def read(text: str) -> Address:
         typed = f"https://{typed}"
     parts = split(typed)
     if parts.scheme not in ("https", "http"):
-        raise InvalidInput(f"“{text.strip()[:80]}” is not a web address: begin it with https://.")
+        raise InvalidInput(f"“{without_user(parts)}” is not a web address: begin it with https://.")
     bare = f"{parts.scheme}://{parts.netloc.lower().rstrip('.')}"
     if not is_web_address(bare):
         raise _not_a_login_url(parts)

@@ -93,6 +93,8 @@ class Identity:
     locale: str = ""
     active: bool | None = None
     """None when the org did not say."""
+    my_domain: str = ""
+    """The org's own My Domain URL, without a trailing slash; empty when the org did not say."""
 
     @classmethod
     def from_json(cls, data: object) -> Identity:
@@ -114,6 +116,7 @@ class Identity:
             language=text.get("language", ""),
             locale=text.get("locale", ""),
             active=data["active"] if isinstance(data.get("active"), bool) else None,
+            my_domain=_my_domain(data.get("urls")),
         )
 
 
@@ -173,15 +176,11 @@ def refusal(status: int, data: object) -> AuthenticationError | RetryableError:
     found = diagnosis.explain(error, description)
     said = f"{error}: {description}" if description else error
     if found.kind == "rate":
-        return LoginUnavailable(
-            f"Salesforce refused the sign-in ({said}). {found.cause} {found.remedy}",
-            code=error,
-            retry_after=_RETRY_AFTER_RATE_SECONDS,
-        )
+        sentence = f"Salesforce refused the sign-in ({said}). {found.cause} {found.remedy}"
+        return _unavailable(sentence, error, description, retry_after=_RETRY_AFTER_RATE_SECONDS)
     if status == 429 or status >= 500 or found.kind == "passing":
-        return LoginUnavailable(
-            f"Salesforce could not sign us in at the moment ({said}).", code=error, retry_after=5.0
-        )
+        sentence = f"Salesforce could not sign us in at the moment ({said})."
+        return _unavailable(sentence, error, description, retry_after=5.0)
     return AuthenticationError(
         found.cause,
         error=error,
@@ -190,6 +189,12 @@ def refusal(status: int, data: object) -> AuthenticationError | RetryableError:
         remedy=found.remedy,
         who=found.who,
     )
+
+
+def _unavailable(sentence: str, error: str, description: str, *, retry_after: float) -> LoginUnavailable:
+    unavailable = LoginUnavailable(sentence, code=error, retry_after=retry_after)
+    unavailable.description = description
+    return unavailable
 
 
 def identity(token: Token, *, timeout_seconds: float = 10.0, http: Http | None = None) -> Identity:
@@ -278,6 +283,11 @@ def _pools(http: Http | None) -> Iterator[Http]:
         yield own
     finally:
         own.close()
+
+
+def _my_domain(urls: object) -> str:
+    url = urls.get("custom_domain") if isinstance(urls, dict) else None
+    return url.rstrip("/") if isinstance(url, str) and is_web_address(url) and len(url) <= _LONGEST_URL else ""
 
 
 def _malformed(why: str) -> TransportError:

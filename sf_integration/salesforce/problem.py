@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from . import diagnosis
-from .errors import ActionNeeded, ApiError, AuthenticationError, RetryableError, SalesforceError
+from .errors import ActionNeeded, ApiError, AuthenticationError, LoginUnavailable, RetryableError, SalesforceError
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,9 @@ def problem_of(error: SalesforceError) -> Problem:
             return Problem(error.code, error.cause, error.cause, error.who, error.remedy, where)
         case ApiError():
             return _of_entry(diagnosis.explain(error.error_code, error.message), error, error.message)
+        case LoginUnavailable() if error.description:
+            words = f"{error.code}: {error.description}"
+            return _of_entry(diagnosis.explain(error.code, error.description), error, words)
         case RetryableError():
             return _of_entry(diagnosis.explain_transport(error.code), error)
     return Problem(error.code, str(error), str(error))

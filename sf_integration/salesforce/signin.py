@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from . import assertion, oauth
+from . import assertion, oauth, origin
 from .assertion import Claims
-from .errors import SalesforceError
-from .http import Answer, Http, excerpt, mask
+from .errors import ApiError, LoginUnavailable, RetryableError, SalesforceError
+from .http import Answer, Http
 from .oauth import Token
 from .secret import Secret
 
 CALL_SECONDS = 10.0
 """Most that one sign-in may take, the second POST included."""
 _REPEAT_AFTER_SECONDS = 1.0
+_REVOKE_SECONDS = 2.0
 CORRECTED_SKEW_SECONDS = 120.0
 """From here on times are told by the host's clock: an assertion lives 180 s, so a clock this far off is near a refusal."""
 # Salesforce asks for a repeat, or the request never reached it. After a time-out or a refused connection the second
@@ -36,6 +37,10 @@ class SignIn:
     session: dt.timedelta = oauth.DEFAULT_SESSION
     clock_skew_seconds: float = 0.0
     """How far our clock was ahead of the host's at its last answer."""
+    expected_org_id: str = ""
+    """The org that the token must be of; empty: any."""
+    may_call: Callable[[str], bool] = field(default=lambda url: True, repr=False)
+    """Whether the token may be sent to this instance URL, when the org has to be asked who it is."""
 
     def claims(self, now: float) -> Claims:
         """`now` is by our clock, seconds since 1970."""
@@ -57,6 +62,8 @@ class Outcome:
     clock_skew_seconds: float | None = None
     """How far our clock is ahead of the login host's; None when it sent no date."""
     answer: Answer | None = field(default=None, repr=False)
+    organization_id: str = ""
+    """Of the org that the token is of; looked for only when a certain one is expected, and empty when nothing tells it."""
 
     def require(self) -> Token:
         """The token; raises the error when there is none."""
@@ -81,49 +88,9 @@ def run(request: SignIn, http: Http, signed: Secret | None = None) -> Outcome:
     if outcome.error is not None and outcome.error.code in _REPEATABLE and left > 2 * _REPEAT_AFTER_SECONDS:
         time.sleep(_REPEAT_AFTER_SECONDS)
         outcome = _attempt(request, sign(request), http, started)
-    return outcome
-
-
-def describe(request: SignIn, outcome: Outcome) -> dict[str, object]:
-    """What was sent and what came back, for a person who looks for a fault. No assertion, and the token as its length."""
-    claims = request.claims(time.time() - outcome.seconds)
-    answer: object = None
-    if outcome.answer is not None:
-        answer = _harmless(outcome.answer)
-    return {
-        "endpoint": oauth.token_url(request.login_url),
-        "header": {"alg": "RS256", "typ": "JWT"},
-        "claims": claims.as_json(),
-        "status": outcome.answer.status if outcome.answer else None,
-        "answer": answer,
-        "milliseconds": round(outcome.seconds * 1000),
-        "clock_skew_seconds": outcome.clock_skew_seconds,
-    }
-
-
-def _harmless(answer: Answer) -> object:
-    try:
-        data = answer.json()
-    except SalesforceError:
-        return excerpt(answer.body)
-    if not isinstance(data, dict):
-        return excerpt(answer.body)
-    return {
-        mask(name): mask(text) if name in _SHOWN else f"({len(text)} characters)"
-        for name, text in ((name, str(value)) for name, value in data.items())
-    }
-
-
-_SHOWN = {
-    "error",
-    "error_description",
-    "id",
-    "instance_url",
-    "issued_at",
-    "scope",
-    "token_format",
-    "token_type",
-}
+    if outcome.token is None or not request.expected_org_id:
+        return outcome
+    return replace(_with_org(request, outcome, http, started), seconds=time.monotonic() - started)
 
 
 def corrected_skew(seconds: float | None) -> float:
@@ -131,10 +98,43 @@ def corrected_skew(seconds: float | None) -> float:
     return seconds if seconds is not None and abs(seconds) >= CORRECTED_SKEW_SECONDS else 0.0
 
 
-def organization_id(token: Token) -> str:
-    """18-character id of the org that a token belongs to, from its identity URL; empty when that is of another form."""
-    parts = urlsplit(token.identity_url).path.strip("/").split("/")
-    return parts[1] if len(parts) == 3 and parts[0] == "id" else ""
+def _with_org(request: SignIn, outcome: Outcome, http: Http, started: float) -> Outcome:
+    """The outcome with the org that the token is of. The session of another org, which nobody will use, is ended there."""
+    token = outcome.require()
+    if not request.may_call(token.instance_url):
+        return outcome
+    found, error = origin.told_by(token), None
+    if not found:
+        found, error = _asked(token, http, started)
+    if not origin.same(found, request.expected_org_id):
+        _end(token, http, started)
+    if error is not None:
+        return replace(outcome, token=None, error=error)
+    return replace(outcome, organization_id=found)
+
+
+def _asked(token: Token, http: Http, started: float) -> tuple[str, SalesforceError | None]:
+    """What the org says, empty when it won't; or the passing trouble that kept it from saying."""
+    try:
+        return origin.ask(token, timeout_seconds=_left(started), http=http), None
+    except RetryableError as exc:
+        return "", exc
+    except ApiError as exc:
+        if exc.status_code == 429 or exc.status_code >= 500:
+            return "", LoginUnavailable(f"The org could not say which one it is. {exc}", code=exc.code)
+        return "", None
+
+
+def _end(token: Token, http: Http, started: float) -> None:
+    """End a session if that is quickly done: it also ends by itself."""
+    try:
+        oauth.revoke(token, timeout_seconds=min(_left(started), _REVOKE_SECONDS), http=http)
+    except SalesforceError:
+        return
+
+
+def _left(started: float) -> float:
+    return max(CALL_SECONDS - (time.monotonic() - started), 0.1)
 
 
 def _attempt(request: SignIn, signed: Secret, http: Http, started: float) -> Outcome:
@@ -147,7 +147,7 @@ def _attempt(request: SignIn, signed: Secret, http: Http, started: float) -> Out
         answer = oauth.post_assertion(
             signed,
             token_url=oauth.token_url(request.login_url),
-            timeout_seconds=max(CALL_SECONDS - (time.monotonic() - started), 0.1),
+            timeout_seconds=_left(started),
             http=http,
         )
         skew = answer.clock_skew_seconds(time.time())

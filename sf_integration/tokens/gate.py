@@ -6,20 +6,26 @@ import datetime as dt
 
 from ..models import AccessToken
 from ..salesforce import errors
-from ..salesforce.errors import ActionNeeded, AuthenticationError, LoginUnavailable, SalesforceError
-from . import lifecycle, rows
+from ..salesforce.errors import (
+    ActionNeeded,
+    AuthenticationError,
+    LoginUnavailable,
+    SalesforceError,
+    WrongOrg,
+)
+from . import lifecycle, pin, rows
 
 
 def require_open(row: AccessToken, now: dt.datetime) -> None:
     """Raise the stored error while the gate is shut. An edit opens it: the error was that of other settings."""
-    if row.next_try_at is None or row.next_try_at <= now or row.last_error is None or not row.fits_settings:
+    if row.next_try_at is None or row.next_try_at <= now or row.last_error is None or _is_over(row):
         return
     raise stored_error(row.last_error, retry_after=(row.next_try_at - now).total_seconds())
 
 
 def require_pause(row: AccessToken, now: dt.datetime) -> None:
     """“Try now” passes the gate, but at most once in ten seconds while it fails."""
-    if row.last_try_at is None or row.last_error is None or not row.fits_settings:
+    if row.last_try_at is None or row.last_error is None or _is_over(row):
         return
     wait = row.last_try_at + lifecycle.TRY_NOW_EVERY - now
     if wait > dt.timedelta(0):
@@ -41,7 +47,7 @@ def require_fuse(row: AccessToken, now: dt.datetime, *, uncounted: int = 0) -> N
 def refusal(row: AccessToken, now: dt.datetime) -> SalesforceError | None:
     """Why the last sign-in failed, if that still matters: a person must act, or there is no token left."""
     stored = row.last_error
-    if stored is None or not row.fits_settings:
+    if stored is None or _is_over(row):
         return None
     if stored.get("kind") != "set-up" and row.has_token(now):
         return None
@@ -49,10 +55,20 @@ def refusal(row: AccessToken, now: dt.datetime) -> SalesforceError | None:
     return stored_error(stored, retry_after=left)
 
 
+def _is_over(row: AccessToken) -> bool:
+    """Whether the failure was that of other settings, or of an org that is the expected one now."""
+    other_org = (row.last_error or {}).get("organization_id", "")
+    return not row.fits_settings or bool(other_org and pin.fits(row.connection, other_org))
+
+
 def stored_error(stored: dict[str, str], *, retry_after: float) -> SalesforceError:
     """A stored failure as the exception it was."""
     if stored.get("kind") != "set-up":
-        return LoginUnavailable(stored["message"], code=stored.get("code"), retry_after=max(retry_after, 1.0))
+        unavailable = LoginUnavailable(
+            stored["message"], code=stored.get("code"), retry_after=max(retry_after, 1.0)
+        )
+        unavailable.description = stored.get("description", "")
+        return unavailable
     cause, remedy, who = stored["cause"], stored.get("remedy", ""), stored.get("who", "")
     kind = getattr(errors, stored.get("type", ""), ActionNeeded)
     if kind is AuthenticationError:
@@ -62,6 +78,8 @@ def stored_error(stored: dict[str, str], *, retry_after: float) -> SalesforceErr
     if not issubclass(kind, ActionNeeded):
         kind = ActionNeeded
     error: ActionNeeded = kind(cause, remedy=remedy, who=who, code=stored.get("code"))
+    if isinstance(error, WrongOrg):
+        error.organization_id = stored.get("organization_id", "")
     return error
 
 

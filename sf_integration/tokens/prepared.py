@@ -20,6 +20,9 @@ Values = Mapping[str, Any]
 class Given(Expression):
     """The place of a value that every run gives anew, under this name and as this field has it stored."""
 
+    is_bound_by_its_field = True
+    """For sealed columns: what comes here has to pass the field's own check."""
+
     def __init__(self, name: str, field: Any) -> None:
         super().__init__(output_field=field)
         self.name, self.column = name, field

@@ -14,20 +14,20 @@ from django.utils import timezone
 
 from .. import hosts
 from ..models import AccessToken, ConnectedApp, normal_username
-from ..salesforce import signin
+from ..salesforce import origin
 from ..salesforce.errors import (
     ConnectionPaused,
     NotAllowedHere,
     SalesforceError,
     UsernameNotAllowed,
-    WrongOrg,
+    other_org,
 )
 from ..salesforce.oauth import Token
 from ..salesforce.problem import problem_of
 from ..salesforce.signin import Outcome, SignIn
 from ..signals import connection_health_changed, token_refresh_failed, token_refreshed
 from ..state import ConnectionState
-from . import lifecycle, rows
+from . import lifecycle, pin, rows
 from .process import Process
 
 log = logging.getLogger("sf_integration.tokens")
@@ -85,6 +85,8 @@ def request(process: Process, connection: ConnectedApp, username: str, key: RSAP
         key=key,
         session=connection.session,
         clock_skew_seconds=process.clock_skew_seconds(connection.login_url),
+        expected_org_id=connection.expected_org_id,
+        may_call=hosts.is_allowed,
     )
 
 
@@ -127,14 +129,8 @@ def verdict(connection: ConnectedApp, outcome: Outcome) -> SalesforceError | Non
         return NotAllowedHere(
             f"The sign-in worked, but names a foreign instance: {exc.cause}", remedy=exc.remedy, who=exc.who
         )
-    found = signin.organization_id(outcome.token)
-    if connection.expected_org_id and found and found[:15] != connection.expected_org_id[:15]:
-        return WrongOrg(
-            f"The sign-in led to the org {found}, this connection is pinned to {connection.expected_org_id}.",
-            remedy="Check the login URL. If the org was really replaced (a refreshed sandbox), accept the new org.",
-            who="an administrator of this site",
-        )
-    return None
+    found = outcome.organization_id or origin.told_by(outcome.token)
+    return None if pin.fits(connection, found) else pin.refusal(connection, found)
 
 
 def record(results: Sequence[Result]) -> None:
@@ -183,7 +179,7 @@ def note_success(connections: Iterable[ConnectedApp], now: dt.datetime, *, passe
 def note_failure(connection: ConnectedApp, error: SalesforceError, now: dt.datetime, *, step: str) -> None:
     """Store that `step` failed, then tell a change of state."""
     connection.failing_since = connection.failing_since or now
-    connection.last_error = problem_of(error).as_json() | {"step": step}
+    connection.last_error = problem_of(error).as_json() | {"step": step} | other_org(error)
     ConnectedApp.objects.filter(pk=connection.pk).note_failure(now, connection.last_error)
     _tell_when_stored(connection, now)
 

@@ -27,12 +27,12 @@ from ..models import (
     normal_username,
     settings_fingerprint,
 )
-from ..salesforce import oauth
+from ..salesforce import oauth, origin
 from ..salesforce.diagnosis import Kind
 from ..salesforce.errors import EncryptionKeyMissing, SalesforceError, UnknownConnection, without_secrets
 from ..salesforce.oauth import Token
 from ..salesforce.secret import Secret
-from . import lifecycle
+from . import lifecycle, pin
 from .prepared import Given, Select, Update
 
 HOUR = dt.timedelta(hours=1)
@@ -376,7 +376,9 @@ def stored_token(row: AccessToken) -> Token | None:
     token = opened(row)
     if token is None or (now >= token.expected_expiry and oauth.is_jwt(token.value)):
         return None
-    return token
+    # The pin may have been set since. A token that does not tell its org was judged when it came.
+    found = origin.told_by(token)
+    return token if not found or pin.fits(row.connection, found) else None
 
 
 def opened(row: AccessToken) -> Token | None:
@@ -405,6 +407,15 @@ def _in_grace(row: AccessToken, now: dt.datetime) -> bool:
         and (row.last_error or {}).get("kind") in ("passing", "rate")
         and row.fits_settings
     )
+
+
+def forgive_org(connection: ConnectedApp) -> None:
+    """Open the gate of rows that were refused for their org: another one is expected now.
+
+    A sign-in that is under way was judged by the old one; the raised version keeps its result out.
+    """
+    refused = AccessToken.objects.filter(connection=connection, last_error__type="WrongOrg")
+    refused.update(last_error=None, next_try_at=None, failures=0, version=F("version") + 1)
 
 
 def add_logins(row: AccessToken, count: int, now: dt.datetime) -> None:

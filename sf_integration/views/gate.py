@@ -21,20 +21,27 @@ from . import problems
 View = Callable[..., HttpResponse]
 
 
-def signed_in(view: View) -> View:
-    """For pages over many connections, to people who may see any. Answers are kept by no cache."""
+def allowed(act: Act) -> Callable[[View], View]:
+    """For pages that are not of one connection, to people who may do `act` to any. Answers are kept by no cache."""
 
-    @never_cache
-    @login_required
-    @wraps(view)
-    def gated(request: HttpRequest) -> HttpResponse:
-        try:
-            access.require(request.user, Act.VIEW_HEALTH)
-        except access.AccessDenied as error:
-            return refusal(request, error, status=403)
-        return view(request)
+    def decorate(view: View) -> View:
+        @never_cache
+        @login_required
+        @wraps(view)
+        def gated(request: HttpRequest, **arguments: Any) -> HttpResponse:
+            try:
+                access.require(request.user, act)
+            except access.AccessDenied as error:
+                return refusal(request, error, status=403)
+            return view(request, **arguments)
 
-    return gated
+        return gated
+
+    return decorate
+
+
+signed_in = allowed(Act.VIEW_HEALTH)
+"""For pages over many connections, to people who may see any."""
 
 
 def for_connection(act: Act) -> Callable[[View], View]:

@@ -162,55 +162,6 @@ def test_the_org_is_read_from_the_identity_url(identity_url, found):
     assert signin.organization_id(replace(token, identity_url=identity_url)) == found
 
 
-# The trace
-
-
-def traced(org, http) -> str:
-    request = sign_in_request(org)
-    return json.dumps(signin.describe(request, signin.run(request, http)), default=repr)
-
-
-def test_the_trace_shows_what_was_sent_and_said(org, http):
-    shown = json.loads(traced(org, http))
-    assert shown["endpoint"] == f"{org.url}/services/oauth2/token"
-    assert shown["header"]["alg"] == "RS256"
-    assert shown["claims"]["sub"] == org.user.username
-    assert shown["status"] == 200
-    assert shown["answer"]["scope"] == "api refresh_token"
-
-
-def test_the_trace_holds_neither_token_nor_assertion(org, http):
-    request = sign_in_request(org)
-    outcome = signin.run(request, http)
-    assert len(outcome.token.value) > 50
-    text = json.dumps(signin.describe(request, outcome), default=repr)
-    assert outcome.token.value not in text
-    assert "eyJ" not in text
-    assert f"({len(outcome.token.value)} characters)" in text
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        '{"access_token": {"value": "planted"}}',
-        '{"access_token": ["planted"]}',
-        '{"refresh_token": "planted", "id_token": "planted", "signature": "planted"}',
-        '{"data": {"access_token": "planted"}}',
-        '{"planted-free": 1}',
-    ],
-)
-def test_the_trace_shows_known_fields_only(org, http, body):
-    org.fail("answer", body=body)
-    assert '"planted"' not in traced(org, http)
-    assert "planted'" not in traced(org, http)
-
-
-@pytest.mark.parametrize("fault", ["html", "garbage", "maintenance", "close", "unknown_error"])
-def test_there_is_a_trace_of_every_kind_of_trouble(org, http, fault):
-    org.fail(fault, times=None)
-    assert json.loads(traced(org, http))["endpoint"]
-
-
 def test_an_outcome_shows_neither_token_nor_answer():
     outcome = Outcome(
         token=token_for("https://acme.my.salesforce.com", "planted"),

@@ -13,11 +13,12 @@ from django.db import transaction
 
 from ... import access, audit, env_file, keystore, profiles
 from ...access import Act
-from ...models import SigningKey
+from ...models import AppKind, SigningKey
 from ...profiles import KeyMaterial, listed, word
 from ...salesforce import keys
 from ...salesforce.errors import InvalidInput
-from . import checking
+from . import checking, many
+from .files import PASSPHRASE_VARIABLE, read, read_passphrase
 from .verb import Output, Verb
 
 _OPTIONS = {
@@ -26,14 +27,19 @@ _OPTIONS = {
     "username": "--username",
     "signing_key": "--key-file",
 }
-_LARGEST_FILE_BYTES = 1_000_000
 _LONGEST_DAYS = 3650
 
 
 def _import(options: argparse.Namespace, output: Output) -> bool:
+    if options.file:
+        return many.import_file(options, output)
+    if not options.name:
+        raise InvalidInput("Name the connection to make or change, or give a file of many with --file.")
+    if options.dry_run or options.keep_going:
+        raise InvalidInput("--dry-run and --keep-going go with --file.")
     if options.env_file:
         _fill_in(options)
-    fields = ("login_url", "consumer_key", "username", "audience")
+    fields = ("login_url", "consumer_key", "username", "audience", "label", "app_kind")
     values = {name: getattr(options, name) for name in fields if getattr(options, name) is not None}
     key: KeyMaterial | SigningKey | None = None
     beside: Path | None = None
@@ -43,7 +49,7 @@ def _import(options: argparse.Namespace, output: Output) -> bool:
     elif options.signing_key:
         key = _signing_key(options.signing_key)
     certificate_file = options.certificate_file or beside
-    certificate = _read(certificate_file, "certificate") if certificate_file else None
+    certificate = read(certificate_file, "certificate") if certificate_file else None
     try:
         saved = profiles.save(options.name, values, actor=access.SHELL, key=key, certificate=certificate)
     except profiles.Incomplete as exc:
@@ -55,6 +61,8 @@ def _import(options: argparse.Namespace, output: Output) -> bool:
 
 def _tell(saved: profiles.Saved, options: argparse.Namespace, output: Output) -> bool:
     connection = saved.connection
+    if saved.note:
+        output.say(saved.note)
     found = checking.check(connection) if options.check else None
     if output.as_json:
         told: dict[str, object] = {
@@ -77,7 +85,7 @@ def _fill_in(options: argparse.Namespace) -> None:
     """Options that were not given, from the env file."""
     path: Path = options.env_file
     try:
-        found = env_file.read(_read(path, "env").decode(), name=str(path))
+        found = env_file.read(read(path, "env").decode(), name=str(path))
     except UnicodeDecodeError as exc:
         raise InvalidInput(f"The env file {path} is no text in UTF-8.") from exc
     wanted = [name for name in env_file.NAMES if getattr(options, name) is None]
@@ -103,24 +111,12 @@ def _key_file_of(path: Path, named: str) -> Path:
     )
 
 
-def _read(path: Path, what: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(_LARGEST_FILE_BYTES)
-    except FileNotFoundError as exc:
-        raise InvalidInput(
-            f"There is no {what} file {path}. Check the path; it counts from {Path.cwd()}."
-        ) from exc
-    except OSError as exc:
-        raise InvalidInput(f"The {what} file {path} can't be read: {exc.strerror}.") from exc
-
-
 def _key_material(path: Path, passphrase_file: Path | None) -> KeyMaterial:
     """The passphrase comes from a file, the environment or the person at the terminal: options can be seen by others."""
-    data = _read(path, "key")
-    passphrase = os.environ.get("SF_KEY_PASSPHRASE")
+    data = read(path, "key")
+    passphrase = os.environ.get(PASSPHRASE_VARIABLE)
     if passphrase_file:
-        passphrase = _read(passphrase_file, "passphrase").decode(errors="replace").rstrip("\r\n")
+        passphrase = read_passphrase(passphrase_file)
     elif passphrase is None and b"ENCRYPTED" in data:
         if not sys.stdin.isatty():
             raise InvalidInput(
@@ -190,7 +186,16 @@ def _require_new_key_name(name: str) -> None:
 
 
 def _import_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="the connection's handle in code, as acme-prod")
+    parser.add_argument(
+        "name", metavar="NAME", nargs="?", help="the connection's handle in code, as acme-prod"
+    )
+    parser.add_argument(
+        "--file", type=Path, metavar="FILE", help="many at once: CSV or JSON, a connection per row"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="with --file: tell, but save nothing")
+    parser.add_argument(
+        "--keep-going", action="store_true", help="with --file: save the good rows though others are refused"
+    )
     parser.add_argument(
         "--env-file", type=Path, metavar="FILE", help="with KeyFile, ClientId, UserName, Domain"
     )
@@ -198,6 +203,8 @@ def _import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--consumer-key", metavar="TEXT", help="of the app; also called client id")
     parser.add_argument("--username", help="of the integration user")
     parser.add_argument("--audience", metavar="URL", help="when it is not the login URL")
+    parser.add_argument("--label", metavar="TEXT", help="for people; else the name is shown")
+    parser.add_argument("--app-kind", choices=AppKind.values, help="what the org's admin made")
     key = parser.add_mutually_exclusive_group()
     key.add_argument("--key-file", type=Path, metavar="FILE", help="private key, PEM or DER")
     key.add_argument(
@@ -237,6 +244,8 @@ VERBS = (
             "import acme --login-url https://acme.my.salesforce.com --consumer-key 3MVG9… \\\n"
             "    --username integration@acme.example --key-file server.key",
             "import acme --username ops@acme.example",
+            "import --file orgs.csv --dry-run",
+            "import --file orgs.csv --keep-going --check",
         ],
         details="Of a connection that exists only what is given changes. An option given twice: the last counts. "
         "A certificate that lies beside the key file and fits it is taken too. Nothing is called without --check.",

@@ -1,0 +1,134 @@
+"""What a check has found and a person may put right at a click: another org accepted, the org's own address taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from . import access, audit, hosts, operations, profiles
+from .access import Act
+from .models import ConnectedApp
+from .operations import Outcome
+from .salesforce import diagnosis
+from .salesforce.errors import NotAllowedHere, SalesforceError
+from .tokens import pin, rows
+
+
+@dataclass(frozen=True)
+class OtherOrg:
+    """The org that the last sign-in led to, in place of the expected one."""
+
+    expected: str
+    found: str
+    name: str
+    """Of the expected org, as it said at the last check; empty when it never did."""
+    was_refreshed: bool
+    """Whether the same sandbox was made anew; else somebody has to know that this org is the one meant."""
+
+    @property
+    def checklist(self) -> str:
+        return diagnosis.explain("sandbox_refreshed").remedy if self.was_refreshed else ""
+
+
+def other_org(connection: ConnectedApp) -> OtherOrg | None:
+    """What there is to accept; None when the last sign-in led to no other org."""
+    found = (connection.last_error or {}).get("organization_id", "")
+    if not found or pin.fits(connection, found):
+        return None
+    return OtherOrg(
+        expected=connection.expected_org_id,
+        found=found,
+        name=connection.organization.get("name", ""),
+        was_refreshed=pin.was_refreshed(connection),
+    )
+
+
+def accept_org(connection: ConnectedApp, *, actor: Any, found: str, is_meant: bool = False) -> Outcome:
+    """Expect the org `found` from now on, exactly the one that was shown, and check the connection.
+
+    `is_meant`: somebody knows that it is the right org, which any but a refreshed sandbox needs.
+    """
+    access.require(actor, Act.MANAGE_KEYS, connection)
+    other = other_org(connection)
+    if other is None or other.found != found:
+        return _refused(connection, "there is no such org to accept any more. Check it, and look again.")
+    if not (other.was_refreshed or is_meant):
+        return _refused(
+            connection,
+            f"the org {found} is no refreshed sandbox, so somebody has to say that it is the one meant: on the connection's "
+            f"page, or with manage.py salesforce accept-org {connection.name}.",
+        )
+    if not _expect(connection, other):
+        return _refused(connection, "it was edited meanwhile, and nothing was accepted. Look again.")
+    audit.record("accepted org", connection, actor=actor, fields=["expected_org_id"])
+    rows.forgive_org(connection)
+    checked = operations.check(connection, actor=actor)
+    return Outcome(
+        True, f"Connection {connection.name}: the org {found} is the expected one now. {checked.sentence}"
+    )
+
+
+def own_login_url(connection: ConnectedApp) -> str:
+    """The org's own address, where it contradicts the login URL; empty when there is nothing to correct."""
+    if not any(warning.get("code") == "environment_contradiction" for warning in connection.warnings):
+        return ""
+    url = str(connection.organization.get("my_domain", ""))
+    return "" if url == connection.login_url else url
+
+
+def use_own_login_url(connection: ConnectedApp, *, actor: Any, login_url: str) -> Outcome:
+    """Take the org's own address, exactly the one that was shown, as login URL and audience, and check the connection."""
+    if not login_url or login_url != own_login_url(connection):
+        return _refused(connection, "there is no such address to take any more. Check it, and look again.")
+    kind = connection.organization.get("environment", "production")
+    if not hosts.environment_allowed(kind):
+        return _refused(connection, str(not_allowed(kind)))
+    return take_address(connection, actor=actor, login_url=login_url, audience="")
+
+
+def take_address(connection: ConnectedApp, *, actor: Any, login_url: str, audience: str) -> Outcome:
+    """Save login URL and audience, and check the connection. `audience`: empty for the default."""
+    try:
+        saved = profiles.save(connection.name, {"login_url": login_url, "audience": audience}, actor=actor)
+    except SalesforceError as error:
+        return _refused(connection, f"nothing was changed. {error}")
+    checked = operations.check(saved.connection, actor=actor)
+    told = saved.connection.audience or "the default"
+    return Outcome(
+        checked.done,
+        f"Connection {connection.name}: login URL {saved.connection.login_url}, audience {told}. {checked.sentence}",
+    )
+
+
+def not_allowed(environment: str) -> NotAllowedHere:
+    return NotAllowedHere(
+        f"This installation may not call {environment} orgs.",
+        remedy="If it should, add the kind to SF_ALLOWED_ENVIRONMENTS.",
+        who=diagnosis.US,
+    )
+
+
+def _expect(connection: ConnectedApp, other: OtherOrg) -> bool:
+    """Set the expected org, unless something else has been set or seen since. What was known of the old org is forgotten."""
+    changes: dict[str, Any] = {"expected_org_id": other.found, "organization": {}, "warnings": []}
+    if not other.was_refreshed:
+        # It may be of another kind: until it says so itself, its host tells.
+        changes |= {
+            "environment": hosts.environment_of(connection.login_url),
+            "environment_for": connection.environment_subject,
+        }
+    same = ConnectedApp.objects.filter(
+        pk=connection.pk,
+        login_url=connection.login_url,
+        expected_org_id=other.expected,
+        last_error__organization_id=other.found,
+    )
+    if not same.update(**changes):
+        return False
+    for name, value in changes.items():
+        setattr(connection, name, value)
+    return True
+
+
+def _refused(connection: ConnectedApp, why: str) -> Outcome:
+    return Outcome(False, f"Connection {connection.name}: {why}")

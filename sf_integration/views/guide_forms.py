@@ -1,0 +1,167 @@
+"""The forms of the set-up guide."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+
+from .. import drafts, hosts
+from ..forms import KeyInputs, LoginURLInput, read_login_url
+from ..models import RESERVED_NAMES, AppKind, ConnectedApp, ConnectionDraft, SigningKey
+
+_PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}
+
+
+class StartForm(forms.Form):
+    """What a set-up begins with; the rest is found out on the way."""
+
+    login_url = forms.CharField(
+        label="Address of the org",
+        max_length=2000,
+        help_text="Any address that the browser shows in this org will do, such as https://acme.lightning.force.com/lightning/page/home.",
+        widget=LoginURLInput(
+            _PLAIN | {"inputmode": "url", "placeholder": "https://acme.lightning.force.com/…"}
+        ),
+    )
+    app_kind = forms.ChoiceField(
+        label="Kind of app",
+        choices=AppKind.choices,
+        initial=AppKind.EXTERNAL_CLIENT_APP,
+        widget=forms.RadioSelect,
+        help_text="New orgs make External Client Apps. Choose Connected App for one that is there already.",
+    )
+    label = forms.CharField(
+        label="Name for people", max_length=100, required=False, help_text="Empty: made from the address."
+    )
+    name = forms.CharField(
+        label="Name in code",
+        max_length=60,
+        required=False,
+        help_text="The handle, as in get_client(“acme-prod”). Empty: made from the address.",
+        widget=forms.TextInput(_PLAIN),
+    )
+    username = forms.CharField(
+        label="Username of the integration user",
+        max_length=255,
+        required=False,
+        help_text="If there is one already. It can come later.",
+        widget=forms.TextInput(_PLAIN),
+    )
+
+    def __init__(self, *args: Any, draft: ConnectionDraft | None = None, **kwargs: Any) -> None:
+        self.draft = draft
+        if draft:
+            kwargs["initial"] = {name: getattr(draft, name) for name in self.base_fields}
+        super().__init__(*args, **kwargs)
+        if draft and draft.connection:
+            # The connection is there, and code may know it by its name.
+            self.fields["name"].disabled = True
+        self.note = ""
+
+    def clean_login_url(self) -> str:
+        address = read_login_url(self.cleaned_data["login_url"])
+        self.note = address.note
+        return address.login_url
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"].strip()
+        ConnectedApp._meta.get_field("name").run_validators(name)
+        if name in RESERVED_NAMES or drafts.name_is_taken(name, self.draft):
+            raise ValidationError(f"“{name}” is taken: choose another name.")
+        return name
+
+    def clean_username(self) -> str:
+        username: str = self.cleaned_data["username"].strip()
+        return username
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        login_url = data.get("login_url", "")
+        problem = hosts.app_kind_problem(data.get("app_kind", ""), login_url=login_url, audience="")
+        if problem:
+            self.add_error(*problem)
+        elif login_url:
+            self._name_after(login_url, data)
+        return data
+
+    def _name_after(self, login_url: str, data: dict[str, Any]) -> None:
+        if not data.get("name") and "name" not in self.errors:
+            data["name"] = drafts.suggested_name(login_url)
+            if not data["name"]:
+                self.add_error("name", "This address does not tell a name: give one, such as acme-prod.")
+        data["label"] = data.get("label") or drafts.suggested_label(login_url)
+
+
+class KeyForm(KeyInputs):
+    """A signing key made here, given, or chosen from those that are stored."""
+
+    stored = forms.ModelChoiceField(
+        SigningKey.objects.none(), required=False, label="Stored signing key", empty_label="Choose one"
+    )
+
+    def __init__(self, *args: Any, choices: QuerySet[SigningKey], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["stored"].queryset = choices  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean()
+        if self.errors:
+            return data
+        if self.gives_key == bool(data.get("stored")):
+            self.add_error(
+                None,
+                "Give one signing key, or choose a stored one: not both."
+                if self.gives_key
+                else "Paste a private key or choose its file, or choose a stored signing key.",
+            )
+        return data
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        self._ask_again()
+
+
+class ValuesForm(forms.Form):
+    """What comes back from the org. Saved as it stands; the check needs all of it."""
+
+    login_url = forms.CharField(label="Login URL", max_length=2000, widget=LoginURLInput(_PLAIN))
+    consumer_key = forms.CharField(
+        max_length=512,
+        required=False,
+        help_text="Of the app; also called client id.",
+        widget=forms.TextInput(_PLAIN | {"class": "sf-mono"}),
+    )
+    username = forms.CharField(
+        max_length=255,
+        required=False,
+        help_text="Of the integration user; not the e-mail address.",
+        widget=forms.TextInput(_PLAIN),
+    )
+
+    def __init__(self, *args: Any, draft: ConnectionDraft, needs_all: bool = False, **kwargs: Any) -> None:
+        kwargs["initial"] = {name: getattr(draft, name) for name in self.base_fields}
+        super().__init__(*args, **kwargs)
+        self.draft, self.needs_all, self.note = draft, needs_all, ""
+
+    def clean_login_url(self) -> str:
+        address = read_login_url(self.cleaned_data["login_url"])
+        self.note = address.note
+        problem = hosts.app_kind_problem(self.draft.app_kind, login_url=address.login_url, audience="")
+        if problem:
+            raise ValidationError(problem[1])
+        return address.login_url
+
+    def clean_consumer_key(self) -> str:
+        return self._told("consumer_key", "Copy it from the app in Salesforce.")
+
+    def clean_username(self) -> str:
+        return self._told("username", "Give the username of the integration user.")
+
+    def _told(self, field: str, what_to_do: str) -> str:
+        text: str = self.cleaned_data[field].strip()
+        if self.needs_all and not text:
+            raise ValidationError(f"This is empty. {what_to_do}")
+        return text
