@@ -12,7 +12,13 @@ from .models import AuditEvent
 
 
 def record(
-    act: str, subject: Any = None, *, actor: Any, fields: Iterable[str] = (), username: str = ""
+    act: str,
+    subject: Any = None,
+    *,
+    actor: Any,
+    fields: Iterable[str] = (),
+    username: str = "",
+    count: int = 1,
 ) -> AuditEvent:
     """Append one event. `subject` is a connection, signing key or API client; `fields` are names, never values."""
     return AuditEvent.objects.create(
@@ -22,6 +28,7 @@ def record(
         subject_id=getattr(subject, "pk", None),
         username=username,
         fields=sorted(fields),
+        count=count,
     )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings as django_settings
 from django.core import checks
-from django.db import connections
+from django.db import DatabaseError, connections, transaction
 
 from . import crypto, hosts
 from .conf import ENVIRONMENTS, settings
+from .sealed_columns import missing_keys
 
 
 @checks.register("sf_integration")
@@ -75,3 +77,27 @@ def check_atomic_requests(**_: Any) -> list[checks.CheckMessage]:
         for alias in django_settings.DATABASES
         if connections[alias].vendor == "sqlite" and connections[alias].settings_dict.get("ATOMIC_REQUESTS")
     ]
+
+
+@checks.register("sf_integration", "database")
+def check_stored_key_ids(databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
+    """Runs where databases are asked for: `check --database default`, and `migrate` before it begins."""
+    return [
+        checks.Warning(
+            f"Encryption key missing (id {key_id}): it sealed {what} in the database “{alias}”, and is not configured here.",
+            hint="Add it to SF_ENCRYPTION_KEYS, behind the others. If it is lost, give these signing keys again; tokens are renewed "
+            "by themselves. All that other keys sealed goes on.",
+            id="sf_integration.W003",
+        )
+        for alias in databases or ()
+        for key_id, what in _missing_keys(alias).items()
+    ]
+
+
+def _missing_keys(alias: str) -> dict[str, str]:
+    """None when the tables aren't there yet, or can't be asked: others tell of that."""
+    try:
+        with transaction.atomic(using=alias):
+            return missing_keys([alias])
+    except DatabaseError:
+        return {}

@@ -97,7 +97,7 @@ def write_csv(connections: Iterable[Mapping[str, object]]) -> str:
     """The file of `connections`, each a mapping of columns to values. Without its byte-order mark, see `as_download`."""
     out = io.StringIO(newline="")
     columns = [column for column in COLUMNS if column not in FILE_COLUMNS]
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(columns)
     for connection in connections:
         writer.writerow([_shielded(_as_cell(connection.get(column, ""))) for column in columns])
@@ -180,11 +180,8 @@ def _row_of_line(number: int, columns: Sequence[str], line: Sequence[str]) -> Ro
             f"It has {len(surplus) + len(nameless)} more cells than the first row names columns. "
             "A text with the delimiter in it needs quotation marks."
         )
-    cells = {
-        column: _unshielded(cell)
-        for column, cell in zip(columns, line, strict=False)
-        if column and cell.strip()
-    }
+    told = ((column, _unshielded(cell)) for column, cell in zip(columns, line, strict=False))
+    cells = {column: cell for column, cell in told if column and cell.strip()}
     return Row(number, cells, problems | _unknown(cells))
 
 

@@ -68,6 +68,14 @@ def accept_org(connection: ConnectedApp, *, actor: Any, found: str, is_meant: bo
     )
 
 
+def accept_refreshed(connection: ConnectedApp, *, actor: Any) -> Outcome:
+    """Accept what the last sign-in led to, if it is the same sandbox made anew; for many at once."""
+    other = other_org(connection)
+    if other is None:
+        return _refused(connection, "there is no other org to accept.")
+    return accept_org(connection, actor=actor, found=other.found)
+
+
 def own_login_url(connection: ConnectedApp) -> str:
     """The org's own address, where it contradicts the login URL; empty when there is nothing to correct."""
     if not any(warning.get("code") == "environment_contradiction" for warning in connection.warnings):

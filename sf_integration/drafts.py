@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
-from django.utils import timezone
 
 from . import access, audit, operations, profiles
 from .models import ConnectedApp, ConnectionDraft, SigningKey
@@ -17,8 +16,6 @@ from .salesforce import my_domain, setup_guide
 from .salesforce.errors import InvalidInput
 from .salesforce.setup_guide import Copied
 
-NEW_APP_SECONDS = 10 * 60
-"""So long Salesforce may take to know a new app. Source: Salesforce Help, on saving a Connected App."""
 _LONGEST_NAME = 60
 
 
@@ -143,12 +140,6 @@ def save(draft: ConnectionDraft, *, actor: Any) -> ConnectedApp:
     return saved.connection
 
 
-def is_young(connection: ConnectedApp) -> bool:
-    """Whether Salesforce may not know its app yet."""
-    since = connection.settings_since or connection.created_at
-    return (timezone.now() - since).total_seconds() < NEW_APP_SECONDS
-
-
 def leftovers(draft: ConnectionDraft) -> Leftovers:
     connection, key = draft.connection, draft.signing_key
     if connection and (connection.last_success_at or connection.created_at < draft.created_at):
@@ -187,4 +178,3 @@ def _free(wanted: str) -> str:
     taken = set(ConnectedApp.objects.filter(name__startswith=wanted).values_list("name", flat=True))
     numbered = (f"{wanted}-{number}" for number in range(2, len(taken) + 3))
     return next(name for name in (wanted, *numbered) if name not in taken)
-

@@ -132,7 +132,9 @@ def _candidates(connection: ConnectedApp) -> Iterator[tuple[Address, str]]:
     production, sandboxes = settings.LOGIN_HOSTS
     configured = Address(connection.login_url, connection.effective_audience)
     own = connection.login_url if connection.login_url not in settings.LOGIN_HOSTS else _my_domain(connection)
-    others = [Address(own, audience) for audience in (hosts.default_audience(own), production, sandboxes) if own]
+    others = [
+        Address(own, audience) for audience in (hosts.default_audience(own), production, sandboxes) if own
+    ]
     others += [Address(production, production), Address(sandboxes, sandboxes)]
     yield configured, ""
     for address in dict.fromkeys(others):
@@ -251,7 +253,10 @@ def _where_it_ends(asked: Sequence[Try], best: Try) -> tuple[str, str]:
             f"furthest. {problem.cause if problem else ''}"
         )
     if first.stage is not None and not first.stage.depends_on_address:
-        return "not_the_address", f"Login URL and audience are not the fault. {problem.cause if problem else ''}"
+        return (
+            "not_the_address",
+            f"Login URL and audience are not the fault. {problem.cause if problem else ''}",
+        )
     if len(asked) == 1:
         return "undecided", "There is no other login URL or audience to try from here."
     return "not_the_address", (

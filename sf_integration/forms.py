@@ -5,10 +5,13 @@ Private keys and passphrases go in and never come out: their inputs are empty ag
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Callable, Set
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from django import forms
 from django.contrib.admin.widgets import FilteredSelectMultiple
 from django.contrib.auth.models import Group
@@ -16,8 +19,9 @@ from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.urls import reverse
 
-from . import hosts, keystore
+from . import hosts, keystore, tokens
 from .fields import keyring
+from .keystore import ProvedKey
 from .models import ConnectedApp, SigningKey
 from .salesforce import ids, keys, soql
 from .salesforce.errors import InvalidInput, InvalidPrivateKey, NotAllowedHere, SalesforceError
@@ -151,6 +155,9 @@ class KeyInputs(forms.Form):
         "download the certificate afterwards and upload it to the app in Salesforce.",
     )
 
+    page_stays = False
+    """Whether what was typed stays before the person, because a script sent it."""
+
     _key: bytes | None = None
     _certificate: bytes | None = None
 
@@ -185,6 +192,13 @@ class KeyInputs(forms.Form):
     def gives_key(self) -> bool:
         """Whether there is a new key to take in or to make."""
         return bool(self._key or self.cleaned_data.get("make_key"))
+
+    def proved_key(self) -> ProvedKey | None:
+        """The key given, stored nowhere; None when none was given. Call it after is_valid()."""
+        if self._key is None:
+            return None
+        passphrase = self.cleaned_data.get("passphrase") or None
+        return keystore.prove(self._key, passphrase=passphrase, certificate=self._certificate)
 
     def take_key(self, name: str) -> SigningKey:
         """Store the key given, or make one. Call it inside a transaction, after is_valid()."""
@@ -228,6 +242,8 @@ class KeyInputs(forms.Form):
 
     def _ask_again(self) -> None:
         """Say that the private key is gone from the page, when something else was wrong."""
+        if self.page_stays:
+            return
         if self.errors and self._key and not self.errors.get("private_key"):
             self.add_error(
                 "private_key", "Give the private key again: it is not kept while the form has mistakes."
@@ -310,7 +326,7 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
     login_url_note = ""
     """What was made of the login URL, when it was the address of a page."""
 
-    _noted: Set[str] = frozenset()
+    _noted: AbstractSet[str] = frozenset()
     """Columns that an edit writes besides what the person changed."""
 
     STORED_BY_CHECKS = ("api_version", "expected_org_id")
@@ -439,11 +455,36 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         saved: ConnectedApp = super().save(commit=commit)
         return saved
 
+    def values_to_try(self) -> tuple[ConnectedApp, RSAPrivateKey]:
+        """The connection as the form has it, stored nowhere, and the private key to sign with. Call it without mistakes only.
+
+        Raises InvalidInput when there is no key to try yet, EncryptionKeyMissing when the stored one can't be opened.
+        """
+        if self.cleaned_data.get("make_key"):
+            raise InvalidInput(
+                "A key pair that is made here can't be tested before its certificate is in Salesforce: save, download the "
+                "certificate, upload it to the app, then test the connection."
+            )
+        tried = copy.copy(self.instance)
+        proved = self.proved_key()
+        if proved is not None:
+            tried.signing_key = keystore.unsaved(proved, name=tried.name)
+            return tried, proved.key
+        return tried, tokens.current().private_key(tried.signing_key)
+
     def _take_in(self) -> None:
         if self.gives_key:
             self.instance.signing_key = self.take_key(self.instance.name)
         elif self._certificate:
             keystore.add_certificate(self.instance.signing_key, self._certificate)
+
+
+class NeverSaved:
+    """Mixed into a form whose values are only tested: it is judged as ever and then counts as invalid, so that nobody saves it."""
+
+    def is_valid(self) -> bool:
+        super().is_valid()  # type: ignore[misc]
+        return False
 
 
 class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]

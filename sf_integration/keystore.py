@@ -57,6 +57,13 @@ def store(proved: ProvedKey, *, name: str) -> SigningKey:
     return row
 
 
+def unsaved(proved: ProvedKey, *, name: str) -> SigningKey:
+    """A row that tells of the key what a stored one would, without the private key: for a test of values not saved."""
+    row = SigningKey(name=name, fingerprint=keys.fingerprint(proved.key), size=proved.key.key_size)
+    _describe(row, proved.certificate)
+    return row
+
+
 def make(*, name: str, common_name: str = "", bits: int = keys.MINIMUM_BITS, days: int = 365) -> SigningKey:
     """A new key pair with a self-signed certificate; the private part never leaves."""
     key = keys.make_key(bits)

@@ -22,7 +22,7 @@ from django.utils import timezone
 from . import hosts, state
 from .conf import settings
 from .fields import SealedField, keyring
-from .salesforce import ids, soql, young_apps
+from .salesforce import diagnosis, ids, soql, young_apps
 from .salesforce.errors import InvalidInput, NotAllowedHere
 from .state import ConnectionState
 
@@ -33,7 +33,7 @@ EXTRA_USERNAME_FORGOTTEN_AFTER = dt.timedelta(days=30)
 EARLY_ENDS_THAT_TELL = 3
 """Sessions in a row that ended before the session length: fewer may be an admin's doing, or chance."""
 
-RESERVED_NAMES = ("new", "guide")
+RESERVED_NAMES = ("new", "guide", "explain", "import", "export")
 """Pages beside those of the connections, at addresses that a connection of this name would have."""
 
 SIGN_IN_FIELDS = {"login_url", "audience", "consumer_key", "username", "signing_key"}
@@ -100,6 +100,17 @@ class SigningKey(Base):
     def can_be_opened(self) -> bool:
         """Whether the encryption key that sealed it is configured here; opens nothing."""
         return self.private_key is not None and self.private_key.key_id in keyring().key_ids
+
+    @property
+    def sealing_problem(self) -> str:
+        """What keeps the private key from being opened, as far as its stored form tells; empty for nothing."""
+        if self.can_be_opened:
+            return ""
+        if self.private_key is None:
+            return "stored without its private key"
+        if not self.private_key.key_id:
+            return "damaged: what is stored is no sealed value"
+        return f"sealed with an encryption key that is not configured here (id {self.private_key.key_id})"
 
     def days_left(self, now: dt.datetime) -> int | None:
         """Whole days until the certificate ends; negative afterwards, None when the date is unknown."""
@@ -392,6 +403,8 @@ class ConnectedApp(Base):
             return f"{cause} {self.young_app_hint(now)}".rstrip()
         if current is ConnectionState.NEEDS_ATTENTION:
             return " ".join(self.attention(now))
+        if current is ConnectionState.ENCRYPTION_KEY_MISSING:
+            return f"Its signing key is {self.signing_key.sealing_problem}."
         if current is ConnectionState.NOT_ALLOWED_HERE:
             return f"This installation may not call {self.known_environment} orgs."
         return current.meaning
@@ -437,14 +450,18 @@ class ConnectedApp(Base):
         }
 
     def attention(self, now: dt.datetime) -> list[str]:
-        """What should be looked at soon: stored warnings and the certificate's end."""
-        sentences = [str(warning.get("message", "")) for warning in self.warnings]
+        """What should be looked at soon, in a sentence each."""
+        return [str(warning.get("message", "")) for warning in self.present_warnings(now)]
+
+    def present_warnings(self, now: dt.datetime) -> list[dict[str, str]]:
+        """The stored warnings and the certificate's end, which is read live: {step, code, message, cause, remedy, who, where}."""
         days = self.signing_key.days_left(now)
-        if days is not None and days < 0:
-            sentences.append(f"The certificate ended {-days} days ago.")
-        elif days is not None and days <= state.CERTIFICATE_WARNING.days:
-            sentences.append(f"The certificate ends in {days} days.")
-        return sentences
+        if days is None or days > state.CERTIFICATE_WARNING.days:
+            return [*self.warnings]
+        told = f"The certificate ended {-days} days ago." if days < 0 else f"The certificate ends in {days} days."
+        known = diagnosis.explain("certificate_ending")
+        facts = {name: getattr(known, name) for name in ("code", "cause", "remedy", "who", "where")}
+        return [*self.warnings, {"step": "signing_key", "message": told} | facts]
 
     def session_advice(self, tokens: Iterable[AccessToken] | None = None) -> SessionAdvice | None:
         """What the ends of its sessions say about its session length; None when they fit. `tokens`: its rows, if at hand."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from django.utils import timezone
 
-from . import audit, health, tokens
+from . import access, audit, health, tokens
+from .access import Act
 from .models import ConnectedApp, session_length
 from .salesforce.errors import ActionNeeded, SalesforceError
 from .tokens import renewal, rows
@@ -18,13 +21,53 @@ class Outcome:
     done: bool
     """Whether it went well; for a check: whether the connection works."""
     sentence: str
+    advice: str = ""
+    """Who must act and how, for those who see no more than this; pages show the steps."""
 
 
 def check(connection: ConnectedApp, *, actor: Any) -> Outcome:
     """Run the whole diagnosis with a real sign-in."""
     audit.record("checked", connection, actor=actor)
     ran = health.check_connection(connection, asked_by=actor.get_username())
-    return Outcome(ran.healthy, f"Connection {connection.name}: {ran.state}. {connection.state_sentence()}")
+    sentence = f"Connection {connection.name}: {ran.state}. {connection.failure_sentence(timezone.now())}"
+    return Outcome(ran.healthy, sentence, " ".join(_advice(step, sentence) for step in ran.steps).strip())
+
+
+@dataclass(frozen=True)
+class Unsaved:
+    """What the audit trail can tell of a connection that is not stored."""
+
+    name: str
+
+
+def try_values(
+    connection: ConnectedApp, key: RSAPrivateKey, *, actor: Any, fields: Collection[str] = ()
+) -> health.Trial:
+    """Run the whole diagnosis with values that are not saved; `connection` is an instance that has them, `key` what to sign
+    with. Nothing is stored but that it was done; the token is revoked.
+
+    A connection that is paused, or a host or kind of org that may not be called, is not called here either. Who may test
+    a paused one without saving ticks “enabled” in the form: what is tested is the form as it stands.
+    """
+    stored = ConnectedApp.objects.filter(pk=connection.pk).first()
+    for act in (Act.RUN_CHECKS, Act.MANAGE_KEYS):
+        access.require(actor, act, stored)
+    audit.record("tested values", stored or Unsaved(connection.name), actor=actor, fields=fields)
+    return health.try_values(connection, key)
+
+
+def _advice(step: Mapping[str, str], told: str) -> str:
+    """What to do about a step, unless it was passed; `told` was said before."""
+    if step["status"] not in (health.FAILED, health.WARNING):
+        return ""
+    parts = {
+        "": step["cause"] if step["cause"] not in told else "",
+        "Who must act: ": step["who"],
+        "What to do: ": step["remedy"],
+        "Where to click: ": step["where"],
+        "Code: ": step["code"],
+    }
+    return " ".join(f"{word}{text.rstrip('.')}." for word, text in parts.items() if text)
 
 
 def renew(connection: ConnectedApp, *, actor: Any, username: str | None = None) -> Outcome:

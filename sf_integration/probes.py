@@ -11,6 +11,7 @@ from django.views.decorators.cache import never_cache
 from . import clock
 from .fields import keyring
 from .models import Heartbeat
+from .sealed_columns import missing_keys_of_late
 from .tasks import REFRESH_HEARTBEAT
 
 SILENT_AFTER_SECONDS = 180
@@ -33,6 +34,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
         "problems": problems,
         "scheduler": _scheduler() if not problems else None,
         "clock": _clock() if not problems else None,
+        "missing_encryption_keys": list(missing_keys_of_late()) if not problems else None,
     }
     return JsonResponse(body, status=503 if problems else 200)
 

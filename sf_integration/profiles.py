@@ -116,7 +116,9 @@ def save(
     if found is None:
         connection.save(force_insert=True)
     elif changed:
-        columns = {"environment", "environment_for", *changed, *connection.note_edit(changed)} - {"certificate"}
+        columns = {"environment", "environment_for", *changed, *connection.note_edit(changed)} - {
+            "certificate"
+        }
         connection.save(update_fields=columns)
     if changed:
         audit.record("changed" if found else "created", connection, actor=actor, fields=changed)

@@ -7,6 +7,7 @@ row still holds what was seen.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from .sealed_columns import SealedColumn, sealed_columns, stored_key_ids
 BATCH = 200
 ROUNDS = 10
 """Others write while it runs; each round takes what the one before has missed."""
+_PAUSE_SECONDS = 0.1
 
 Advance = Callable[[int], object]
 """Is told how many more rows have been looked at."""
@@ -62,20 +64,37 @@ class _Work:
     column: SealedColumn
     batch: int
     advance: Advance
+    resealed: int = 0
     unopened: dict[Any, Unopened] = field(default_factory=dict)
     """By primary key."""
 
+    def run(self, key_id: str) -> None:
+        """Until nothing is left that opens."""
+        for _ in range(ROUNDS):
+            tried = changed = 0
+            for opened in self.opened(key_id):
+                tried += len(opened)
+                written = _reseal(self.column, opened)
+                changed += written
+                self.resealed += written
+            if not tried:
+                return
+            if changed < tried:
+                time.sleep(_PAUSE_SECONDS)  # somebody else writes these rows just now
+
+    def run_dry(self, key_id: str) -> None:
+        self.resealed = sum(map(len, self.opened(key_id)))
+
     def opened(self, key_id: str) -> Iterator[list[tuple[Any, Sealed, SecretBytes]]]:
         """What is not under that key, in batches; what doesn't open is noted."""
-        waiting = self.column.not_sealed_with(key_id).order_by("pk")
-        last: Any = None
-        while True:
-            found = list((waiting.filter(pk__gt=last) if last else waiting)[: self.batch])
-            if not found:
-                return
-            last = found[-1].pk
+        rows = self.column.not_sealed_with(key_id).order_by("pk")
+        if self.column.model is AccessToken:
+            rows = rows.select_related("connection")
+        found = list(rows[: self.batch])
+        while found:
             yield list(self._open(found))
             self.advance(len(found))
+            found = list(rows.filter(pk__gt=found[-1].pk)[: self.batch])
 
     def _open(self, found: Iterable[Any]) -> Iterator[tuple[Any, Sealed, SecretBytes]]:
         for row in found:
@@ -103,33 +122,31 @@ def reencrypt(
     columns = sealed_columns()
     before = stored_key_ids(columns)
     works = [_Work(column, batch, advance) for column in columns]
-    resealed: Counter[str] = Counter()
     try:
         for work in works:
-            resealed[str(work.column)] = _dry(work, key_id) if dry_run else _rounds(work, key_id)
+            (work.run_dry if dry_run else work.run)(key_id)
     finally:
-        if resealed.total() and not dry_run:
-            # Also when it is broken off: what is done is done.
-            audit.record("re-encrypted", actor=actor, fields=+resealed, count=resealed.total())
-    unopened = [each for work in works for each in work.unopened.values()]
-    return Report(key_id, before, stored_key_ids(columns), resealed.total(), unopened)
+        if not dry_run:
+            _tell_audit(works, actor)
+    return Report(
+        key_id,
+        before,
+        after=stored_key_ids(columns),
+        resealed=sum(work.resealed for work in works),
+        unopened=[each for work in works for each in work.unopened.values()],
+    )
 
 
-def _dry(work: _Work, key_id: str) -> int:
-    return sum(len(opened) for opened in work.opened(key_id))
-
-
-def _rounds(work: _Work, key_id: str) -> int:
-    resealed = 0
-    for _ in range(ROUNDS):
-        changed = sum(_reseal(work.column, opened) for opened in work.opened(key_id))
-        resealed += changed
-        if not changed:
-            break
-    return resealed
+def _tell_audit(works: Iterable[_Work], actor: Any) -> None:
+    """Also of a run that was broken off: what is done is done."""
+    changed = [work for work in works if work.resealed]
+    if changed:
+        count = sum(work.resealed for work in changed)
+        audit.record("re-encrypted", actor=actor, fields=[str(work.column) for work in changed], count=count)
 
 
 def _reseal(column: SealedColumn, opened: list[tuple[Any, Sealed, SecretBytes]]) -> int:
+    """Tokens have a writer of their own."""
     if column.model is AccessToken:
         return tokens.reseal(opened)
     return column.swap(

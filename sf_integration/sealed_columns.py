@@ -11,6 +11,8 @@ from typing import Any
 from django.apps import apps
 from django.db import DatabaseError, connections, models, router, transaction
 from django.db.models import Count, F
+from django.db.models.functions import Length
+from django.db.models.lookups import GreaterThan
 
 from .fields import Sealed, SealedField, keyring
 
@@ -39,8 +41,8 @@ class SealedColumn:
         return router.db_for_write(self.model)
 
     def filled(self) -> models.QuerySet[Any]:
-        rows = self.model._base_manager.using(self.database)
-        return rows.filter(**{f"{self.name}__isnull": False}).exclude(**{f"{self.name}__key_id": None})
+        """The rows that hold something."""
+        return self._rows().filter(GreaterThan(Length(self.name), 0))
 
     def by_key_id(self) -> Counter[str]:
         """Key id to number of rows; under the empty id what is no sealed value at all."""
@@ -59,7 +61,7 @@ class SealedColumn:
         with transaction.atomic(using=self.database):
             free = self._lockable([pk for pk, _, _ in wanted])
             return sum(
-                self.filled().filter(pk=pk, **{self.name: seen}).update(**changes)
+                self._rows().filter(pk=pk, **{self.name: seen}).update(**changes)
                 for pk, seen, changes in wanted
                 if pk in free
             )
@@ -68,8 +70,11 @@ class SealedColumn:
         """Those that no other transaction holds, locked until the end of ours; all of them where rows have no locks."""
         if not connections[self.database].features.has_select_for_update_skip_locked:
             return set(pks)
-        rows = self.model._base_manager.using(self.database).filter(pk__in=pks)
-        return set(rows.select_for_update(skip_locked=True).values_list("pk", flat=True))
+        found = self._rows().filter(pk__in=pks).select_for_update(skip_locked=True)
+        return set(found.values_list("pk", flat=True))
+
+    def _rows(self) -> models.QuerySet[Any]:
+        return self.model._base_manager.using(self.database)
 
 
 def sealed_columns() -> list[SealedColumn]:

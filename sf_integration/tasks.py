@@ -7,12 +7,14 @@ from datetime import timedelta
 from uuid import UUID
 
 from celery import shared_task
-from django.db import IntegrityError
+from celery.signals import worker_ready
+from django.db import DatabaseError, IntegrityError, connections
 from django.utils import timezone
 
 from . import clock, health, tokens
 from .models import ConnectedApp, Heartbeat
 from .schedule import PERIOD_SECONDS
+from .sealed_columns import missing_keys
 
 REFRESH_HEARTBEAT = "refresh due tokens"
 _CHECKS_PER_MESSAGE = 20
@@ -61,3 +63,15 @@ def housekeeping() -> None:
     health.tell_changes()
     health.prune_checks()
     tokens.delete_unused()
+
+
+@worker_ready.connect
+def tell_missing_keys(**_: object) -> None:
+    """At the start: a worker that lacks an encryption key passes over what it sealed, and nobody runs `check` for it."""
+    try:
+        for key_id, what in missing_keys().items():
+            log.warning("encryption key missing (id %s): it sealed %s; add it to SF_ENCRYPTION_KEYS", key_id, what)
+    except DatabaseError:
+        log.warning("the database did not tell which encryption keys are needed")
+    finally:
+        connections.close_all()  # this thread needs none; one left open would be inherited by forked children

@@ -125,7 +125,7 @@ def test_test_button_checks_what_is_stored(salesforce_org: ConnectableOrg, admin
     assert f'action="{button}"' in admin_client.get(change).content.decode()
     assert admin_client.get(button).status_code == 405
     told = text_of(admin_client.post(button, follow=True).content.decode())
-    assert "acme: Failing. The org does not know this consumer key." in told
+    assert "acme: Failing. The org does not know this consumer key" in told
     assert ConnectionCheck.objects.get().asked_by == "admin"
 
 

@@ -28,6 +28,8 @@ ADMIN = "/admin/sf_integration"
 PATHS = (
     "/connections/",
     "/connections/?q=nothing",
+    "/connections/explain/",
+    "/connections/explain/?q=audience",
     "/connections/acme/",
     "/connections/sick/",
     "/connections/acme/identity/",

@@ -73,7 +73,6 @@ def test_one_changed_bit_is_noticed(data):
         "v1.12345678",
         "v2.12345678.AAAA",
         "v1.1234.AAAA",
-        "v1.12345678.A.B",
         "planted clear text",
     ],
 )
@@ -81,6 +80,29 @@ def test_what_is_no_stored_value_is_told_as_damaged(stored):
     with pytest.raises(Tampered) as caught:
         ring(NEW).open(stored, CONTEXT)
     assert "planted" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rest", ["", "AAAA", "A.B", "ä", "A" * 1_000_000])
+def test_what_an_unknown_key_has_sealed_is_told_by_the_beginning_alone(rest):
+    """As databases tell it: they find the rows of a key without opening any."""
+    with pytest.raises(UnknownKey) as caught:
+        ring(NEW).open(f"v1.12345678.{rest}", CONTEXT)
+    assert caught.value.key_id == "12345678"
+
+
+@given(st.binary(max_size=5000))
+def test_sealed_values_are_known_by_their_form(secret):
+    assert crypto.is_sealed(ring(NEW).seal(secret, CONTEXT))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "planted", "v1.12345678.", "v1.12345678.AAAA", "v1.1234567g." + "A" * 60, "v1.12345678." + "A" * 37,
+     "v1.12345678." + "A" * 37 + "=", "v1.12345678." + "A" * 60 + "\n", " v1.12345678." + "A" * 60,
+     "v1.12345678." + "ä" * 60, "v1.PLANTED!." + "A" * 60, "v1.12345678.-----BEGIN PRIVATE KEY-----" + "A" * 60],
+)  # fmt: skip
+def test_clear_text_never_has_the_form_of_a_sealed_value(text):
+    assert not crypto.is_sealed(text)
 
 
 @pytest.mark.parametrize(

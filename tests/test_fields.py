@@ -8,10 +8,12 @@ import uuid
 
 import pytest
 from django.core import serializers
-from django.core.exceptions import ValidationError
+from django.core.exceptions import FieldError, ValidationError
 from django.core.management import call_command
 from django.db import connection, transaction
-from django.db.models import F, Value
+from django.db.models import Case, ExpressionWrapper, F, Func, Subquery, TextField, Value, When
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Cast, Concat
 from django.utils import timezone
 
 from sf_integration import crypto, fields
@@ -159,6 +161,107 @@ def test_clear_text_put_past_the_descriptor_is_refused_by_save():
     with pytest.raises(TypeError), transaction.atomic():
         SigningKey.objects.bulk_update([row], ["private_key"])
     assert SigningKey.objects.get(pk=row.pk).private_key.open() == SECRET
+
+
+FIELD = SigningKey._meta.get_field("private_key")
+SIGNING_KEYS = SigningKey.objects.all()
+LIES = {
+    "value": lambda: Value("planted"),
+    "value with another field": lambda: Value("planted", TextField()),
+    "value that claims the field": lambda: Value("planted", FIELD),
+    "another column": lambda: F("certificate"),
+    "cast": lambda: Cast(Value("planted"), FIELD),
+    "cast of a column": lambda: Cast(F("certificate"), FIELD),
+    "wrapped": lambda: ExpressionWrapper(Value("planted"), output_field=FIELD),
+    "raw": lambda: RawSQL("'planted'", [], output_field=FIELD),
+    "function": lambda: Func(Value("planted"), function="UPPER", output_field=FIELD),
+    "function of nothing": lambda: Func(function="CURRENT_USER", output_field=FIELD),
+    "concatenated": lambda: Concat(F("private_key"), Value("planted"), output_field=FIELD),
+    "combined": lambda: F("private_key") + Value("planted"),
+    "subquery": lambda: Subquery(SIGNING_KEYS.values("certificate")[:1], output_field=FIELD),
+    "case": lambda: Case(When(size=2048, then=Value("planted")), output_field=FIELD),
+    "default of a case": lambda: Case(When(size=1, then=F("private_key")), default=F("name"), output_field=FIELD),
+    "key id": lambda: F("private_key__key_id"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lie", LIES.values(), ids=list(LIES))
+def test_an_expression_that_may_give_clear_text_is_refused(lie):
+    """Django passes expressions by the field's own check."""
+    row = key_row()
+    before = stored_form(row)
+    SigningKey.objects.update(certificate="planted")
+    with pytest.raises(TypeError, match="use fields.seal") as caught, transaction.atomic():
+        SigningKey.objects.filter(pk=row.pk).update(private_key=lie())
+    assert "planted" not in str(caught.value)
+    row.__dict__["private_key"] = lie()  # past the descriptor
+    for write in (
+        row.save,
+        lambda: SigningKey.objects.bulk_update([row], ["private_key"]),
+    ):
+        with pytest.raises(TypeError), transaction.atomic():
+            write()
+    assert stored_form(SigningKey.objects.get(pk=row.pk)) == before
+
+
+@pytest.mark.parametrize("kind", [kind for kind in LIES if "case" not in kind])
+def test_an_expression_with_clear_text_is_refused_by_insert(kind):
+    """Those of cases Django itself can't insert."""
+    lie = LIES[kind]
+    for write in (lambda row: row.save(force_insert=True), lambda row: SigningKey.objects.bulk_create([row])):
+        row = SigningKey(name="new", fingerprint="f", size=2048)
+        row.__dict__["private_key"] = lie()
+        with pytest.raises((TypeError, ValueError, FieldError)), transaction.atomic():
+            write(row)
+    assert not SigningKey.objects.exists()
+
+
+@pytest.mark.parametrize("text", ["planted", "-----BEGIN PRIVATE KEY-----", "v1.planted1.planted", "v1.12345678."])
+def test_a_sealed_value_made_by_hand_is_refused(text):
+    row = key_row()
+    by_hand = Sealed(text, "12345678")
+    before = stored_form(row)
+    row.private_key = by_hand
+    for write in (row.save, lambda: SigningKey.objects.update(private_key=by_hand)):
+        with pytest.raises(TypeError) as caught, transaction.atomic():
+            write()
+        assert text not in str(caught.value)
+    assert stored_form(row) == before
+
+
+def test_expressions_of_sealed_values_pass():
+    row, other = key_row("one"), key_row("two", b"other")
+    SigningKey.objects.update(private_key=F("private_key"))
+    SigningKey.objects.bulk_update([row, other], ["private_key"])
+    SigningKey.objects.filter(pk=row.pk).update(
+        private_key=Case(When(size=2048, then=Value(row.private_key, FIELD)), default=Value(None))
+    )
+    assert SigningKey.objects.get(pk=row.pk).private_key.open() == SECRET
+    assert SigningKey.objects.get(pk=other.pk).private_key.open() == b"other"
+    SigningKey.objects.update(private_key=Value(None))
+    assert SigningKey.objects.filter(private_key=None).count() == 2
+
+
+def test_a_fixture_file_with_clear_text_is_refused(tmp_path):
+    row = key_row()
+    file = tmp_path / "fixture.json"
+    call_command("dumpdata", "sf_integration.signingkey", output=str(file), verbosity=0)
+    file.write_text(file.read_text().replace(row.private_key.ciphertext, "planted clear text"))
+    with pytest.raises((ValidationError, serializers.base.DeserializationError), match="sealed form only"):
+        call_command("loaddata", str(file), verbosity=0)
+    assert SigningKey.objects.get().private_key.open() == SECRET
+
+
+def test_a_damaged_row_can_be_renamed_and_saved():
+    """What was read may be written back: else one damaged secret would lock all of its row."""
+    row = key_row()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE sf_integration_signingkey SET private_key = 'rubbish'")
+    for write in (SigningKey.save, lambda row: SigningKey.objects.bulk_update([row], ["name", "private_key"])):
+        read = SigningKey.objects.get(pk=row.pk)
+        read.name = "renamed"
+        write(read)
+    assert (SigningKey.objects.get().name, stored_form(read)) == ("renamed", "rubbish")
 
 
 def test_without_an_encryption_key_nothing_is_stored(encryption_keys):

@@ -182,7 +182,7 @@ def test_list_tells_sick_ones_first_with_reason_and_age(
     )
     told = page(alice, "/connections/")
     assert told.index("zoe") < told.index("anna")
-    assert "The org does not know this consumer key." in told
+    assert "The org does not know this consumer key" in told
     assert "2 min ago" in told
     assert "stand-in" in told
 
@@ -283,7 +283,7 @@ def test_failure_is_told_with_cause_remedy_who_and_where(
     salesforce_org.connect("acme", consumer_key="3MVG9nonsense")
     told = text_of(alice.post("/connections/acme/check/", follow=True).content.decode())
     assert "Failing" in told
-    assert "The org does not know this consumer key." in told
+    assert "The org does not know this consumer key" in told
     assert "What to do Copy the consumer key again" in told
     assert "Who must act Salesforce admin of the org" in told
     assert "Where to click External Client App Manager" in told

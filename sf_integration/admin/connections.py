@@ -10,18 +10,21 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpR
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.text import Truncator
 from django.views.decorators.debug import sensitive_post_parameters
 
-from .. import access, audit, operations
+from .. import access, audit, corrections, operations
 from ..access import Act
 from ..forms import ConnectedAppForm
 from ..models import AccessToken, ConnectedApp, ConnectedAppQuerySet
 from ..operations import Outcome
 from ..state import ConnectionState
 from ..templatetags.sf_integration_tags import state_pill, when
+from . import trying
+from .ladders import shown_ladder, shown_problems
 from .permissions import ManagedAdmin
 from .revoking import revoke, tell
 
@@ -55,13 +58,22 @@ class ConnectedAppAdmin(ManagedAdmin):
     list_per_page = 50
     show_full_result_count = False
     search_fields = ("name", "label", "username", "login_url")
-    actions = ("check_now", "renew_now", "revoke_tokens", "pause", "resume")
+    actions = ("check_now", "renew_now", "revoke_tokens", "pause", "resume", "accept_refreshed")
     view_on_site = False  # the button “Health page” leads there
-    readonly_fields = ("shown_state", "sentence", "shown_environment", "last_check", "last_success")
+    HEALTH = (
+        "shown_state",
+        "sentence",
+        "what_to_do",
+        "shown_environment",
+        "last_check",
+        "last_success",
+        "ladder",
+    )
+    readonly_fields = HEALTH
     fieldsets = (
         (
             "Health",
-            {"fields": ("shown_state", "sentence", "shown_environment", "last_check", "last_success")},
+            {"fields": HEALTH},
         ),
         (None, {"fields": ("name", "label", "enabled")}),
         (
@@ -135,7 +147,7 @@ class ConnectedAppAdmin(ManagedAdmin):
 
     @admin.display(description="State", ordering="state_rank")
     def state_and_reason(self, connection: ConnectedApp) -> str:
-        reason = Truncator(connection.state_sentence()).chars(120)
+        reason = Truncator(connection.state_sentence()).chars(240)
         return format_html(
             '{}<span class="sf-reason">{}</span>', state_pill(connection.connection_state()), reason
         )
@@ -143,7 +155,17 @@ class ConnectedAppAdmin(ManagedAdmin):
     @admin.display(description="Why")
     def sentence(self, connection: ConnectedApp) -> str:
         advice = connection.session_advice()
-        return " ".join(filter(None, (connection.state_sentence(), advice.sentence if advice else "")))
+        sentence = connection.failure_sentence(timezone.now())
+        return " ".join(filter(None, (sentence, advice.sentence if advice else "")))
+
+    @admin.display(description="What to do")
+    def what_to_do(self, connection: ConnectedApp) -> str:
+        return shown_problems(connection)
+
+    @admin.display(description="Steps of the last check")
+    def ladder(self, connection: ConnectedApp) -> str:
+        check = connection.checks.select_related("connection").first()
+        return shown_ladder(check) if check else "No check has run yet."
 
     @admin.display(description="Environment", ordering="environment")
     def shown_environment(self, connection: ConnectedApp) -> str:
@@ -168,6 +190,10 @@ class ConnectedAppAdmin(ManagedAdmin):
 
     # ---- saving ----
 
+    def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        form = super().get_form(request, *args, **kwargs)
+        return trying.form_to_try(request, form) if trying.is_asked_for(request) else form
+
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """The foreign keys are signing keys."""
         return super().formfield_for_foreignkey(
@@ -176,8 +202,12 @@ class ConnectedAppAdmin(ManagedAdmin):
 
     @method_decorator(sensitive_post_parameters("private_key", "passphrase"))
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        """As Django's, and the test that “Save and test” asks for: after the transaction, since it calls Salesforce."""
+        """As Django's, and the tests that its buttons ask for: after the transaction, since they call Salesforce."""
+        if trying.is_asked_for(request):
+            access.require(request.user, Act.RUN_CHECKS)
         response = super().changeform_view(request, *args, **kwargs)
+        if trying.is_asked_for(request) and isinstance(response, TemplateResponse):
+            return trying.answer(request, response)
         saved: ConnectedApp | None = getattr(request, "saved_connection", None)
         if saved is None or _SAVE_AND_TEST not in request.POST:
             return response
@@ -188,7 +218,9 @@ class ConnectedAppAdmin(ManagedAdmin):
         obj.save(update_fields=form.changed_columns if change else None)
         audit.record("changed" if change else "added", obj, actor=request.user, fields=form.changed_names)
         if form.login_url_note and "login_url" in form.changed_data:
-            messages.info(request, f"Taken from the address you pasted: {obj.login_url}. {form.login_url_note}")
+            messages.info(
+                request, f"Taken from the address you pasted: {obj.login_url}. {form.login_url_note}"
+            )
         request.saved_connection = obj  # type: ignore[attr-defined]
 
     def delete_model(self, request: HttpRequest, obj: ConnectedApp) -> None:
@@ -229,7 +261,13 @@ class ConnectedAppAdmin(ManagedAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
-        context |= {"may_check": self.has_run_checks_permission(request), "save_and_test": _SAVE_AND_TEST}
+        may_check = self.has_run_checks_permission(request)
+        context |= {
+            "may_check": may_check,
+            "may_try": may_check and access.may(request.user, Act.MANAGE_KEYS),
+            "save_and_test": _SAVE_AND_TEST,
+            "try_button": trying.BUTTON,
+        }
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.action(description="Check now", permissions=["run_checks"])
@@ -256,6 +294,11 @@ class ConnectedAppAdmin(ManagedAdmin):
     @admin.action(description="Resume", permissions=["run_checks"])
     def resume(self, request: HttpRequest, queryset: QuerySet[ConnectedApp]) -> None:
         self._each(request, queryset, operations.resume)
+
+    @admin.action(description="Accept refreshed sandboxes", permissions=["change"])
+    def accept_refreshed(self, request: HttpRequest, queryset: QuerySet[ConnectedApp]) -> None:
+        """Production orgs are left to the connection's own page, where somebody has to look."""
+        self._each(request, queryset, corrections.accept_refreshed)
 
     def _each(
         self, request: HttpRequest, queryset: Iterable[ConnectedApp], act: Callable[..., Outcome]

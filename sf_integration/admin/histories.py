@@ -9,13 +9,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils import timezone
-from django.utils.html import format_html_join
-from django.utils.safestring import mark_safe
 
 from .. import access
 from ..access import Act
 from ..models import AccessToken, AuditEvent, ConnectionCheck
-from ..templatetags.sf_integration_tags import state_pill, step_mark, when
+from ..templatetags.sf_integration_tags import state_pill, when
+from .ladders import shown_ladder
 from .permissions import ReadOnlyAdmin
 from .revoking import revoke
 
@@ -110,18 +109,7 @@ class ConnectionCheckAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Steps")
     def ladder(self, check: ConnectionCheck) -> str:
-        steps = (
-            (
-                step_mark(step["status"]),
-                step["step"].replace("_", " "),
-                step["code"],
-                step["message"],
-                step["remedy"],
-            )
-            for step in check.steps
-        )
-        lines = format_html_join("", "<li>{} <b>{}</b> <code>{}</code> {} {}</li>", steps)
-        return mark_safe(f'<ol class="sf-steps">{lines}</ol>')  # noqa: S308 - escaped above
+        return shown_ladder(check)
 
 
 @admin.register(AuditEvent)

@@ -16,7 +16,7 @@ class ManagedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """See with `view_health`, change with `manage_keys`."""
 
     class Media:
-        css = {"all": ["sf_integration/tokens.css", "sf_integration/admin.css"]}
+        css = {"all": ["sf_integration/tokens.css", "sf_integration/ladder.css", "sf_integration/admin.css"]}
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)

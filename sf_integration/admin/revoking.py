@@ -43,7 +43,8 @@ def revoke(
 
 
 def tell(request: HttpRequest, outcome: Outcome) -> None:
-    messages.add_message(request, messages.SUCCESS if outcome.done else messages.ERROR, outcome.sentence)
+    level = messages.SUCCESS if outcome.done else messages.ERROR
+    messages.add_message(request, level, f"{outcome.sentence} {outcome.advice}".strip())
 
 
 def _revoke_all(request: HttpRequest, rows: Iterable[AccessToken]) -> None:

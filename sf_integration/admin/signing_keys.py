@@ -92,9 +92,7 @@ class SigningKeyAdmin(ManagedAdmin):
 
     @admin.display(description="Private key")
     def encryption(self, key: SigningKey) -> str:
-        if key.can_be_opened:
-            return "stored encrypted"
-        return "sealed with an encryption key that is not configured here"
+        return key.sealing_problem or "stored encrypted"
 
     @admin.display(description="Certificate")
     def download(self, key: SigningKey) -> str:
@@ -111,7 +109,8 @@ class SigningKeyAdmin(ManagedAdmin):
 
     def save_model(self, request: HttpRequest, obj: SigningKey, form: Any, change: bool) -> None:
         if change:
-            super().save_model(request, obj, form, change)
+            # The sealed private key is not written back: it may have been re-encrypted since it was read.
+            obj.save(update_fields=["name"])
         # A new one is stored already: its secret can't be sealed otherwise.
         audit.record("changed" if change else "added", obj, actor=request.user, fields=form.changed_names)
 

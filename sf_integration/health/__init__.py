@@ -1,11 +1,12 @@
 """The diagnosis: one ladder of steps, run on request and by beat, stored and told.
 
-`ladder` has the steps, `steps` how one is taken, `logins` how a check signs in, `facts` what is kept, `rounds` what beat does.
+`ladder` has the steps, `steps` how one is taken, `logins` how a check signs in, `facts` what is kept, `report` the trace as a text, `rounds` what beat does.
 """
 
 from __future__ import annotations
 
 from .checking import Trial, check_connection, try_values
+from .report import trace_text
 from .rounds import CALLS_PER_DAY, due_for_check, prune_checks, tell_changes
 from .steps import FAILED, NOT_REACHED, OK, WARNING, Step
 
@@ -21,5 +22,6 @@ __all__ = [
     "due_for_check",
     "prune_checks",
     "tell_changes",
+    "trace_text",
     "try_values",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from .. import tokens
 from ..models import ConnectedApp, ConnectionCheck
-from ..salesforce import rest
+from ..salesforce import rest, trace
+from ..salesforce.http import Call, recorded
 from . import facts
 from .ladder import LADDER, LIGHT_LADDER
 from .logins import Apart, Login, Shared
@@ -37,7 +39,8 @@ def check_connection(
     """
     run = _run(connection, Shared(connection, renew=renew))
     started = time.monotonic()
-    steps, error = climb(LIGHT_LADDER if light else LADDER, run)
+    with recorded() as calls:
+        steps, error = climb(LIGHT_LADDER if light else LADDER, run)
     if facts.store_facts(run, steps, error, light=light):
         facts.store_outcome(run, steps, error)
     state = connection.connection_state()
@@ -48,7 +51,7 @@ def check_connection(
         light=light,
         state=state.value,
         steps=[step.as_json() for step in steps],
-        trace=run.login.trace,
+        trace=_trace(run, calls),
         milliseconds=round((time.monotonic() - started) * 1000),
         api_used=run.usage.used if run.usage else None,
         api_limit=run.usage.limit if run.usage else None,
@@ -61,10 +64,15 @@ def try_values(connection: ConnectedApp, key: RSAPrivateKey) -> Trial:
     login = Apart(connection, key)
     try:
         run = _run(connection, login)
-        steps, error = climb(LADDER, run)
+        with recorded() as calls:
+            steps, error = climb(LADDER, run)
     finally:
         login.end()
-    return Trial(steps, error is None, login.trace)
+    return Trial(steps, error is None, _trace(run, calls))
+
+
+def _trace(run: Run, calls: Iterable[Call]) -> dict[str, Any] | None:
+    return trace.with_calls(run.login.trace, calls) if run.login.trace else None
 
 
 def _run(connection: ConnectedApp, login: Login) -> Run:

@@ -37,12 +37,7 @@ def _signing_key(run: Run) -> str:
     keys.require_match(key, keys.read_certificate(signing_key.certificate.encode()))
     left = signing_key.not_after - timezone.now()
     if left <= CERTIFICATE_WARNING:
-        raise Warn(
-            "certificate_ending",
-            f"The certificate ends on {signing_key.not_after:%Y-%m-%d}. Salesforce does not enforce it, "
-            "but reviews and audits do.",
-            "Make a new key pair and upload its certificate to the app.",
-        )
+        raise Warn("certificate_ending", f"The certificate ends on {signing_key.not_after:%Y-%m-%d}.")
     return f"{signing_key.name}, {signing_key.size} bits, certificate to {signing_key.not_after:%Y-%m-%d}"
 
 
@@ -70,7 +65,6 @@ def _clock(run: Run) -> str:
         raise Warn(
             "clock_skew",
             f"Our clock is {abs(skew):.0f} seconds {'ahead of' if skew > 0 else 'behind'} Salesforce's.{corrected}",
-            "Set the clock of this machine by NTP.",
         )
     return f"within {max(abs(skew), 1):.0f} s of the host's"
 
@@ -82,11 +76,7 @@ def _sign_in(run: Run) -> str:
 def _scopes(run: Run) -> str:
     scopes = run.login.source.get().scopes
     if scopes and not {"api", "full"} & set(scopes):
-        raise Warn(
-            "scope_api_missing",
-            f"The token has the scopes {' '.join(scopes)}, not “api”.",
-            "Add the scope “Manage user data via APIs (api)” to the app.",
-        )
+        raise Warn("scope_api_missing", f"The token has the scopes {' '.join(scopes)}, not “api”.")
     return " ".join(scopes) or "the org named none"
 
 
@@ -191,14 +181,8 @@ def _limits(run: Run) -> str:
         run.usage = run.client.api_usage
     seen = _usage(run.usage)
     if refused is not None:
-        raise Remark(refused.code, f"{seen}, as the answers' header tells.", _TO_READ_LIMITS) from refused
+        raise Remark(refused.code, f"{seen}, says the answers' header.", description=refused.message)
     return seen
-
-
-_TO_READ_LIMITS = (
-    "Nothing needs doing. If the check is to read the limits themselves, give the user's permission set “View Setup and "
-    "Configuration”."
-)
 
 
 def _usage(usage: rest.ApiUsage | None) -> str:
@@ -207,7 +191,7 @@ def _usage(usage: rest.ApiUsage | None) -> str:
     share = usage.used / usage.limit
     sentence = f"{usage.used:,} of {usage.limit:,} API calls used in 24 hours"
     if share >= USAGE_WARNING_SHARE:
-        raise Warn("api_limit_near", f"{sentence} ({share:.0%}).", "Find which program calls so often.")
+        raise Warn("api_limit_near", f"{sentence} ({share:.0%}).")
     return sentence
 
 

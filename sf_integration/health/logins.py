@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from .. import tokens
+from .. import hosts, tokens
 from ..models import ConnectedApp
-from ..salesforce import oauth, rest, signin
+from ..salesforce import oauth, rest, trace
 from ..salesforce.errors import SalesforceError
 from ..salesforce.oauth import Token
 from ..salesforce.signin import Outcome, SignIn
@@ -21,7 +21,7 @@ log = logging.getLogger("sf_integration.health")
 
 class Login(Protocol):
     trace: dict[str, Any] | None
-    """The sign-in as `signin.describe` tells it; None when there was none."""
+    """The sign-in as `trace.describe` tells it; None when there was none."""
 
     @property
     def source(self) -> rest.TokenSource:
@@ -56,7 +56,7 @@ class Shared:
         return tokens.get(name)
 
     def _observe(self, request: SignIn, outcome: Outcome) -> None:
-        self.trace = signin.describe(request, outcome)
+        self.trace = trace.describe(request, outcome)
 
 
 class Apart:
@@ -74,7 +74,7 @@ class Apart:
         process = tokens.current()
         request = renewal.request(process, self._connection, self._connection.username, self._key)
         outcome = process.sign_in(request)
-        self.trace = signin.describe(request, outcome)
+        self.trace = trace.describe(request, outcome)
         self.source.token = outcome.token
         error = renewal.verdict(self._connection, outcome)
         if error is not None:
@@ -82,14 +82,15 @@ class Apart:
         return self.source.get()
 
     def end(self) -> None:
-        """End the session in the org, if there is one."""
-        if self.source.token is None:
+        """End the session in the org, if there is one. A host that may not be called does not get the token for that."""
+        token, self.source.token = self.source.token, None
+        if token is None:
             return
         try:
-            oauth.revoke(self.source.token, http=tokens.current().http)
+            hosts.require_allowed(token.instance_url)
+            oauth.revoke(token, http=tokens.current().http)
         except SalesforceError as error:
             log.warning("a session made to try values could not be ended: %s", error)
-        self.source.token = None
 
 
 @dataclass

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from . import diagnosis
-from .errors import ActionNeeded, ApiError, AuthenticationError, LoginUnavailable, RetryableError, SalesforceError
+from .errors import (
+    ActionNeeded,
+    ApiError,
+    AuthenticationError,
+    LoginUnavailable,
+    RetryableError,
+    SalesforceError,
+)
 
 
 @dataclass(frozen=True)

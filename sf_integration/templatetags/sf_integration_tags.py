@@ -5,11 +5,13 @@ from __future__ import annotations
 import datetime as dt
 
 from django import template
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from ..salesforce import diagnosis
 from ..state import ConnectionState
 
 register = template.Library()
@@ -82,6 +84,19 @@ def step_mark(status: str) -> SafeString:
         icon(_STEP_ICONS.get(status, "question")),
         _STEP_WORDS.get(status, status),
     )
+
+
+@register.simple_tag
+def code_link(code: str, said: str = "") -> SafeString:
+    """An error's code, leading to its entry in the catalogue's page. `said`: what stood beside it."""
+    found = diagnosis.explain(code, said)
+    try:
+        page = reverse("sf_integration:explain") if found.code else ""
+    except NoReverseMatch:  # a site that has the admin alone
+        page = ""
+    if not page:
+        return format_html("<code>{}</code>", code)
+    return format_html('<a href="{}#{}"><code>{}</code></a>', page, found.anchor, code)
 
 
 @register.simple_tag

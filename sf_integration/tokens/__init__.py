@@ -1,7 +1,8 @@
 """The life of access tokens: the only writer of AccessToken.
 
 `lifecycle` has the times, `process` what a process keeps in memory, `rows` the statements, `gate` who must wait, `renewal` one
-sign-in, `source` what callers use, `apart` the same inside their transactions, `sweep` what beat does, `cleanup` what it does daily.
+sign-in, `source` what callers use, `apart` the same inside their transactions, `sweep` what beat does, `cleanup` what it does daily,
+`reseal` the stored tokens under another encryption key.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from .cleanup import delete_unused
 from .lifecycle import TokenState
 from .process import current, reset
+from .reseal import reseal
 from .source import (
     Source,
     api_version,
@@ -38,6 +40,7 @@ __all__ = [
     "refresh_due",
     "refusal",
     "renew",
+    "reseal",
     "reset",
     "revoke",
 ]

@@ -20,7 +20,9 @@ def refusal(connection: ConnectedApp, found: str) -> WrongOrg:
     if not found:
         # The pin promises that nothing goes to another org, so a token that may be of any is none. No known answer of
         # Salesforce is like that, and the check's step “identity” could not be passed either.
-        return _refused("org_unknown", f"The org does not tell which one it is; this connection is pinned to {pinned}.")
+        return _refused(
+            "org_unknown", f"The org does not tell which one it is; this connection is pinned to {pinned}."
+        )
     if was_refreshed(connection):
         cause = f"The sandbox was refreshed: the sign-in led to the new org {found}, this connection is pinned to {pinned}."
         return _refused("sandbox_refreshed", cause, found)

@@ -31,7 +31,6 @@ from ..salesforce import oauth, origin
 from ..salesforce.diagnosis import Kind
 from ..salesforce.errors import EncryptionKeyMissing, SalesforceError, UnknownConnection, without_secrets
 from ..salesforce.oauth import Token
-from ..salesforce.secret import Secret
 from . import lifecycle, pin
 from .prepared import Given, Select, Update
 
@@ -390,7 +389,7 @@ def opened(row: AccessToken) -> Token | None:
     except EncryptionKeyMissing:
         return None
     return Token(
-        value=Secret(value),
+        value=value,
         instance_url=row.instance_url,
         issued_at=row.issued_at,
         expected_expiry=row.expected_expiry,

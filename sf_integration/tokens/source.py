@@ -91,10 +91,11 @@ def refresh(name: str, username: str | None = None, *, observe: Observer | None 
     if rows.in_callers_transaction():
         token = _hold(process, handle, lambda: apart.sign_in(process, handle, row))
     else:
-        seen = row.fingerprint
+        seen = rows.opened(row)  # the fingerprint would not do: re-encryption changes it
 
         def newer(row: AccessToken) -> Token | None:
-            return rows.stored_token(row) if row.fingerprint != seen else None
+            token = rows.stored_token(row)
+            return None if token is None or (seen and token.value == seen.value) else token
 
         row, token = _sign_in_once(process, handle, row, newer, past_gate=True, observe=observe)
     _remember(process, handle, row, token)

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 
 from .. import access, health, operations
@@ -17,6 +18,7 @@ from ..models import ConnectedApp, ConnectionCheck, normal_username
 from ..operations import Outcome
 from . import facts, problems
 from .gate import View, for_connection
+from .offers import Offers
 
 HISTORY = 20
 
@@ -28,20 +30,38 @@ def detail(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     shown = _shown_check(connection, history, request.GET.get("check"))
     context = page_context(request, connection, "detail")
     token_rows = facts.token_rows(connection)
-    advice = connection.session_advice(token_rows)
+    advice = problems.of_advice(connection.session_advice(token_rows), may_manage=context["may_manage"])
     context |= {
-        "first": problems.first_thing_to_do(connection, now, may_run=context["may_run"])
-        or problems.of_advice(advice, may_manage=context["may_manage"]),
+        "problems": problems.things_to_do(connection, now, may_run=context["may_run"])
+        or [each for each in (advice,) if each],
         "check": shown,
         "steps": facts.ladder(shown) if shown else [],
+        "trace": health.trace_text(connection, shown) if shown and shown.trace else "",
+        "trace_url": reverse("sf_integration:trace", args=[connection.name, shown.pk]) if shown else "",
         "history": history,
         "tokens": facts.tokens_of(token_rows, now),
         "sign_in_limit": facts.SIGN_IN_LIMIT,
         "usage": facts.api_usage(connection),
         "checks_per_day": health.CALLS_PER_DAY,
         "scheduler": facts.scheduler_note(now),
+        "offers": Offers.of(connection, may_run=context["may_run"], may_manage=context["may_manage"]),
     }
     return render(request, "sf_integration/detail.html", context)
+
+
+@for_connection(Act.VIEW_HEALTH)
+def trace(request: HttpRequest, connection: ConnectedApp, check_id: UUID) -> HttpResponse:
+    """The sign-in of a check, to be attached to a ticket. It tells what the connection's page tells, and no secret."""
+    found = connection.checks.filter(pk=check_id).first()
+    if found is None or not found.trace:
+        raise Http404("This check is no longer kept, or it made no sign-in.")
+    return HttpResponse(
+        health.trace_text(connection, found),
+        content_type="text/plain; charset=utf-8",
+        headers={
+            "Content-Disposition": f'attachment; filename="{connection.name}-{found.at:%Y%m%dT%H%M%SZ}.txt"'
+        },
+    )
 
 
 @for_connection(Act.VIEW_HEALTH)

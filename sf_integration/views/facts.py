@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from .. import hosts
@@ -128,24 +129,39 @@ class ShownStep:
     status: str
     code: str
     message: str
+    """What was seen."""
+    cause: str
+    """Empty where the message says it."""
     remedy: str
+    who: str
+    where: str
     milliseconds: int
 
     @classmethod
-    def of(cls, stored: dict[str, str]) -> Self:
+    def of(cls, stored: Mapping[str, Any]) -> Self:
         name, remedy = stored.get("step", ""), stored.get("remedy", "")
+        message, cause = stored.get("message", "").removesuffix(remedy).strip(), stored.get("cause", "")
         return cls(
             title=_STEP_TITLES.get(name) or name.replace("_", " ").capitalize(),
             status=stored.get("status", ""),
             code=stored.get("code", ""),
-            message=stored.get("message", "").removesuffix(remedy).strip(),
+            message=message,
+            cause="" if cause in message else cause,
             remedy=remedy,
+            who=stored.get("who", ""),
+            where=stored.get("where", ""),
             milliseconds=int(stored.get("milliseconds") or 0),
         )
 
 
 def ladder(check: ConnectionCheck) -> list[ShownStep]:
-    return [ShownStep.of(step) for step in check.steps]
+    """For `partials/_ladder.html`."""
+    return shown_steps(check.steps)
+
+
+def shown_steps(steps: Iterable[Mapping[str, Any]]) -> list[ShownStep]:
+    """Of steps as they are stored, and as `Step.as_json` has them."""
+    return [ShownStep.of(step) for step in steps]
 
 
 def api_usage(connection: ConnectedApp) -> str:

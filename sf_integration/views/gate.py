@@ -51,7 +51,7 @@ def for_connection(act: Act) -> Callable[[View], View]:
         @never_cache
         @login_required
         @wraps(view)
-        def gated(request: HttpRequest, name: str) -> HttpResponse:
+        def gated(request: HttpRequest, name: str, **more: Any) -> HttpResponse:
             try:
                 # In this order: who may see nothing does not learn which names there are.
                 access.require(request.user, act)
@@ -60,7 +60,7 @@ def for_connection(act: Act) -> Callable[[View], View]:
                 return refusal(request, error, status=403)
             except UnknownConnection as error:
                 return refusal(request, error, status=404)
-            return view(request, connection)
+            return view(request, connection, **more)
 
         return gated
 

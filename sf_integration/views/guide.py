@@ -25,6 +25,7 @@ from ..operations import Outcome
 from ..salesforce import setup_guide
 from ..salesforce.errors import SalesforceError
 from ..salesforce.setup_guide import KIND_WORDS, Kind, Step
+from ..state import ConnectionState
 from . import facts, guide_rooms, problems
 from .gate import View, allowed, refusal, signed_in
 from .guide_forms import KeyForm, StartForm, ValuesForm
@@ -175,6 +176,8 @@ def check(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
 
 def _after_check(request: HttpRequest, draft: ConnectionDraft, outcome: Outcome) -> HttpResponse:
     if not outcome.done:
+        if not access.may(request.user, Act.RUN_CHECKS):
+            messages.info(request, outcome.sentence)
         return redirect(_anchor(draft, "outcome"))
     messages.success(request, f"{outcome.sentence} The set-up is finished.")
     return redirect(cast("ConnectedApp", draft.connection))
@@ -250,6 +253,7 @@ def _guide(
         "draft": draft,
         "rooms": shown,
         "progress": guide_rooms.progress(shown)[""],
+        "steps_done": sum(room.done for room in shown),
         "steps_total": len(setup_guide.STEPS),
         "audience": hosts.default_audience(draft.login_url),
         "environment": hosts.environment_of(draft.login_url),
@@ -258,7 +262,6 @@ def _guide(
         "problem": found,
         "explaining": explaining,
         "ladder": _ladder(draft) if found else [],
-        "may_be_too_new": bool(found and draft.connection and drafts.is_young(draft.connection)),
         "disclaimer": setup_guide.DISCLAIMER,
         "may_run": access.may(request.user, Act.RUN_CHECKS),
     }
@@ -266,20 +269,20 @@ def _guide(
     return render(request, "sf_integration/guide.html", context, status=YOURS if refused else 200)
 
 
-def _found(draft: ConnectionDraft) -> problems.Problem | None:
+def _found(draft: ConnectionDraft) -> problems.Shown | None:
     """What the last check of its connection found wrong."""
     if draft.connection is None or draft.connection.last_checked_at is None:
         return None
     return problems.first_thing_to_do(draft.connection, timezone.now(), may_run=True)
 
 
-def _explaining(draft: ConnectionDraft, found: problems.Problem | None) -> list[Step]:
+def _explaining(draft: ConnectionDraft, found: problems.Shown | None) -> list[Step]:
     """The steps that, left out, lead to what was found; the likeliest first."""
     connection = draft.connection
     if found is None or connection is None or connection.connection_state() is not ConnectionState.FAILING:
         return []
     error: dict[str, Any] = connection.last_error or {}
-    return setup_guide.steps_explaining(error.get("code", ""), error.get("message", ""))
+    return setup_guide.steps_explaining(error.get("code", ""), error.get("words") or error.get("seen", ""))
 
 
 def _ladder(draft: ConnectionDraft) -> list[facts.ShownStep]:

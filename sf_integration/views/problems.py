@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from ..models import ConnectedApp, SessionAdvice, session_length
@@ -51,15 +51,23 @@ def of_error(error: SalesforceError) -> Shown:
     return Shown(**found, status=YOURS if yours else THE_ORGS)
 
 
+def things_to_do(connection: ConnectedApp, now: dt.datetime, *, may_run: bool) -> list[Shown]:
+    """What the state asks for, one or more; nothing when all is well."""
+    if connection.connection_state(now) is ConnectionState.NEEDS_ATTENTION:
+        return [_of_warning(warning) for warning in connection.present_warnings(now)]
+    first = first_thing_to_do(connection, now, may_run=may_run)
+    return [first] if first else []
+
+
 def first_thing_to_do(connection: ConnectedApp, now: dt.datetime, *, may_run: bool) -> Shown | None:
     """What the state asks for; None when all is well. `may_run`: whether the reader sees the buttons."""
     state, sentence = connection.connection_state(now), connection.state_sentence(now)
     whose = "" if may_run else "someone who may run checks here"
     match state:
         case ConnectionState.FAILING:
-            return _of_stored(connection.last_error or {}, sentence)
+            return _of_stored(connection.last_error or {}, connection.failure_sentence(now))
         case ConnectionState.NEEDS_ATTENTION:
-            return Shown.of(sentence, remedy="It works meanwhile. The steps below say what to do.")
+            return next(iter(things_to_do(connection, now, may_run=may_run)), None)
         case ConnectionState.ENCRYPTION_KEY_MISSING:
             return Shown.of(
                 sentence,
@@ -103,6 +111,12 @@ def of_advice(advice: SessionAdvice | None, *, may_manage: bool) -> Shown | None
         button=f"Set the session length to {length}" if may_manage else "",
         button_view="sf_integration:shorten_session",
     )
+
+
+def _of_warning(warning: dict[str, str]) -> Shown:
+    seen, cause = warning.get("message", ""), warning.get("cause", "")
+    shown = _of_stored(warning, seen if cause in seen else f"{seen} {cause}")
+    return replace(shown, remedy=f"{shown.remedy} It works meanwhile.".lstrip())
 
 
 def _of_stored(error: dict[str, str], sentence: str) -> Shown:

@@ -146,20 +146,89 @@ def test_a_bug_is_raised_not_hidden(http, exception):
         signin.run(sign_in_request_for("https://acme.my.salesforce.com"), Broken())
 
 
-@pytest.mark.parametrize(
-    ("identity_url", "found"),
-    [
-        ("https://login.salesforce.com/id/00D5g000004FaKeEAK/0055g00000DemoUAAR", "00D5g000004FaKeEAK"),
-        ("", ""),
-        ("https://login.salesforce.com/id/00D5g000004FaKeEAK", ""),
-        ("https://login.salesforce.com/other/00D5g000004FaKeEAK/005", ""),
-    ],
-)
-def test_the_org_is_read_from_the_identity_url(identity_url, found):
-    token = token_for("https://acme.my.salesforce.com")
-    from dataclasses import replace
+# The org of the token
 
-    assert signin.organization_id(replace(token, identity_url=identity_url)) == found
+
+OTHER_ORG = "00D5g000004FaKeEAK"
+
+
+def expecting(org, expected: str, **changes: object) -> signin.SignIn:
+    return sign_in_request(org, expected_org_id=expected, **changes)
+
+
+@pytest.mark.parametrize("token_format", ["opaque", "jwt"])
+def test_the_expected_org_is_recognised_without_a_further_call(org, http, token_format):
+    org.token_format = token_format
+    outcome = signin.run(expecting(org, org.id), http)
+    assert outcome.organization_id == org.id
+    assert len(org.requests) == 1
+
+
+def test_the_session_of_another_org_is_ended(org, http):
+    outcome = signin.run(expecting(org, OTHER_ORG), http)
+    assert outcome.organization_id == org.id
+    assert org.find_session(outcome.require().value) is None
+
+
+def test_an_org_that_its_token_does_not_tell_is_asked(org, http):
+    token = hide_org(org)
+    assert signin.run(expecting(org, org.id), http).organization_id == org.id
+    assert [request.path for request in org.requests][-1] == "/services/oauth2/userinfo"
+    assert org.find_session(token) is not None
+
+
+def test_nobody_is_asked_where_any_org_will_do(org, http):
+    hide_org(org)
+    assert signin.run(sign_in_request(org), http).token
+    assert len(org.requests) == 1
+
+
+def test_the_token_is_not_sent_where_it_must_not_go(org, http):
+    hide_org(org)
+    outcome = signin.run(expecting(org, org.id, may_call=lambda url: False), http)
+    assert (outcome.organization_id, len(org.requests)) == ("", 1)
+
+
+def test_an_org_that_will_not_say_which_it_is_stays_unknown_and_its_session_is_ended(org, http):
+    token = hide_org(org)
+    org.fail(
+        "answer",
+        status=403,
+        body="Missing_Scope",
+        content_type="text/plain",
+        where="/services/oauth2/userinfo",
+    )
+    outcome = signin.run(expecting(org, org.id), http)
+    assert (outcome.organization_id, outcome.error) == ("", None)
+    assert org.find_session(token) is None
+
+
+@pytest.mark.parametrize("fault", ["maintenance", "close"])
+def test_trouble_while_asking_for_the_org_is_passing_trouble(org, http, fault):
+    hide_org(org)
+    org.fail(fault, where="/services/oauth2/userinfo", times=None)
+    outcome = signin.run(expecting(org, org.id), http)
+    assert outcome.token is None
+    assert isinstance(outcome.error, RetryableError)
+
+
+def test_asking_for_the_org_keeps_to_the_time_of_the_sign_in(org, http, monkeypatch):
+    monkeypatch.setattr(signin, "CALL_SECONDS", 1.0)
+    hide_org(org)
+    org.fail("slow", where="/services/oauth2/userinfo", seconds=20)
+    started = time.monotonic()
+    assert signin.run(expecting(org, org.id), http).error.code == "timeout"
+    assert time.monotonic() - started < 2
+
+
+def hide_org(org) -> str:
+    """Let the next sign-in bring a good token that, like its answer, does not tell the org."""
+    session = org.start_session(org.user, org.app)
+    hidden = "opaque-in-another-way"
+    session.token = hidden
+    org.sessions.add(session)
+    org.fail("answer", body={"access_token": hidden, "instance_url": org.url, "scope": "api refresh_token"})
+    return hidden
 
 
 def test_an_outcome_shows_neither_token_nor_answer():

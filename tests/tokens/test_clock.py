@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from sf_integration import AuthenticationError, get_token, health, tokens
 from sf_integration.models import AccessToken
-from sf_integration.salesforce import assertion, signin
+from sf_integration.salesforce import assertion, trace
 from sf_integration.testing.django import ConnectableOrg, stand_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -154,7 +154,7 @@ def test_the_trace_shows_the_claims_that_were_sent(
     salesforce_org.connect("acme")
     get_token("acme")
     seen: list[dict[str, object]] = []
-    tokens.refresh("acme", observe=lambda request, outcome: seen.append(signin.describe(request, outcome)))
+    tokens.refresh("acme", observe=lambda request, outcome: seen.append(trace.describe(request, outcome)))
     (shown,) = seen
     assert abs(shown["claims"]["exp"] - signed[-1].expires_at) <= 1  # type: ignore[index]
     assert abs(shown["clock_skew_seconds"] - HOUR) < 5  # type: ignore[operator]

@@ -16,10 +16,20 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from ...salesforce.errors import SalesforceError
-from ..verbs import checking, data, making, signing_in
+from ..verbs import checking, data, explaining, kit, making, many, orgs, reencrypting, signing_in
 from ..verbs.verb import Output, Verb, sentence
 
-VERBS: tuple[Verb, ...] = (*checking.VERBS, *making.VERBS, *data.VERBS, *signing_in.VERBS)
+VERBS: tuple[Verb, ...] = (
+    *checking.VERBS,
+    *explaining.VERBS,
+    *making.VERBS,
+    *many.VERBS,
+    *kit.VERBS,
+    *data.VERBS,
+    *signing_in.VERBS,
+    *orgs.VERBS,
+    *reencrypting.VERBS,
+)
 
 
 class Command(BaseCommand):

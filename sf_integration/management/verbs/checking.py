@@ -1,9 +1,9 @@
-"""Looking at connections: `list`, `check`, `explain`."""
+"""Looking at connections: `list`, `check`."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Iterator
 
 from django.utils import timezone
 from rich.text import Text
@@ -11,9 +11,8 @@ from rich.text import Text
 from ... import access, audit, health
 from ...access import Act
 from ...models import ConnectedApp, ConnectionCheck
-from ...salesforce import diagnosis
 from ...state import ConnectionState
-from .verb import Output, Verb, connection_for
+from .verb import Output, Verb, connection_for, printable
 
 _STYLES = {"good": "green", "warn": "yellow", "bad": "red", "info": "cyan", "mute": "dim"}
 _MARKS = {
@@ -36,22 +35,30 @@ def as_json(connection: ConnectedApp, found: ConnectionCheck) -> dict[str, objec
 
 def tell(connection: ConnectedApp, found: ConnectionCheck, output: Output) -> None:
     """For people: a line per step, and what to do below those that need it. With --json only that it is not healthy."""
+    state = ConnectionState(found.state)
+    summary = f"{connection.name}: {state.value}. {connection.failure_sentence(timezone.now())}"
     if output.as_json:
         if not found.healthy:
-            output.complain(f"{connection.name}: {found.state}. {connection.state_sentence()}")
+            output.complain(summary)
         return
     for step in found.steps:
         mark, style = _MARKS[step["status"]]
         told = _told(step) or ("not reached" if step["status"] == health.NOT_REACHED else "")
         words = step["step"].replace("_", " ")
         output.line(f"{words:<13} {told}", mark=mark, mark_style=style, style="dim" if style == "dim" else "")
-        if step["remedy"]:
-            output.line(f"→ {step['remedy']}", indent=16)
-    state = ConnectionState(found.state)
+        for line in _advice(step):
+            output.line(line, indent=16)
     output.line("")
-    output.line(
-        f"{connection.name}: {state.value}. {connection.state_sentence()}", style=_STYLES[state.colour]
-    )
+    output.line(summary, style=_STYLES[state.colour])
+
+
+def _advice(step: dict[str, str]) -> Iterator[str]:
+    """What to do, who must do it, where, and the code to search for; a line each."""
+    if step["remedy"]:
+        yield f"→ {step['remedy']}"
+    for word in ("who", "where", "code"):
+        if step.get(word):
+            yield f"{word.capitalize()}: {step[word]}"
 
 
 def _told(step: dict[str, str]) -> str:
@@ -92,49 +99,9 @@ def _check(options: argparse.Namespace, output: Output) -> bool:
     if output.as_json:
         output.data(as_json(connection, found) | ({"trace": found.trace} if options.trace else {}))
     elif options.trace:
-        _show_trace(found.trace, output)
+        output.raw(printable(health.trace_text(connection, found)))
     tell(connection, found, output)
     return found.healthy
-
-
-def _show_trace(seen: dict[str, object] | None, output: Output) -> None:
-    if seen is None:
-        output.line("No sign-in was tried.")
-        return
-    rows: list[tuple[str, Any]] = [
-        ("endpoint", seen["endpoint"]),
-        ("header", seen["header"]),
-        ("claims", seen["claims"]),
-        ("status", seen["status"] if seen["status"] is not None else "no answer"),
-        ("answer", seen["answer"]),
-        ("took", f"{seen['milliseconds']} ms"),
-    ]
-    output.table(["Sign-in", ""], rows)
-    output.line("")
-
-
-def _explain(options: argparse.Namespace, output: Output) -> bool:
-    found = diagnosis.explain_text(" ".join(options.text))
-    if found is None:
-        output.complain(f"Nothing is known about this error here. {diagnosis.LOGIN_HISTORY}")
-        return False
-    facts = {
-        "code": found.code,
-        "cause": found.cause,
-        "who": found.who,
-        "remedy": found.remedy,
-        "where": found.where,
-        "retryable": found.retryable,
-    }
-    if output.as_json:
-        output.data(facts)
-    else:
-        output.line(found.cause, style="bold")
-        output.line(f"→ {found.remedy}")
-        output.line(f"Who: {found.who}.")
-        if found.where:
-            output.line(f"Where: {found.where}")
-    return True
 
 
 def _name(parser: argparse.ArgumentParser) -> None:
@@ -145,12 +112,6 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
     _name(parser)
     parser.add_argument(
         "--trace", action="store_true", help="show what was sent and answered; the token as its length only"
-    )
-
-
-def _explain_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "text", metavar="TEXT", nargs="+", help="an error as Salesforce, a log or a library told it"
     )
 
 
@@ -170,12 +131,5 @@ VERBS = (
         arguments=_check_arguments,
         examples=["check acme-prod", "check acme-prod --trace", "check acme-prod --json"],
         details="Exits 0 when the connection works, also when it needs attention soon; else 1.",
-    ),
-    Verb(
-        "explain",
-        "cause and remedy for an error message, without a call",
-        _explain,
-        arguments=_explain_arguments,
-        examples=['explain "invalid_grant: user hasn\'t approved this consumer"'],
     ),
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...salesforce.errors import InvalidInput
 
-PASSPHRASE_VARIABLE = "SF_KEY_PASSPHRASE"
+PASSPHRASE_VARIABLE = "SF_KEY_PASSPHRASE"  # noqa: S105 - its name
 _LARGEST_BYTES = 1_000_000
 
 

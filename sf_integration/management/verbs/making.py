@@ -47,7 +47,7 @@ def _import(options: argparse.Namespace, output: Output) -> bool:
         key = _key_material(options.key_file, options.passphrase_file)
         beside = None if options.certificate_file else _certificate_beside(options.key_file, key)
     elif options.signing_key:
-        key = _signing_key(options.signing_key)
+        key = stored_signing_key(options.signing_key)
     certificate_file = options.certificate_file or beside
     certificate = read(certificate_file, "certificate") if certificate_file else None
     try:
@@ -139,7 +139,7 @@ def _certificate_beside(key_file: Path, key: KeyMaterial) -> Path | None:
     return None
 
 
-def _signing_key(name: str) -> SigningKey:
+def stored_signing_key(name: str) -> SigningKey:
     found = access.visible_keys(access.SHELL).filter(name=name).first()
     if found is None:
         raise InvalidInput(

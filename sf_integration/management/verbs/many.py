@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from rich.text import Text
+
 from ... import access, connection_file, transfer
 from ...models import ConnectedApp, ConnectionCheck
 from ...profiles import listed, word
@@ -79,11 +81,8 @@ def _passphrase(options: argparse.Namespace) -> str | None:
 
 def _check(connections: list[ConnectedApp], output: Output) -> dict[str, ConnectionCheck]:
     """Sign in with each, one after the other; the result by name of the connection."""
-    found = {}
-    for connection in output.progress(_paced(connections), total=len(connections), what="Checking"):
-        found[connection.name] = check = checking.check(connection)
-        output.mention(f"{connection.name}: {check.state}. {connection.state_sentence()}")
-    return found
+    paced = output.progress(_paced(connections), total=len(connections), what="Checking")
+    return {connection.name: checking.check(connection) for connection in paced}
 
 
 def _paced(connections: Iterable[ConnectedApp]) -> Iterator[ConnectedApp]:
@@ -101,9 +100,7 @@ def _as_json(report: Report, checks: dict[str, ConnectionCheck], *, dry_run: boo
     rows = []
     for result in report.results:
         check = checks.get(result.name)
-        shown = (
-            {"check": checking.as_json(result.connection, check)} if check and result.connection else {}
-        )
+        shown = {"check": checking.as_json(result.connection, check)} if check and result.connection else {}
         rows.append(result.as_json() | shown)
     return report.as_json() | {"dry_run": dry_run, "rows": rows}
 
@@ -117,7 +114,7 @@ def _show(report: Report, output: Output) -> None:
                 [
                     result.row,
                     result.name,
-                    output.styled(_outcome(result, report), _STYLES[result.outcome]),
+                    Text(_outcome(result, report), _STYLES[result.outcome]),
                     _what(result),
                 ]
                 for result in shown
@@ -133,15 +130,11 @@ def _outcome(result: Result, report: Report) -> str:
 
 def _what(result: Result) -> str:
     if result.problems:
-        return "\n".join(
-            f"{name}: {reason}" if name else reason for name, reason in result.problems.items()
-        )
+        return "\n".join(f"{name}: {reason}" if name else reason for name, reason in result.problems.items())
     return listed(map(word, result.changed)) if result.changed else ""
 
 
-def _conclude(
-    report: Report, checks: dict[str, ConnectionCheck], output: Output, *, dry_run: bool
-) -> None:
+def _conclude(report: Report, checks: dict[str, ConnectionCheck], output: Output, *, dry_run: bool) -> None:
     counts = ", ".join(f"{number} {outcome}" for outcome, number in report.counts.items() if number)
     if report.saved:
         output.say(f"{counts}.")
@@ -151,11 +144,11 @@ def _conclude(
         output.say(
             f"Nothing was saved: {counts}. Mend the refused rows, or save the others with --keep-going."
         )
-    failed = sorted(name for name, check in checks.items() if not check.healthy)
+    failed = [check.connection for check in checks.values() if not check.healthy]
+    for connection in failed:
+        output.complain(f"{connection.name}: {connection.state_sentence()}")
     if checks:
         output.say(f"{len(checks) - len(failed)} of {len(checks)} checked connections work.")
-    if failed:
-        output.complain(f"See: manage.py salesforce check {failed[0]}")
 
 
 # ---- export ---------------------------------------------------------------------------------------------------------
@@ -186,9 +179,7 @@ def _wants_json(options: argparse.Namespace) -> bool:
 
 
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--format", choices=("csv", "json"), help="default: as the file is called, else csv"
-    )
+    parser.add_argument("--format", choices=("csv", "json"), help="default: as the file is called, else csv")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="instead of standard output; overwritten when it is there"
     )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, cast
+from typing import IO, TypeVar, cast
 
 from django.core.management.base import OutputWrapper
 from rich import box
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +26,8 @@ from ...salesforce.rest import QueryResult
 from ...tokens.rows import connection_named
 
 _WIDTH_OF_PIPES = 120
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,22 @@ class Output:
         ]
         row.add_row(*(cell for cell, shown in cells if shown))
         self._console.print(row)
+
+    @contextmanager
+    def bar(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        """As `progress`, for work that tells by itself: call what it gives with how many more are done."""
+        console = Console(file=cast("IO[str]", self._stderr))
+        with Progress(console=console, transient=True, disable=not self._stderr.isatty()) as bar:
+            task = bar.add_task(what, total=total)
+            yield lambda count: bar.advance(task, count)
+
+    def progress(self, items: Iterable[Item], *, total: int, what: str) -> Iterator[Item]:
+        """The items, while a bar on standard error tells how many are done, if that is a terminal."""
+        if not self._stderr.isatty():
+            yield from items
+            return
+        with Progress(console=Console(file=cast("IO[str]", self._stderr)), transient=True) as bar:
+            yield from bar.track(items, total=total, description=what)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)

@@ -18,12 +18,12 @@ class Group:
 
 
 GROUPS: tuple[Group, ...] = (
-    Group("sign-in", "Sign-in: the token endpoint refused", token_endpoint.ENTRIES),
-    Group("no-answer", "No usable answer: name, connection, TLS, pages", no_answer.ENTRIES),
-    Group("rest", "The REST API refused", rest.ENTRIES),
-    Group("login-history", "Login History and event logs", login_history.ENTRIES),
+    Group("sign-in", "Sign-in refused", token_endpoint.ENTRIES),
+    Group("no-answer", "No usable answer", no_answer.ENTRIES),
+    Group("rest", "REST API", rest.ENTRIES),
+    Group("login-history", "Login History", login_history.ENTRIES),
     Group("other-flows", "Other sign-in flows", other_flows.ENTRIES),
-    Group("ours", "This app's own findings", ours.ENTRIES),
+    Group("ours", "Found by this app", ours.ENTRIES),
 )
 CATALOGUE: tuple[Diagnosis, ...] = tuple(entry for group in GROUPS for entry in group.entries)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .entry import ADMIN_HERE, CONNECTION, MY_DOMAIN, ORG_ADMIN, SALESFORCE, SETTINGS, US, Diagnosis
+from .entry import ADMIN_HERE, CONNECTION, MY_DOMAIN, ORG_ADMIN, SALESFORCE, SETTINGS, US, USERS, Diagnosis
 
 _SIGNING_KEYS = "Admin → Signing keys"
 
@@ -13,7 +13,8 @@ ENTRIES: tuple[Diagnosis, ...] = (
         "The sign-in leads to another org than the one this connection is pinned to: a wrong login URL or consumer key, or "
         "the org was replaced.",
         ADMIN_HERE,
-        "Check login URL and consumer key against the org you mean. If the org was really replaced, accept the new one.",
+        "Check login URL and consumer key against the org you mean. If it really is another org now, accept it: on the "
+        "connection's page, or with manage.py salesforce accept-org NAME.",
         f"{CONNECTION}; Setup → Company Information shows the org's id",
         wordings=("the connection is pinned to",),
     ),
@@ -22,8 +23,18 @@ ENTRIES: tuple[Diagnosis, ...] = (
         "",
         "The sandbox was refreshed: same address, new org.",
         ADMIN_HERE,
-        "Let the org's admin check the copy: the user is active, its username has the sandbox's suffix, app and permission "
-        "set are there and attached. Then accept the new org.",
+        "Check in the new sandbox: the integration user is active, its username here has the sandbox's suffix, the "
+        "permission set is assigned to it, and the app is there with our certificate and the same consumer key. Accept the "
+        "new org: on the connection's page, for many in the admin, or with manage.py salesforce accept-org NAME.",
+        f"In the sandbox: {USERS}, External Client App Manager or App Manager. Here: {CONNECTION}",
+    ),
+    Diagnosis(
+        "org_unknown",
+        "",
+        "Neither the token nor its answer tells which org it is of, and the org did not say when asked. This connection is "
+        "pinned to one org, so the token is not used.",
+        ADMIN_HERE,
+        "Check that the login URL is Salesforce's own. To take tokens of any org, empty the connection's expected org id.",
         CONNECTION,
     ),
     Diagnosis(

@@ -144,7 +144,11 @@ ENTRIES: tuple[Diagnosis, ...] = (
         wordings=("concurrentrequests (concurrent api requests)", "concurrentperorglongtxn"),
     ),
     replace(_TOO_MANY_CALLS, wordings=("totalrequests limit exceeded",)),
-    replace(_TOO_MANY_CALLS, fragment="", cause="The org has used up a limit, mostly its API calls of the last 24 hours."),
+    replace(
+        _TOO_MANY_CALLS,
+        fragment="",
+        cause="The org has used up a limit, mostly its API calls of the last 24 hours.",
+    ),
     Diagnosis(
         "API_DISABLED_FOR_ORG",
         "limits resource is not enabled",

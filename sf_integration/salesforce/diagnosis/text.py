@@ -244,7 +244,16 @@ def _rank(entry: Diagnosis) -> int:
 
 # ---- how it is read and shown ---------------------------------------------------------------------------------------
 
-_ENTITIES = {"&#39;": "'", "&#x27;": "'", "&apos;": "'", "&#34;": '"', "&quot;": '"', "&lt;": "<", "&gt;": ">", "&amp;": "&"}
+_ENTITIES = {
+    "&#39;": "'",
+    "&#x27;": "'",
+    "&apos;": "'",
+    "&#34;": '"',
+    "&quot;": '"',
+    "&lt;": "<",
+    "&gt;": ">",
+    "&amp;": "&",
+}
 _ESCAPES = {
     "\\u0027": "'",
     "\\u2019": "'",
@@ -257,7 +266,9 @@ _ESCAPES = {
     "\\t": "  ",
 }
 _BACKSLASHES = re.compile(r"\\{1,8}(?=[\"'/])")
-_IN_ADDRESS = re.compile(r"(?<=[?&#;\s\"'])error(?:_description|_code|code|_uri)?=[^\s\"'<>]{1,4000}", re.IGNORECASE)
+_IN_ADDRESS = re.compile(
+    r"(?<=[?&#;\s\"'])error(?:_description|_code|code|_uri)?=[^\s\"'<>]{1,4000}", re.IGNORECASE
+)
 
 
 def _decoded(text: str) -> str:
@@ -287,8 +298,12 @@ def _excerpt(plain: str, start: int, end: int) -> str:
     """The line around a place. Cut only after all around it was masked: no half of a secret is left."""
     before = _harmless(plain[max(start - _LONGEST_SECRET, 0) : start]).rpartition("\n")[2]
     after = _harmless(plain[end : end + _LONGEST_SECRET]).partition("\n")[0]
-    shown = f"{before[-_EXCERPT_BEFORE:]}{mask(plain[start:end])}{after[:_EXCERPT_AFTER]}"
-    return " ".join(shown.split())
+    if len(before) > _EXCERPT_BEFORE:
+        _, blank, whole_words = before[-_EXCERPT_BEFORE:].partition(" ")
+        before = "…" + (whole_words if blank else before[-_EXCERPT_BEFORE:])
+    if len(after) > _EXCERPT_AFTER:
+        after = after[:_EXCERPT_AFTER] + "…"
+    return " ".join(f"{before}{mask(plain[start:end])}{after}".split())
 
 
 _KEY_BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]{1,40}-----(?:.*?-----END [A-Z0-9 ]{1,40}-----|.*)", re.DOTALL)
@@ -307,9 +322,8 @@ _HIDDEN = "[hidden]"
 
 def _harmless(text: str) -> str:
     """`text` without what might be a secret: better too little shown than too much."""
-    text = mask(_KEY_BLOCK.sub(_HIDDEN, text))
-    text = _NAMED_SECRET.sub(rf"\1\2{_HIDDEN}", text)
-    text = _BEARER.sub(rf"\1 {_HIDDEN}", text)
+    text = _NAMED_SECRET.sub(rf"\1\2{_HIDDEN}", _KEY_BLOCK.sub(_HIDDEN, text))
+    text = mask(_BEARER.sub(rf"\1 {_HIDDEN}", text))
     text = _REFRESH_TOKEN.sub(_HIDDEN, _USER_IN_ADDRESS.sub(f"{_HIDDEN}@", text))
     return _LONG_RUN.sub(
         lambda run: _HIDDEN if any(letter.isdigit() for letter in run.group()) else run.group(), text

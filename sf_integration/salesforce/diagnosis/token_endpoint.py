@@ -143,7 +143,7 @@ ENTRIES: tuple[Diagnosis, ...] = (
     ),
     _INACTIVE,
     replace(_INACTIVE, fragment="user is inactive"),
-    replace(_INACTIVE, code="inactive_user", fragment=""),
+    replace(_INACTIVE, code="inactive_user", fragment="", wordings=("user is inactive",)),
     _INACTIVE_ORG,
     replace(
         _INACTIVE_ORG, code="inactive_org", fragment="", wordings=("org is locked, closed, or suspended",)
@@ -158,9 +158,7 @@ ENTRIES: tuple[Diagnosis, ...] = (
         wordings=("ip restricted or invalid login hours",),
     ),
     _LOGIN_RATE,
-    replace(
-        _LOGIN_RATE, code="rate_limit_exceeded", fragment="", wordings=("number of logins exceeded",)
-    ),
+    replace(_LOGIN_RATE, code="rate_limit_exceeded", fragment="", wordings=("number of logins exceeded",)),
     refused(
         "invalid_grant",
         "activation secret invalid",

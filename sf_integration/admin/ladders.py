@@ -1,0 +1,25 @@
+"""What a check found, in the admin as on the connection's page."""
+
+from __future__ import annotations
+
+from django.template.loader import render_to_string
+from django.utils import timezone
+
+from .. import health
+from ..models import ConnectedApp, ConnectionCheck
+from ..views import facts, problems
+
+
+def shown_ladder(check: ConnectionCheck) -> str:
+    """The steps, and the trace of the sign-in."""
+    ladder = render_to_string("sf_integration/partials/_ladder.html", {"steps": facts.ladder(check)})
+    if not check.trace:
+        return ladder
+    trace = {"trace": health.trace_text(check.connection, check)}
+    return ladder + render_to_string("sf_integration/partials/_trace.html", trace)
+
+
+def shown_problems(connection: ConnectedApp) -> str:
+    """Who must act, what to do, where to click."""
+    found = problems.things_to_do(connection, timezone.now(), may_run=True)
+    return render_to_string("sf_integration/partials/_things_to_do.html", {"problems": found})

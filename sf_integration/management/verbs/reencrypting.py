@@ -1,0 +1,107 @@
+"""Encryption keys: `reencrypt`."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from ... import access, reencrypt
+from ...access import Act
+from ...fields import keyring
+from ...reencrypt import Report
+from ...salesforce.errors import InvalidInput
+from .verb import Output, Verb
+
+_LARGEST_BATCH = 10_000
+_NAMED = 50
+"""Rows that are told one by one; JSON has all of them."""
+_WHY = {
+    "encryption_key_missing": "sealed with the encryption key {key_id}, which is not configured here",
+    "secret_damaged": "damaged, or copied here from another row",
+}
+
+
+def _reencrypt(options: argparse.Namespace, output: Output) -> bool:
+    access.require(access.SHELL, Act.MANAGE_KEYS)
+    if not 1 <= options.batch <= _LARGEST_BATCH:
+        raise InvalidInput(f"A batch has 1 to {_LARGEST_BATCH:,} rows, not {options.batch:,}.")
+    with output.bar("Re-encrypting", reencrypt.waiting()) as advance:
+        report = reencrypt.reencrypt(
+            actor=access.SHELL, batch=options.batch, dry_run=options.dry_run, advance=advance
+        )
+    if output.as_json:
+        output.data(_as_json(report, dry_run=options.dry_run))
+    else:
+        _tell(report, output, dry_run=options.dry_run)
+    _tell_unopened(report, output)
+    busy = report.left - len(report.unopened)
+    if busy > 0 and not options.dry_run:
+        output.complain(f"{busy:,} more were written by others meanwhile: run it again.")
+    return not report.unopened and (options.dry_run or busy <= 0)
+
+
+def _as_json(report: Report, *, dry_run: bool) -> dict[str, object]:
+    return {
+        "dry_run": dry_run,
+        "encryption_key": report.key_id,
+        "resealed": report.resealed,
+        "unopened": [asdict(each) for each in report.unopened],
+        "before": dict(report.before),
+        "after": dict(report.after),
+    }
+
+
+def _tell(report: Report, output: Output, *, dry_run: bool) -> None:
+    known = keyring().key_ids
+    ids = [*known, *sorted({*report.before, *report.after} - {*known})]
+    output.table(
+        ["Encryption key", "", "Secrets", *([] if dry_run else ["Now"])],
+        [
+            [
+                key_id or "(damaged)",
+                "first" if key_id == report.key_id else "" if key_id in known else "not configured here",
+                f"{report.before[key_id]:,}",
+                *([] if dry_run else [f"{report.after[key_id]:,}"]),
+            ]
+            for key_id in ids
+        ],
+    )
+    done = "would be sealed anew" if dry_run else "sealed anew"
+    output.line(f"{report.resealed:,} {done} with the encryption key {report.key_id}.")
+    others = [key_id for key_id in known if key_id != report.key_id]
+    if others and not dry_run and not report.left:
+        output.line(f"Nothing needs {', '.join(others)} any more: take it out of SF_ENCRYPTION_KEYS.")
+
+
+def _tell_unopened(report: Report, output: Output) -> None:
+    if not report.unopened:
+        return
+    output.complain(f"{len(report.unopened):,} did not open and were left as they are:")
+    for each in report.unopened[:_NAMED]:
+        output.complain(f"  {each.model} {each.name}: {_WHY[each.code].format(key_id=each.key_id)}")
+    if len(report.unopened) > _NAMED:
+        output.complain(f"  and {len(report.unopened) - _NAMED:,} more; --json names all")
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="only count, and name what does not open")
+    parser.add_argument(
+        "--batch",
+        type=int,
+        default=reencrypt.BATCH,
+        metavar="N",
+        help="rows written at once (default: %(default)s)",
+    )
+
+
+VERBS = (
+    Verb(
+        "reencrypt",
+        "seal all that is stored with the first encryption key",
+        _reencrypt,
+        arguments=_arguments,
+        examples=["reencrypt --dry-run", "reencrypt"],
+        details="So that the other encryption keys can be dropped; the site goes on meanwhile. Broken off, it is started "
+        "again and goes on. What does not open is named and left as it is; then it exits 1.",
+    ),
+)

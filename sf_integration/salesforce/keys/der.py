@@ -1,0 +1,102 @@
+"""As much of DER as is needed to see, before a library reads it, where it ends and how much work it asks for.
+
+Indefinite lengths (BER) are understood too: OpenSSL reads PKCS#12 files that have them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+INTEGER, OCTETS, OBJECT_ID, SEQUENCE = 0x02, 0x04, 0x06, 0x30
+PKCS12_VERSION = 3
+_CONSTRUCTED = 0x20
+_CONSTRUCTED_OCTETS = OCTETS | _CONSTRUCTED
+_DEEPEST = 32
+
+Value = tuple[int, bytes]
+"""Tag and content."""
+
+
+class Malformed(ValueError):
+    """Not DER, or cut off."""
+
+
+def looks_like_der(data: bytes) -> bool:
+    """Whether it begins with a SEQUENCE too long for text: text has no byte above 127 in the second place."""
+    return len(data) > 2 and data[0] == SEQUENCE and data[1] >= 0x80
+
+
+def length_of(data: bytes) -> int:
+    """Bytes of the first value, head included; `data` may go on behind it. Raises Malformed."""
+    return _parts(data, 0, 0)[2]
+
+
+def version_of(data: bytes) -> int | None:
+    """The number that private keys (0, 1) and PKCS#12 files (3) begin with; certificates begin with something else."""
+    try:
+        tag, number = next(values(next(values(data))[1]))
+    except (Malformed, StopIteration):
+        return None
+    return int.from_bytes(number, "big") if tag == INTEGER else None
+
+
+def values(data: bytes) -> Iterator[Value]:
+    """The values that stand one after another. Raises Malformed, possibly after some of them."""
+    start = 0
+    while start < len(data):
+        tag, content, start = _parts(data, start, 0)
+        yield tag, content
+
+
+def is_constructed(tag: int) -> bool:
+    return bool(tag & _CONSTRUCTED)
+
+
+def groups(data: bytes, depth: int = 0) -> Iterator[list[Value]]:
+    """The values of each level at every depth, also of those that lie in an OCTET STRING, as PKCS#12 wraps them.
+
+    Raises Malformed for what is not DER at the top; an OCTET STRING that holds something else is a leaf.
+    """
+    if depth > _DEEPEST:
+        raise Malformed
+    level = [_joined(value) for value in values(data)]
+    yield level
+    for tag, content in level:
+        if is_constructed(tag):
+            yield from groups(content, depth + 1)
+        elif tag == OCTETS and looks_like_der(content):
+            try:
+                within = list(groups(content, depth + 1))
+            except Malformed:
+                continue
+            yield from within
+
+
+def _joined(value: Value) -> Value:
+    """An OCTET STRING in pieces as one in one piece."""
+    tag, content = value
+    if tag != _CONSTRUCTED_OCTETS:
+        return value
+    return OCTETS, b"".join(piece for _, piece in values(content))
+
+
+def _parts(data: bytes, start: int, depth: int) -> tuple[int, bytes, int]:
+    """Tag, content and end of the value at `start`."""
+    if depth > _DEEPEST or start + 2 > len(data) or data[start] & 0x1F == 0x1F:
+        raise Malformed
+    tag, length, start = data[start], data[start + 1], start + 2
+    if length == 0x80:
+        return tag, *_until_end_mark(data, start, depth)
+    if length > 0x80:
+        size = length & 0x7F
+        length, start = int.from_bytes(data[start : start + size], "big"), start + size
+    if start + length > len(data):
+        raise Malformed
+    return tag, data[start : start + length], start + length
+
+
+def _until_end_mark(data: bytes, start: int, depth: int) -> tuple[bytes, int]:
+    end = start
+    while data[end : end + 2] != b"\0\0":
+        end = _parts(data, end, depth + 1)[2]
+    return data[start:end], end + 2

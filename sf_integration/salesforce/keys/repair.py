@@ -1,0 +1,135 @@
+"""From the bytes somebody gave to the PEM blocks or the DER in them, with notes of what was repaired on the way."""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import re
+from dataclasses import dataclass
+
+from . import der, mistakes, pem
+
+BYTE_ORDER_MARK = "Its byte order mark was taken off."
+UTF_16 = "It was text in UTF-16, as Windows saves it, and was turned into plain text."
+LINE_ENDS = "Its line ends were changed from Windows' or old Mac's."
+ESCAPES = r"Line breaks and letters written with a backslash, as \n, were restored."
+TYPOGRAPHY = "Typographic dashes, quotes and blanks were put right."
+BASE64 = "It was packed in base64, which was undone."
+BYTES_BEHIND = "Bytes behind its end were left out."
+
+_LAYERS = 4
+"""Twice base64 around text or DER, and one to spare."""
+_SHORTEST_BASE64 = 100
+_BASE64_LINES = re.compile(r"(?:[A-Za-z0-9+/_-]{16,}[ \t]*\n?[ \t]*)*[A-Za-z0-9+/_-]+={0,2}")
+_QUOTE_MARKS = re.compile(r"^[ \t>|]+", re.MULTILINE)
+_ESCAPED_BREAK = re.compile(r"\\+r\\*\\n|\\+[nr]")
+_ESCAPED_LETTER = re.compile(r"\\+u00([0-9A-Fa-f]{2})")
+_LINE_END_BACKSLASH = re.compile(r"\\+(?=\n|$)")
+_TYPOGRAPHY = str.maketrans(
+    dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d", "-")
+    | dict.fromkeys("\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B))), " ")
+    | dict.fromkeys("\u00ad\u200b\u200c\u200d\u2060\ufeff", "")
+    | dict.fromkeys("\u201c\u201d\u201e\u201f\u00ab\u00bb\u2018\u2019\u201a\u201b\u2039\u203a", '"')
+    | dict.fromkeys("\u2028\u2029\u0085\v\f", "\n")
+)
+
+
+@dataclass(frozen=True)
+class Repaired:
+    blocks: tuple[pem.Block, ...]
+    der: bytes
+    """When there are no blocks: the DER that was given; else empty."""
+    mistake: str
+    """When there is neither: what it is instead, as `a web page`; empty when nobody can tell."""
+    notes: tuple[str, ...]
+
+
+def repair(data: bytes) -> Repaired:
+    """Never raises. What is damaged for good is left so; whoever reads it says so."""
+    notes: list[str] = []
+    mistake = ""
+    for _ in range(_LAYERS):
+        if der.looks_like_der(data):
+            return Repaired((), _cut(data, notes), "", _once(notes))
+        mistake = mistake or mistakes.of_bytes(data)
+        text = _plain(_text(data, notes), notes)
+        if blocks := pem.blocks(text, notes):
+            return Repaired(tuple(blocks), b"", "", _once(notes))
+        mistake = mistake or mistakes.of_text(text)
+        unpacked = b"" if mistake else _unpacked(text)
+        if not unpacked:
+            break
+        notes.append(BASE64)
+        data = unpacked
+    return Repaired((), b"", mistake, _once(notes))
+
+
+def _once(notes: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(notes))
+
+
+def _cut(data: bytes, notes: list[str]) -> bytes:
+    try:
+        end = der.length_of(data)
+    except der.Malformed:
+        return data
+    if end < len(data):
+        notes.append(BYTES_BEHIND)
+    return data[:end]
+
+
+def _text(data: bytes, notes: list[str]) -> str:
+    if utf_16 := _utf_16(data):
+        notes.append(UTF_16)
+        text = data.decode(utf_16, errors="replace").removeprefix("\ufeff")
+    else:
+        text = _one_byte_text(data)
+        if text.startswith("\ufeff"):
+            notes.append(BYTE_ORDER_MARK)
+            text = text.removeprefix("\ufeff")
+    if "\r" in text:
+        notes.append(LINE_ENDS)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _one_byte_text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
+
+
+def _utf_16(data: bytes) -> str:
+    """The encoding, by its mark, or by every other byte being zero; empty for other text."""
+    if data.startswith(codecs.BOM_UTF16_LE):
+        return "utf-16-le"
+    if data.startswith(codecs.BOM_UTF16_BE):
+        return "utf-16-be"
+    if len(data) < 40 or data.count(0) * 3 < len(data):
+        return ""
+    return "utf-16-le" if data[1::2].count(0) > data[::2].count(0) else "utf-16-be"
+
+
+def _plain(text: str, notes: list[str]) -> str:
+    plain = text.translate(_TYPOGRAPHY)
+    if plain != text:
+        notes.append(TYPOGRAPHY)
+    if "\\" not in plain:
+        return plain
+    restored = _ESCAPED_LETTER.sub(lambda found: chr(int(found[1], 16)), plain)
+    restored = _ESCAPED_BREAK.sub("\n", restored).replace("\\t", " ")
+    restored = _LINE_END_BACKSLASH.sub("", restored).replace("\\/", "/")
+    if restored != plain:
+        notes.append(ESCAPES)
+    return restored
+
+
+def _unpacked(text: str) -> bytes:
+    """What the longest stretch of base64 in the text holds; nothing when there is none worth the name."""
+    longest = max(_BASE64_LINES.findall(_QUOTE_MARKS.sub("", text)), key=len, default="")
+    packed = re.sub(r"\s", "", longest).rstrip("=")
+    if len(packed) < _SHORTEST_BASE64:
+        return b""
+    if len(packed) % 4 == 1:
+        packed = packed[:-1]
+    return base64.urlsafe_b64decode(packed.replace("+", "-").replace("/", "_") + "=" * (-len(packed) % 4))

@@ -1,0 +1,67 @@
+"""The set-up kit as a download, of a connection and of an unfinished set-up."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.text import slugify
+from django.views.decorators.http import require_POST
+
+from .. import kits
+from ..access import Act
+from ..models import ConnectedApp, ConnectionDraft
+from ..salesforce import setup_kit
+from ..salesforce.errors import InvalidInput
+from ..salesforce.setup_kit import Kit
+from .gate import for_connection
+from .guide import for_draft
+
+
+@for_connection(Act.MANAGE_KEYS)
+def connection(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
+    """A button: whoever comes by GET is led to the connection."""
+    if request.method != "POST":
+        return redirect(connection)
+    try:
+        objects = setup_kit.read_objects(request.POST["objects"]) if "objects" in request.POST else None
+        return _download(kits.of_connection(connection, actor=request.user, objects=objects), connection.name)
+    except InvalidInput as error:
+        messages.error(request, str(error))
+        return redirect(connection)
+
+
+@require_POST
+@for_draft
+def prepare(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
+    """Settle objects and consumer key, and lead back to the guide, which then has the download."""
+    try:
+        kits.prepare_draft(
+            draft,
+            actor=request.user,
+            objects=setup_kit.read_objects(request.POST.get("objects", "")),
+            org_mints_key="org_mints_key" in request.POST,
+        )
+    except InvalidInput as error:
+        messages.error(request, str(error))
+        return redirect(f"{reverse('sf_integration:draft', args=[draft.pk])}#kit")
+    return redirect(f"{reverse('sf_integration:draft', args=[draft.pk])}?kit=ready#kit")
+
+
+@for_draft
+def draft(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
+    """The kit as it was prepared."""
+    try:
+        return _download(kits.of_draft(draft, actor=request.user), slugify(draft.name) or "connection")
+    except InvalidInput as error:
+        messages.error(request, str(error))
+        return redirect(f"{reverse('sf_integration:draft', args=[draft.pk])}#kit")
+
+
+def _download(kit: Kit, name: str) -> HttpResponse:
+    return HttpResponse(
+        setup_kit.to_zip(kit),
+        content_type="application/zip",
+        headers={"Content-Disposition": f'attachment; filename="{name}-setup-kit.zip"'},
+    )

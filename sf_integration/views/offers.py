@@ -1,0 +1,34 @@
+"""What the page of a connection offers to put right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from .. import corrections, fault_finder
+from ..corrections import OtherOrg
+from ..models import ConnectedApp
+from ..state import ConnectionState
+
+
+@dataclass(frozen=True)
+class Offers:
+    """What can be put right here and now, for who may do it."""
+
+    other_org: OtherOrg | None
+    own_login_url: str
+    fault: bool
+
+    @classmethod
+    def of(cls, connection: ConnectedApp, *, may_run: bool, may_manage: bool) -> Self:
+        state = connection.connection_state()
+        failing = state is ConnectionState.FAILING
+        works = state in (ConnectionState.NEEDS_ATTENTION, ConnectionState.IDLE)
+        return cls(
+            other_org=corrections.other_org(connection) if failing and may_manage else None,
+            own_login_url=corrections.own_login_url(connection) if works and may_manage else "",
+            fault=failing and may_run and fault_finder.may_help(connection),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.other_org or self.own_login_url or self.fault)

@@ -1,0 +1,201 @@
+"""The set-up guide walked by a newcomer in a real browser, from an empty database to green.
+
+The test plays the admin of the org: takes the certificate that the page offers, makes the app, tells its consumer key.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from sf_integration.testing.apps import App
+from sf_integration.testing.django import ConnectableOrg
+from sf_integration.tokens import lifecycle
+from tests.test_browser import TOO_SMALL, browser
+
+pytestmark = [pytest.mark.chromium, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def cookie(admin_client: Client) -> str:
+    return admin_client.cookies[settings.SESSION_COOKIE_NAME].value
+
+
+@contextmanager
+def watched(live_server: Any, cookie: str, **options: object) -> Iterator[Any]:
+    """A page of which nothing may be blocked, break, or come from elsewhere."""
+    complaints: list[str] = []
+    loaded: set[str] = set()
+    with browser(live_server.url, cookie, **options) as page:
+        page.on(
+            "console",
+            lambda message: message.type in ("error", "warning") and complaints.append(message.text),
+        )
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("requestfinished", lambda request: loaded.add(urlsplit(request.url).netloc))
+        yield page
+    assert not complaints
+    assert loaded == {urlsplit(live_server.url).netloc}
+
+
+def begin(page: Any, org: ConnectableOrg, name: str = "acme") -> None:
+    page.goto("/connections/")
+    page.get_by_role("link", name="Add the first connection").click()
+    page.get_by_role("textbox", name="Address of the org").fill(f"{org.url}/")
+    page.get_by_role("textbox", name="Name in code").fill(name)
+    page.get_by_role("textbox", name="Name for people").fill("Acme Coffee")
+    page.get_by_role("button", name="Begin").click()
+    page.get_by_role("heading", name="Set up Acme Coffee").wait_for()
+
+
+def admin_makes_app(page: Any, org: ConnectableOrg, **more: Any) -> App:
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download the certificate").first.click()
+    assert download.value.suggested_filename == "acme.crt"
+    certificate = Path(download.value.path()).read_text()
+    return org.add_app(**({"name": "Acme Coffee", "kind": "external", "certificate_pem": certificate} | more))
+
+
+def give_values(page: Any, org: ConnectableOrg, app: App) -> None:
+    page.get_by_role("textbox", name="Consumer key").fill(app.consumer_key)
+    page.get_by_role("textbox", name="Username").fill(org.user.username)
+
+
+def finish(page: Any) -> None:
+    page.get_by_role("button", name="Save and check").click()
+    page.wait_for_url("**/connections/acme/")
+    page.get_by_text("Connection acme: Healthy.").wait_for()
+    page.get_by_text("The set-up is finished.").wait_for()
+
+
+@pytest.mark.parametrize("java_script", [True, False])
+def test_from_nothing_to_green_with_a_key_made_here(
+    live_server: Any, cookie: str, salesforce_org: ConnectableOrg, java_script: bool
+) -> None:
+    with watched(live_server, cookie, java_script_enabled=java_script) as page:
+        begin(page, salesforce_org)
+        page.get_by_role("button", name="Make a signing key here").click()
+        app = admin_makes_app(page, salesforce_org)
+        give_values(page, salesforce_org, app)
+        finish(page)
+        page.goto("/connections/new/")
+        assert page.get_by_role("heading", name="Unfinished set-ups").count() == 0
+
+
+def test_from_nothing_to_green_with_a_key_of_ones_own(
+    live_server: Any, cookie: str, salesforce_org: ConnectableOrg, tmp_path: Path
+) -> None:
+    key, certificate = tmp_path / "server.key", tmp_path / "server.crt"
+    key.write_text(str(salesforce_org.app.private_key_pem))
+    certificate.write_text(salesforce_org.app.certificate_pem)
+    with watched(live_server, cookie) as page:
+        begin(page, salesforce_org)
+        page.get_by_text("Use one that you have").click()
+        page.locator("input[name=private_key_file]").set_input_files(key)
+        page.locator("input[name=certificate_file]").set_input_files(certificate)
+        page.get_by_role("button", name="Use this signing key").click()
+        page.get_by_role("link", name="Download the certificate").first.wait_for()
+        give_values(page, salesforce_org, salesforce_org.app)
+        finish(page)
+
+
+def test_abandoned_and_resumed_in_another_browser(
+    live_server: Any, cookie: str, salesforce_org: ConnectableOrg
+) -> None:
+    with watched(live_server, cookie) as page:
+        begin(page, salesforce_org)
+        with page.expect_response("**/steps/"):
+            page.get_by_role("checkbox", name="Done: See that a licence is free").check()
+        page.get_by_role("button", name="Make a signing key here").click()
+        app = admin_makes_app(page, salesforce_org)
+        page.get_by_role("textbox", name="Consumer key").fill(app.consumer_key)
+        page.get_by_role("button", name="Save for later").click()
+        page.get_by_text("The list of connections leads back here.").wait_for()
+    with watched(live_server, cookie) as page:
+        page.goto("/connections/")
+        page.get_by_text("1 set-up unfinished").wait_for()
+        page.get_by_role("link", name="resume Acme Coffee").click()
+        assert page.get_by_role("checkbox", name="Done: See that a licence is free").is_checked()
+        assert page.get_by_role("textbox", name="Consumer key").input_value() == app.consumer_key
+        page.get_by_role("textbox", name="Username").fill(salesforce_org.user.username)
+        finish(page)
+
+
+def test_step_left_out_is_found_done_and_checked_again(
+    live_server: Any, cookie: str, salesforce_org: ConnectableOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifecycle, "TRY_NOW_EVERY", dt.timedelta(0))  # nobody mends an org within ten seconds
+    with watched(live_server, cookie) as page:
+        begin(page, salesforce_org)
+        page.get_by_role("button", name="Make a signing key here").click()
+        app = admin_makes_app(page, salesforce_org, users=set())
+        give_values(page, salesforce_org, app)
+        page.get_by_role("button", name="Save and check").click()
+        page.get_by_text("The guide has a step for this.").wait_for()
+        page.get_by_role("link", name="Attach the profile or the permission set").click()
+        step = page.locator("#step-attach")
+        assert "when this step was left out" in step.inner_text()
+        assert step.evaluate("element => element.getBoundingClientRect().top") < 600
+        app.users = {salesforce_org.user.username}
+        page.get_by_role("button", name="Check again").click()
+        page.wait_for_url("**/connections/acme/")
+        page.get_by_text("Connection acme: Healthy.").wait_for()
+
+
+def test_ticks_address_and_values_answer_at_once(
+    live_server: Any, cookie: str, salesforce_org: ConnectableOrg
+) -> None:
+    with watched(live_server, cookie, permissions=["clipboard-read", "clipboard-write"]) as page:
+        page.goto("/connections/new/")
+        page.get_by_role("textbox", name="Address of the org").fill(
+            "https://acme--uat.sandbox.lightning.force.com/x"
+        )
+        page.get_by_text(
+            "Login URL https://acme--uat.sandbox.my.salesforce.com, audience the same, sandbox."
+        ).wait_for()
+        page.get_by_role("textbox", name="Address of the org").fill("https://login.salesforce.com")
+        page.get_by_text("External Client Apps are not found through login.salesforce.com").wait_for()
+        page.get_by_role("radio", name="Connected App").check()
+        page.get_by_text("Login URL https://login.salesforce.com, audience the same, production.").wait_for()
+
+        begin(page, salesforce_org)
+        with page.expect_response("**/steps/"):
+            page.get_by_role("checkbox", name="Done: Make the user").check()
+        page.get_by_text("1 of 6 done").first.wait_for()
+        assert not page.get_by_role("button", name="Save what is done").first.is_visible()
+        page.locator("#step-oauth").get_by_role("button", name="Copy").click()
+        page.get_by_text("Copied").wait_for()
+        assert page.evaluate("navigator.clipboard.readText()") == "https://localhost/callback"
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_pages_of_the_guide_are_whole(
+    live_server: Any, cookie: str, salesforce_org: ConnectableOrg, scheme: str, width: int
+) -> None:
+    with watched(live_server, cookie, color_scheme=scheme, viewport={"width": width, "height": 800}) as page:
+        begin(page, salesforce_org)
+        page.get_by_role("button", name="Make a signing key here").click()
+        app = admin_makes_app(page, salesforce_org, users=set())
+        give_values(page, salesforce_org, app)
+        page.get_by_role("button", name="Save and check").click()
+        page.get_by_text("The guide has a step for this.").wait_for()
+        guide = urlsplit(page.url).path
+        for path in (
+            guide,
+            f"{guide}change/",
+            f"{guide}discard/",
+            "/connections/new/",
+            "/connections/guide/",
+        ):
+            assert page.goto(path).status == 200
+            page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+            assert page.evaluate(TOO_SMALL) == [], path
