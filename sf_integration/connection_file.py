@@ -149,7 +149,7 @@ def _read_csv(text: str, name: str) -> list[Row]:
         for number, line in enumerate(lines, start=2)
         if any(cell.strip() for cell in line)
     ]
-    unknown = _unknown([column for column in columns if column])
+    unknown = _unknown(filter(None, columns), tell_all=True)
     return [Row(1, {}, unknown), *rows] if unknown else rows
 
 
@@ -233,7 +233,7 @@ def _row_of_entry(number: int, entry: object) -> Row:
             problems[column] = "Give a text, a number, true or false, or a list of texts."
         elif cell.strip():
             cells[column] = cell
-    return Row(number, cells, problems | _unknown(entry))
+    return Row(number, cells, problems | _unknown(entry, tell_all=True))
 
 
 def _cell_of_value(value: object) -> str | None:
@@ -258,14 +258,16 @@ def _can_be_stored(text: str) -> bool:
 # ---- both -----------------------------------------------------------------------------------------------------------
 
 
-def _unknown(columns: Iterable[str]) -> dict[str, str]:
-    return {column: _not_a_column(column) for column in columns if column not in COLUMNS}
+def _unknown(columns: Iterable[str], *, tell_all: bool = False) -> dict[str, str]:
+    """What is wrong with those that are none. `tell_all`: say which there are, once for a head or an entry."""
+    return {column: _not_a_column(column, tell_all=tell_all) for column in columns if column not in COLUMNS}
 
 
-def _not_a_column(column: str) -> str:
+def _not_a_column(column: str, *, tell_all: bool) -> str:
     near = difflib.get_close_matches(column, COLUMNS, n=1, cutoff=0.6)
-    hint = f"Did you mean “{near[0]}”?" if near else f"There are: {', '.join(COLUMNS)}."
-    return f"There is no such column. {hint}"
+    if near:
+        return f"There is no such column. Did you mean “{near[0]}”?"
+    return "There is no such column." + (f" There are: {', '.join(COLUMNS)}." if tell_all else "")
 
 
 def _with_names_judged(rows: list[Row]) -> list[Row]:

@@ -333,6 +333,11 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = ConnectedApp
+        error_messages = {
+            "name": {
+                "unique": "There is a connection of this name already: give this one a name of its own."
+            }
+        }
         fields = (
             "name",
             "label",
@@ -366,6 +371,8 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
                 self.fields[secret_free].widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}
         if self._is_change:
             self.initial.setdefault("visible_to_groups", self.instance.groups.all())
+            if "name" in self.fields:
+                self.fields["name"].help_text += " Renamed, it is refused to all code that asks for the old name."
             self._remember_what_is_shown()
 
     @property

@@ -10,6 +10,7 @@ from .fields import seal
 from .models import SigningKey
 from .salesforce import keys
 from .salesforce.keys import Certificate
+from .salesforce.secret import takes_secrets
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class ProvedKey:
     certificate: Certificate | None
 
 
+@takes_secrets("data", "passphrase")
 def take_in(
     data: bytes, *, name: str, passphrase: str | None = None, certificate: bytes | None = None
 ) -> SigningKey:
@@ -31,6 +33,7 @@ def take_in(
     return store(prove(data, passphrase=passphrase, certificate=certificate), name=name)
 
 
+@takes_secrets("data", "passphrase")
 def prove(data: bytes, *, passphrase: str | None = None, certificate: bytes | None = None) -> ProvedKey:
     """The first half of `take_in`, which costs time and no query: many are proved before a transaction begins."""
     proved = ProvedKey(keys.read_private_key(data, passphrase), None)

@@ -411,8 +411,8 @@ class ConnectedApp(Base):
 
     def failure_sentence(self, now: dt.datetime) -> str:
         """As `state_sentence`, for one connection at a time: a failure of a new app is told with its next try."""
-        hint = self.young_app_hint(now)
-        return self.state_sentence(now).removesuffix(hint) + self.young_app_hint(now, self.next_try_at())
+        cause = self.state_sentence(now).removesuffix(self.young_app_hint(now)).rstrip()
+        return f"{cause} {self.young_app_hint(now, self.next_try_at())}".rstrip()
 
     def young_app_hint(self, now: dt.datetime, next_try_at: dt.datetime | None = None) -> str:
         """That the failure may be one of a new app, which needs patience only; else nothing."""

@@ -13,6 +13,7 @@ from . import access, audit, hosts, keystore
 from .keystore import ProvedKey
 from .models import ConnectedApp, SigningKey
 from .salesforce.errors import InvalidInput
+from .salesforce.secret import hidden
 
 Outcome = Literal["created", "changed", "same"]
 REQUIRED = ("login_url", "consumer_key", "username", "signing_key")
@@ -44,6 +45,10 @@ class KeyMaterial:
 
     data: bytes = field(repr=False)
     passphrase: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("data", "passphrase"):
+            object.__setattr__(self, name, hidden(getattr(self, name)))
 
 
 @dataclass(frozen=True)

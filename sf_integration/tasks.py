@@ -70,7 +70,9 @@ def tell_missing_keys(**_: object) -> None:
     """At the start: a worker that lacks an encryption key passes over what it sealed, and nobody runs `check` for it."""
     try:
         for key_id, what in missing_keys().items():
-            log.warning("encryption key missing (id %s): it sealed %s; add it to SF_ENCRYPTION_KEYS", key_id, what)
+            log.warning(
+                "encryption key missing (id %s): it sealed %s; add it to SF_ENCRYPTION_KEYS", key_id, what
+            )
     except DatabaseError:
         log.warning("the database did not tell which encryption keys are needed")
     finally:

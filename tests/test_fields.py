@@ -191,7 +191,7 @@ def test_an_expression_that_may_give_clear_text_is_refused(lie):
     row = key_row()
     before = stored_form(row)
     SigningKey.objects.update(certificate="planted")
-    with pytest.raises(TypeError, match="use fields.seal") as caught, transaction.atomic():
+    with pytest.raises(TypeError, match=r"use fields\.seal") as caught, transaction.atomic():
         SigningKey.objects.filter(pk=row.pk).update(private_key=lie())
     assert "planted" not in str(caught.value)
     row.__dict__["private_key"] = lie()  # past the descriptor
@@ -216,7 +216,9 @@ def test_an_expression_with_clear_text_is_refused_by_insert(kind):
     assert not SigningKey.objects.exists()
 
 
-@pytest.mark.parametrize("text", ["planted", "-----BEGIN PRIVATE KEY-----", "v1.planted1.planted", "v1.12345678."])
+@pytest.mark.parametrize(
+    "text", ["planted", "-----BEGIN PRIVATE KEY-----", "v1.planted1.planted", "v1.12345678."]
+)
 def test_a_sealed_value_made_by_hand_is_refused(text):
     row = key_row()
     by_hand = Sealed(text, "12345678")
@@ -257,7 +259,10 @@ def test_a_damaged_row_can_be_renamed_and_saved():
     row = key_row()
     with connection.cursor() as cursor:
         cursor.execute("UPDATE sf_integration_signingkey SET private_key = 'rubbish'")
-    for write in (SigningKey.save, lambda row: SigningKey.objects.bulk_update([row], ["name", "private_key"])):
+    for write in (
+        SigningKey.save,
+        lambda row: SigningKey.objects.bulk_update([row], ["name", "private_key"]),
+    ):
         read = SigningKey.objects.get(pk=row.pk)
         read.name = "renamed"
         write(read)

@@ -168,7 +168,7 @@ def test_pasted_page_is_told_with_all_that_follows_from_it():
     found = hosts.read_login_url("https://acme--uat.sandbox.lightning.force.com/lightning/page/home?x=1")
     assert found.login_url == found.audience == "https://acme--uat.sandbox.my.salesforce.com"
     assert found.environment == "sandbox"
-    assert found.note.startswith("acme--uat.sandbox.lightning.force.com serves pages.")
+    assert found.note.startswith("acme--uat.sandbox.lightning.force.com serves pages;")
     assert hosts.read_login_url("acme.my.salesforce.com").note == ""
 
 

@@ -142,9 +142,7 @@ def test_readyz_counts_once_a_minute_only(lost_keys: None, client: Client, monke
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_says_at_its_start_what_it_lacks(
-    lost_keys: None, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_worker_says_at_its_start_what_it_lacks(lost_keys: None, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         tasks.worker_ready.send(sender=None)
     assert f"encryption key missing (id {LOST_ID}): it sealed 2 signing keys" in caplog.text
@@ -153,7 +151,7 @@ def test_a_worker_says_at_its_start_what_it_lacks(
 def test_a_model_of_the_site_with_a_sealed_field_is_found_too(monkeypatch) -> None:
     """By the kind of field, not by a list."""
 
-    class Vault(models.Model):
+    class Vault(models.Model):  # noqa: DJ008 - nobody looks at it
         secret = SealedField(null=True)
 
         class Meta:

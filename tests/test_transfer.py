@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from sf_integration.testing.django import ConnectableOrg
 from sf_integration.transfer import Report
 
 from .test_command_line import encrypted_key, folder, key_and_certificate, salesforce, tables
+from .test_docs import command_lines, salesforce_parser
 
 __all__ = ["folder"]
 # A command closes its connection, as at the end of a process.
@@ -540,3 +543,33 @@ def test_json_of_the_report_is_the_same_for_json_files(folder: Path) -> None:
             },
         ],
     }
+
+
+# ---- the document ---------------------------------------------------------------------------------------------------
+
+MANY = (Path(__file__).parents[1] / "docs" / "many.md").read_text()
+
+
+def block(kind: str) -> str:
+    (found,) = re.findall(rf"^```{kind}\n(.*?)^```$", MANY, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def test_files_of_the_document_come_in_as_it_says(folder: Path) -> None:
+    stored_key()
+    (folder / "orgs.csv").write_text(block("csv"))
+    (folder / "orgs.json").write_text(block("json"))
+    assert "3 created." in salesforce("import", "--file", "orgs.csv").out
+    acme = ConnectedApp.objects.get(name="acme-prod")
+    assert (acme.tags, acme.session_minutes, acme.app_kind) == (["prod", "eu"], 120, "external_client_app")
+    told: Any = salesforce("import", "--file", "orgs.json", "--json").json
+    assert [row["changed"] for row in told["rows"]] == [["session_minutes"], ["enabled"]]
+
+
+def test_document_tells_every_column_and_understood_commands() -> None:
+    assert re.findall(r"^\| `(\w+)` \|", MANY, re.MULTILINE) == list(connection_file.COLUMNS)
+    lines = [line for line in command_lines(MANY) if "manage.py salesforce " in line]
+    assert len(lines) > 4
+    for typed in lines:
+        arguments = shlex.split(typed.partition("manage.py salesforce ")[2])
+        assert salesforce_parser().parse_args(arguments).verb == arguments[0]

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
@@ -14,21 +15,22 @@ from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.text import Truncator
-from django.views.decorators.debug import sensitive_post_parameters
 
-from .. import access, audit, corrections, operations
+from .. import access, audit, corrections, leaving, operations
 from ..access import Act
 from ..forms import ConnectedAppForm
 from ..models import AccessToken, ConnectedApp, ConnectedAppQuerySet
 from ..operations import Outcome
+from ..sensitive import takes_secret_inputs
 from ..state import ConnectionState
 from ..templatetags.sf_integration_tags import state_pill, when
 from . import trying
 from .ladders import shown_ladder, shown_problems
-from .permissions import ManagedAdmin
 from .revoking import revoke, tell
+from .transfers import ManyAtOnceAdmin
 
 _SAVE_AND_TEST = "_test"
+_WITH_KEYS = "with_keys"
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -43,7 +45,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(ConnectedApp)
-class ConnectedAppAdmin(ManagedAdmin):
+class ConnectedAppAdmin(ManyAtOnceAdmin):
     form = ConnectedAppForm
     list_display = (
         "name",
@@ -200,7 +202,7 @@ class ConnectedAppAdmin(ManagedAdmin):
             db_field, request, queryset=access.visible_keys(request.user), **kwargs
         )
 
-    @method_decorator(sensitive_post_parameters("private_key", "passphrase"))
+    @method_decorator(takes_secret_inputs("private_key", "passphrase"))
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """As Django's, and the tests that its buttons ask for: after the transaction, since they call Salesforce."""
         if trying.is_asked_for(request):
@@ -222,19 +224,53 @@ class ConnectedAppAdmin(ManagedAdmin):
                 request, f"Taken from the address you pasted: {obj.login_url}. {form.login_url_note}"
             )
         request.saved_connection = obj  # type: ignore[attr-defined]
+        if change and "name" in form.changed_data:
+            before = form.initial["name"]
+            messages.warning(
+                request,
+                f"The connection “{before}” is now called “{obj.name}”: code, jobs and settings that ask for “{before}” are "
+                "refused (unknown_connection) until they are changed.",
+            )
+
+    # ---- deleting ----
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        """As Django's, told who used it and what becomes of its signing key."""
+        connection = self.get_object(request, object_id)
+        if connection is not None:
+            extra_context = {
+                **(extra_context or {}),
+                "uses": leaving.uses(connection),
+                "keys_left_over": leaving.keys_left_over([connection], actor=request.user),
+                "with_keys": _WITH_KEYS,
+            }
+        return super().delete_view(request, object_id, extra_context)
 
     def delete_model(self, request: HttpRequest, obj: ConnectedApp) -> None:
-        audit.record("deleted", obj, actor=request.user)
-        super().delete_model(request, obj)
+        self._delete(request, [obj], with_keys=_WITH_KEYS in request.POST)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[ConnectedApp]) -> None:
-        for connection in queryset:
-            audit.record("deleted", connection, actor=request.user)
-        super().delete_queryset(request, queryset)
+        self._delete(request, queryset)
+
+    def _delete(
+        self, request: HttpRequest, connections: Iterable[ConnectedApp], *, with_keys: bool = False
+    ) -> None:
+        """The sessions are ended after the commit, since that calls Salesforce."""
+        left = leaving.delete(connections, actor=request.user, with_keys=with_keys)
+
+        def end_sessions() -> None:
+            for outcome in left.end():
+                tell(request, outcome)
+
+        transaction.on_commit(end_sessions, robust=True)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Tokens and checks go with their connection, though nobody may delete them one by one."""
+        """Tokens and checks go with their connection, though nobody may delete them one by one. For several at once it is
+        said here who used them."""
         shown, counts, _, protected = super().get_deleted_objects(objs, request)
+        page = request.resolver_match and request.resolver_match.url_name
+        if page and page.endswith("_changelist"):
+            shown = [_last_use(connection) for connection in objs] + shown
         return shown, counts, set(), protected
 
     # ---- doing ----
@@ -305,3 +341,12 @@ class ConnectedAppAdmin(ManagedAdmin):
     ) -> None:
         for connection in queryset:
             tell(request, act(connection, actor=request.user))
+
+
+def _last_use(connection: ConnectedApp) -> str:
+    """For the question before several are deleted."""
+    found = leaving.uses(connection)
+    if not found:
+        return f"{connection.name}: no use is known of in the last 30 days"
+    who = ", ".join(dict.fromkeys(use.who for use in found))
+    return f"{connection.name}: used in the last 30 days by {who}, last on {found[0].last:%Y-%m-%d}"

@@ -12,11 +12,13 @@ from ..views import facts, problems
 
 def shown_ladder(check: ConnectionCheck) -> str:
     """The steps, and the trace of the sign-in."""
-    ladder = render_to_string("sf_integration/partials/_ladder.html", {"steps": facts.ladder(check)})
-    if not check.trace:
-        return ladder
-    trace = {"trace": health.trace_text(check.connection, check)}
-    return ladder + render_to_string("sf_integration/partials/_trace.html", trace)
+    context = {
+        "check": check,
+        "is_well": all(step["status"] == health.OK for step in check.steps),
+        "steps": facts.ladder(check),
+        "trace": health.trace_text(check.connection, check) if check.trace else "",
+    }
+    return render_to_string("sf_integration/partials/_steps.html", context)
 
 
 def shown_problems(connection: ConnectedApp) -> str:

@@ -11,11 +11,11 @@ from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.text import slugify
-from django.views.decorators.debug import sensitive_post_parameters
 
 from .. import access, audit
 from ..forms import NewSigningKeyForm, SigningKeyForm
 from ..models import SigningKey
+from ..sensitive import takes_secret_inputs
 from ..templatetags.sf_integration_tags import when
 from .permissions import ManagedAdmin
 
@@ -103,7 +103,7 @@ class SigningKeyAdmin(ManagedAdmin):
             '<a href="{}">Download {}.crt</a>, to be uploaded to the app in Salesforce', url, _slug(key)
         )
 
-    @method_decorator(sensitive_post_parameters("private_key", "passphrase"))
+    @method_decorator(takes_secret_inputs("private_key", "passphrase"))
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         return super().changeform_view(request, *args, **kwargs)
 

@@ -27,6 +27,8 @@ class Trial:
     healthy: bool
     """Whether every step was passed, with or without warnings."""
     trace: dict[str, Any] | None
+    session_ended: bool | None
+    """Whether the session was ended in the org; None when there was none."""
 
 
 def check_connection(
@@ -67,8 +69,8 @@ def try_values(connection: ConnectedApp, key: RSAPrivateKey) -> Trial:
         with recorded() as calls:
             steps, error = climb(LADDER, run)
     finally:
-        login.end()
-    return Trial(steps, error is None, _trace(run, calls))
+        session_ended = login.end()
+    return Trial(steps, error is None, _trace(run, calls), session_ended)
 
 
 def _trace(run: Run, calls: Iterable[Call]) -> dict[str, Any] | None:

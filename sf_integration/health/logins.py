@@ -38,7 +38,7 @@ class Shared:
     """The stored token serves; or a real sign-in, whose token becomes everybody's."""
 
     def __init__(self, connection: ConnectedApp, *, renew: bool) -> None:
-        self.source = tokens.Source(connection.name)
+        self.source = tokens.Source(connection.name, counts_as_use=False)
         self.trace: dict[str, Any] | None = None
         self._connection, self._renew = connection, renew
 
@@ -53,7 +53,7 @@ class Shared:
         if refused is not None:
             # The stored token may still be served, but the org has refused the next one.
             raise refused
-        return tokens.get(name)
+        return tokens.get(name, counts_as_use=False)
 
     def _observe(self, request: SignIn, outcome: Outcome) -> None:
         self.trace = trace.describe(request, outcome)
@@ -81,16 +81,21 @@ class Apart:
             raise error
         return self.source.get()
 
-    def end(self) -> None:
-        """End the session in the org, if there is one. A host that may not be called does not get the token for that."""
+    def end(self) -> bool | None:
+        """End the session in the org and tell whether that was done; None without a session.
+
+        A host that may not be called does not get the token for that either: the session then ends by itself.
+        """
         token, self.source.token = self.source.token, None
         if token is None:
-            return
+            return None
         try:
             hosts.require_allowed(token.instance_url)
             oauth.revoke(token, http=tokens.current().http)
         except SalesforceError as error:
             log.warning("a session made to try values could not be ended: %s", error)
+            return False
+        return True
 
 
 @dataclass

@@ -17,7 +17,7 @@ import ssl
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
@@ -374,7 +374,9 @@ def transport_error(exc: Exception, url: str, timeout_seconds: float) -> Transpo
     if any_of(NameResolutionError, socket.gaierror):
         return TransportError(f"The name {host} does not resolve.", code="dns_failure")
     if any_of(ssl.SSLError, urllib3.exceptions.SSLError, requests.exceptions.SSLError):
-        return TransportError(f"No trusted TLS connection to {host} could be made.", code="tls_failure")
+        return TransportError(
+            f"No trusted TLS connection to {host} could be made{_told_by_tls(reasons)}.", code="tls_failure"
+        )
     if any_of(AnswerTooLarge):
         return TransportError(f"{host} answered with more than can be right.", code="too_large")
     if any_of(ConnectionRefusedError):
@@ -386,6 +388,16 @@ def transport_error(exc: Exception, url: str, timeout_seconds: float) -> Transpo
     if any_of(StaleConnection):
         return TransportError(f"{host} had closed the connection.", code="connection_stale")
     return TransportError(f"{host} broke off its answer.", code="cut_off")
+
+
+def _told_by_tls(reasons: Iterable[BaseException]) -> str:
+    """What OpenSSL found: a name mismatch, an expired certificate, no TLS at all."""
+    for reason in reasons:
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            return f" ({reason.verify_message.rstrip('.')})"
+        if isinstance(reason, ssl.SSLError) and reason.reason:
+            return f" ({reason.reason.replace('_', ' ').lower()})"
+    return ""
 
 
 class StaleConnection(http.client.RemoteDisconnected):

@@ -49,6 +49,8 @@ _PAGE_DOMAINS = re.compile(
     r"\.(?:(?:lightning|vf|file)\.(?:force\.com|crmforce\.mil|force\.mil|sfcrmapps\.cn|sfcrmproducts\.cn)"
     r"|salesforce-setup\.(?:com|mil)|setup\.sfcrmproducts\.cn)$"
 )
+_WRAPPED = re.compile(r"""[<"'](.*)[>"']""", re.DOTALL)
+"""As in mails and quotations."""
 _SITES = (".force.com", ".my.site.com")
 
 
@@ -66,7 +68,8 @@ def read(text: str) -> Address:
     Raises InvalidInput when it is no usable address; for hosts of Salesforce that no program signs in at, it says where
     the right one is found.
     """
-    typed = text.strip().strip("<>\"'").strip()
+    wrapped = _WRAPPED.fullmatch(text.strip())
+    typed = (wrapped[1] if wrapped else text).strip()
     if "://" not in typed:
         typed = f"https://{typed}"
     parts = split(typed)
@@ -144,7 +147,7 @@ def _of_salesforce(parts: SplitResult, host: str) -> Address:
     if my_domain := my_domain_of(host):
         return Address(
             f"https://{my_domain}",
-            f"{host} serves pages. Programs sign in to the same org at https://{my_domain}.",
+            f"{host} serves pages; programs sign in to the same org at its My Domain URL.",
         )
     if _INSTANCE.fullmatch(host) or _BEFORE_SIGN_IN.fullmatch(host) or is_page_host(host):
         raise InvalidInput(

@@ -57,8 +57,14 @@ def problem_of(error: SalesforceError) -> Problem:
             words = f"{error.code}: {error.description}"
             return _of_entry(diagnosis.explain(error.code, error.description), error, words)
         case RetryableError():
-            return _of_entry(diagnosis.explain_transport(error.code), error)
+            return _of_entry(_of_transport(error), error)
     return Problem(error.code, str(error), str(error))
+
+
+def _of_transport(error: RetryableError) -> diagnosis.Diagnosis:
+    """Our own sentence tells cases of one code apart: an empty answer from a page, a wrong name from a wrong authority."""
+    found = diagnosis.explain(error.code, str(error))
+    return diagnosis.explain_transport(error.code) if found is diagnosis.UNKNOWN else found
 
 
 def _of_entry(found: diagnosis.Diagnosis, error: SalesforceError, words: str = "") -> Problem:

@@ -5,7 +5,14 @@ Variables of a traceback are shown by their `repr`, and caches pickle what they 
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, Self, SupportsIndex
+import inspect
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NoReturn, ParamSpec, Self, SupportsIndex, TypeVar
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class _Hidden:
@@ -46,3 +53,44 @@ class SecretBytes(_Hidden, bytes):
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> Secret:
         return Secret(super().decode(encoding, errors))
+
+
+def takes_secrets(*names: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """For functions that work on secrets given as plain text in the arguments `names`: what they raise comes without their frames.
+
+    The variables of that work, those of libraries too, can't be hidden one by one. Where it happened is kept as a note, in lines
+    of source.
+    """
+
+    def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
+        signature = inspect.signature(function)
+
+        @wraps(function)
+        def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            given = signature.bind(*args, **kwargs)
+            del args, kwargs
+            for name in {*names} & {*given.arguments}:
+                given.arguments[name] = hidden(given.arguments[name])
+            try:
+                return function(*given.args, **given.kwargs)
+            except Exception as exc:  # noqa: BLE001 - it goes on
+                raise _without_frames(exc) from None
+
+        return guarded
+
+    return decorate
+
+
+def hidden(value: Any) -> Any:
+    """Text and bytes as secrets, anything else as it is."""
+    if isinstance(value, str):
+        return Secret(value)
+    return SecretBytes(value) if isinstance(value, (bytes, bytearray)) else value
+
+
+def _without_frames(exc: Exception) -> Exception:
+    below = exc.__traceback__.tb_next if exc.__traceback__ else None
+    if below is not None:
+        exc.add_note("Raised in (variables are left out):\n" + "".join(traceback.format_tb(below)))
+    exc.__cause__ = exc.__context__ = None
+    return exc.with_traceback(None)

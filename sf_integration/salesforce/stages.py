@@ -13,19 +13,19 @@ from .errors import AuthenticationError, LoginUnavailable, SalesforceError, Wron
 class Stage(IntEnum):
     """What the sign-in stopped at, in order: a later one is progress."""
 
-    HOST = 0
+    HOST = 1
     """No answer of a token endpoint."""
-    APP = 1
-    SIGNATURE = 2
-    TIME = 3
-    AUDIENCE = 4
-    USER = 5
+    APP = 2
+    SIGNATURE = 3
+    TIME = 4
+    AUDIENCE = 5
+    USER = 6
     """The user is unknown there, or hasn't approved the app: the words are the same."""
-    RIGHTS = 6
+    RIGHTS = 7
     """App, host and audience are right; what is missing is for the org's admin."""
-    ORG = 7
+    ORG = 8
     """It worked, in another org than the expected one."""
-    SIGNED_IN = 8
+    SIGNED_IN = 9
 
     @property
     def words(self) -> str:

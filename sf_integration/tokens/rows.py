@@ -424,7 +424,7 @@ def add_logins(row: AccessToken, count: int, now: dt.datetime) -> None:
 
 
 def note_use(row: AccessToken) -> None:
-    """Extra usernames that nobody asks for idle out; noted at most once an hour."""
+    """Noted at most once an hour: extra usernames that nobody asks for idle out, and who deletes a connection is told."""
     now = timezone.now()
     if row.last_used_at is None or row.last_used_at < now - HOUR:
         AccessToken.objects.filter(pk=row.pk).update(last_used_at=now)

@@ -27,8 +27,10 @@ Wanted = Callable[[AccessToken], Token | None]
 """Gives the row's token when it is what the caller waits for."""
 
 
-def get(name: str, username: str | None = None) -> Token:
+def get(name: str, username: str | None = None, *, counts_as_use: bool = True) -> Token:
     """A live token of a connection. Signs in only when there is none anywhere.
+
+    `counts_as_use`: whether somebody wants it who would miss the connection; checks would not.
 
     Raises UnknownConnection, ActionNeeded or RetryableError; in a running event loop, which it might stop for seconds,
     SynchronousOnlyOperation, and always rather than at the next look only.
@@ -41,7 +43,7 @@ def get(name: str, username: str | None = None) -> Token:
         now = time.monotonic()
         if now < copy.expires and (now < copy.next_look or not copy.move_mark(now)):
             return copy.token
-    return _ask_row(process, (name, username), copy)
+    return _ask_row(process, (name, username), copy, counts_as_use=counts_as_use)
 
 
 def in_memory(name: str, username: str | None = None) -> Token | None:
@@ -69,14 +71,14 @@ def api_version(name: str, username: str | None = None) -> str:
     return copy.api_version if copy is not None else rows.connection_named(name).api_version
 
 
-def renew(name: str, username: str | None, failed: Token) -> Token:
+def renew(name: str, username: str | None, failed: Token, *, counts_as_use: bool = True) -> Token:
     """A token other than `failed`, which the org has refused. Signs in only if nobody else has done so."""
     process, handle = current(), (name, username)
     apart.drop(process, handle, failed)
     if not rows.in_callers_transaction():
         rows.discard_refused(_row(handle), failed, timezone.now())
     process.forget(handle)
-    return _ask_row(process, handle, None, refused=failed)
+    return _ask_row(process, handle, None, refused=failed, counts_as_use=counts_as_use)
 
 
 def refresh(name: str, username: str | None = None, *, observe: Observer | None = None) -> Token:
@@ -134,12 +136,13 @@ class Source:
 
     name: str
     username: str | None = None
+    counts_as_use: bool = True
 
     def get(self) -> Token:
-        return get(self.name, self.username)
+        return get(self.name, self.username, counts_as_use=self.counts_as_use)
 
     def renew(self, failed: Token) -> Token:
-        return renew(self.name, self.username, failed)
+        return renew(self.name, self.username, failed, counts_as_use=self.counts_as_use)
 
 
 def _refuse_in_event_loop() -> None:
@@ -150,7 +153,14 @@ def _refuse_in_event_loop() -> None:
         )
 
 
-def _ask_row(process: Process, handle: Handle, copy: Copy | None, *, refused: Token | None = None) -> Token:
+def _ask_row(
+    process: Process,
+    handle: Handle,
+    copy: Copy | None,
+    *,
+    refused: Token | None = None,
+    counts_as_use: bool,
+) -> Token:
     in_transaction = rows.in_callers_transaction()
     try:
         if not in_transaction:
@@ -174,7 +184,7 @@ def _ask_row(process: Process, handle: Handle, copy: Copy | None, *, refused: To
         process.forget(handle)
         raise
     _remember(process, handle, row, token)
-    if not row.is_own and not in_transaction:
+    if counts_as_use and not in_transaction:
         rows.note_use(row)
     return token
 

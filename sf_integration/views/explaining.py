@@ -9,7 +9,6 @@ from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
-from django.views.decorators.debug import sensitive_post_parameters
 
 from ..forms import WriteOnlyTextarea
 from ..salesforce import diagnosis
@@ -62,7 +61,7 @@ class Shelf:
 
 # Exempt, so that the length is looked at before anybody reads the form; the inner view is protected.
 @csrf_exempt
-@sensitive_post_parameters("text")
+@takes_secret_inputs("text")
 @signed_in
 def explain(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and _length(request) > _LARGEST_FORM:

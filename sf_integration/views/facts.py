@@ -9,7 +9,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from .. import hosts
-from ..models import AccessToken, ConnectedApp, ConnectionCheck, Heartbeat
+from ..models import AccessToken, ConnectedApp, ConnectionCheck, ConnectionDraft, Heartbeat
 from ..probes import SILENT_AFTER_SECONDS
 from ..state import CERTIFICATE_WARNING, ConnectionState
 from ..tasks import REFRESH_HEARTBEAT
@@ -170,7 +170,7 @@ def api_usage(connection: ConnectedApp) -> str:
     return f"{usage['used']:,} of {usage['limit']:,} in 24 hours" if usage else ""
 
 
-def is_stand_in(connection: ConnectedApp) -> bool:
+def is_stand_in(connection: ConnectedApp | ConnectionDraft) -> bool:
     """Whether it leads to this machine itself, so to no real org."""
     return hosts.is_loopback(urlsplit(connection.login_url).hostname or "")
 

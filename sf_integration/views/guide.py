@@ -14,7 +14,6 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import slugify
-from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
 from .. import access, drafts, hosts
@@ -121,7 +120,7 @@ def steps(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
     return JsonResponse(guide_rooms.progress(shown))
 
 
-@sensitive_post_parameters("private_key", "passphrase")
+@takes_secret_inputs("private_key", "passphrase")
 @require_POST
 @for_draft
 def key(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
@@ -255,6 +254,7 @@ def _guide(
         "progress": guide_rooms.progress(shown)[""],
         "steps_done": sum(room.done for room in shown),
         "steps_total": len(setup_guide.STEPS),
+        "is_stand_in": facts.is_stand_in(draft),
         "audience": hosts.default_audience(draft.login_url),
         "environment": hosts.environment_of(draft.login_url),
         "key_form": key_form or KeyForm(choices=access.visible_keys(request.user)),

@@ -36,8 +36,12 @@ class ShownStep:
     step: Step
     way: Way
     is_done: bool
-    explains: bool
-    """Whether the present error is the one that comes when this step was left out."""
+    is_next: bool
+    """Whether it is the first of its room that is not done."""
+    is_likeliest: bool
+    """Whether the present error is first of all the one that comes when this step was left out."""
+    is_possible: bool
+    """Whether the error may come of it, too."""
     copies: list[Copy]
     lacks_certificate: bool
     setup_url: str
@@ -48,8 +52,15 @@ class ShownStep:
         return self.step.skipped
 
     @property
+    def told_errors(self) -> list[str]:
+        """The most telling errors by their codes; where a code says little, in Salesforce's words."""
+        told = [each.description if each.code == "invalid_grant" else each.code for each in self.skipped]
+        return list(dict.fromkeys(told))[:2]
+
+    @property
     def is_open(self) -> bool:
-        return self.explains or not self.is_done
+        """Where to go on, and what the error is about; the others show their titles alone."""
+        return self.is_likeliest or self.is_next
 
 
 @dataclass(frozen=True)
@@ -61,10 +72,6 @@ class ShownRoom:
     @property
     def done(self) -> int:
         return sum(shown.is_done for shown in self.steps)
-
-    @property
-    def is_done(self) -> bool:
-        return self.done == len(self.steps)
 
     @property
     def progress(self) -> str:
@@ -80,11 +87,7 @@ def rooms(
 ) -> list[ShownRoom]:
     """All rooms for one kind of app. `values`: what there is to copy, as far as it is known."""
     return [
-        ShownRoom(
-            room,
-            number,
-            [_shown(step, kind, values, step.id in done, step in explaining) for step in room.steps],
-        )
+        ShownRoom(room, number, _steps(room, kind, values, done, explaining))
         for number, room in enumerate(setup_guide.ROOMS, 1)
     ]
 
@@ -95,18 +98,29 @@ def progress(shown: Sequence[ShownRoom]) -> dict[str, str]:
     return {room.room.id: room.progress for room in shown} | {"": f"{done} of {steps} done"}
 
 
-def _shown(step: Step, kind: Kind, values: Mapping[Copied, str], is_done: bool, explains: bool) -> ShownStep:
-    way = step.way(kind)
-    return ShownStep(
-        step=step,
-        way=way,
-        is_done=is_done,
-        explains=explains,
-        copies=[
-            Copy(f"copy-{step.id}-{name}", name, _WORDS[name], values[name])
-            for name in step.copies
-            if values.get(name)
-        ],
-        lacks_certificate="certificate" in step.copies and not values.get("certificate"),
-        setup_url=my_domain.setup_url(values.get("login_url", ""), way.setup_path),
-    )
+def _steps(
+    room: Room,
+    kind: Kind,
+    values: Mapping[Copied, str],
+    done: Collection[str],
+    explaining: Sequence[Step],
+) -> list[ShownStep]:
+    to_do = next((step for step in room.steps if step.id not in done), None)
+    return [
+        ShownStep(
+            step=step,
+            way=step.way(kind),
+            is_done=step.id in done,
+            is_next=step is to_do,
+            is_likeliest=step in explaining[:1],
+            is_possible=step in explaining[1:],
+            copies=[
+                Copy(f"copy-{step.id}-{name}", name, _WORDS[name], values[name])
+                for name in step.copies
+                if values.get(name)
+            ],
+            lacks_certificate="certificate" in step.copies and not values.get("certificate"),
+            setup_url=my_domain.setup_url(values.get("login_url", ""), step.way(kind).setup_path),
+        )
+        for step in room.steps
+    ]

@@ -24,6 +24,8 @@ class Shown(Problem):
     """A problem on a page."""
 
     status: int = THE_ORGS
+    note: str = ""
+    """What else to know before acting."""
     button: str = ""
     """What a button says that mends it, and its view, which takes the connection's name."""
     button_view: str = ""
@@ -65,7 +67,9 @@ def first_thing_to_do(connection: ConnectedApp, now: dt.datetime, *, may_run: bo
     whose = "" if may_run else "someone who may run checks here"
     match state:
         case ConnectionState.FAILING:
-            return _of_stored(connection.last_error or {}, connection.failure_sentence(now))
+            hint = connection.young_app_hint(now, connection.next_try_at())
+            cause = sentence.removesuffix(connection.young_app_hint(now)).rstrip()
+            return replace(_of_stored(connection.last_error or {}, cause), note=hint)
         case ConnectionState.NEEDS_ATTENTION:
             return next(iter(things_to_do(connection, now, may_run=may_run)), None)
         case ConnectionState.ENCRYPTION_KEY_MISSING:
@@ -116,7 +120,7 @@ def of_advice(advice: SessionAdvice | None, *, may_manage: bool) -> Shown | None
 def _of_warning(warning: dict[str, str]) -> Shown:
     seen, cause = warning.get("message", ""), warning.get("cause", "")
     shown = _of_stored(warning, seen if cause in seen else f"{seen} {cause}")
-    return replace(shown, remedy=f"{shown.remedy} It works meanwhile.".lstrip())
+    return replace(shown, note="The connection works meanwhile.")
 
 
 def _of_stored(error: dict[str, str], sentence: str) -> Shown:

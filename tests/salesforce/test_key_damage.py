@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from sf_integration.salesforce import keys
 from sf_integration.salesforce.errors import InvalidInput, InvalidPrivateKey
-from sf_integration.salesforce.keys import repair
+from sf_integration.salesforce.keys import private, repair
 
 PEM, DER = serialization.Encoding.PEM, serialization.Encoding.DER
 PKCS8, PKCS1 = serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL
@@ -134,24 +134,31 @@ def damaged(data: bytes, chosen: list[str], last: str) -> bytes:
     return now if isinstance(now, bytes) else LAST[last](now)
 
 
-@settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    form=st.sampled_from(list(FORMS)),
-    bits=st.sampled_from([2048, 3072]),
-    chosen=DAMAGE,
-    last=st.sampled_from(list(LAST)),
-)
+KEYS = {"form": st.sampled_from(list(FORMS)), "bits": st.sampled_from([2048, 3072])}
+CHOSEN = {"chosen": DAMAGE, "last": st.sampled_from(list(LAST))}
+
+
+@settings(max_examples=1500, deadline=None)
+@given(**KEYS, **CHOSEN)
 @example("PKCS#1 locked", 2048, ["one line", "JSON", "base64", "base64"], "UTF-16")
-def test_any_damage_combined_is_repaired_to_the_same_key(form, bits, chosen, last):
-    try: taken = keys.take(damaged(valid(form, bits), chosen, last), PASSPHRASE)
-    except Exception as e: print("XX", form, chosen, last, e); raise
+@example("PKCS#8 DER", 2048, ["base64", "certificate behind"], "UTF-8")
+@example("PKCS#8 locked", 2048, ["base64 in lines", "CRLF", r"\n"], "UTF-8 with mark")
+def test_any_damage_combined_is_undone_to_the_last_byte(form, bits, chosen, last):
+    whole = valid(form, bits)
+    found = repair.repair(damaged(whole, chosen, last))
+    blocks = [block.pem for block in found.blocks if block.is_private_key]
+    assert (blocks or [found.der]) == [whole]
+
+
+@settings(max_examples=60, deadline=None)
+@given(**KEYS, **CHOSEN)
+def test_any_damaged_key_is_read_as_the_same_key_pair(form, bits, chosen, last):
+    taken = keys.take(damaged(valid(form, bits), chosen, last), PASSPHRASE)
     assert keys.fingerprint(taken.key) == keys.fingerprint(key(bits))
-    if "locked" not in form:
-        assert keys.read_private_key(damaged(valid(form, bits), chosen, last))
 
 
 @settings(max_examples=200, deadline=None)
-@given(chosen=DAMAGE, last=st.sampled_from(list(LAST)))
+@given(**CHOSEN)
 def test_certificates_are_repaired_from_the_same_damage(chosen, last):
     pem = certificate(2048).public_bytes(PEM)
     found = keys.read_certificate(damaged(pem, chosen, last))
@@ -185,7 +192,7 @@ def test_the_encoding_that_was_undone_is_told(last, note):
 @pytest.mark.parametrize("form", FORMS)
 def test_nothing_is_told_of_a_key_in_good_order(form):
     told = keys.take(valid(form, 2048), PASSPHRASE).notes
-    assert told == (() if "12" not in form else (keys.private.CERTIFICATE_TAKEN,))
+    assert told == (() if "12" not in form else (private.CERTIFICATE_TAKEN,))
 
 
 def test_a_missing_end_is_added_only_when_nothing_else_is_missing():

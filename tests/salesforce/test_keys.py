@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import json
 import subprocess
+import time
 import traceback
 
+import jwt
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
 
 from sf_integration.salesforce import keys
 from sf_integration.salesforce.errors import ActionNeeded, InvalidInput, InvalidPrivateKey
+from sf_integration.salesforce.keys import pem, private
 
 from .conftest import app_certificate, app_key
 
@@ -108,14 +112,80 @@ def forged_key() -> bytes:
     )
 
 
+OTHER_KEY = keys.make_key()
+
+
+def huge() -> rsa.RSAPrivateKey:
+    """Of two Mersenne primes: quickly made, slowly proved."""
+    p, q = 2**9689 - 1, 2**9941 - 1
+    d = pow(65537, -1, (p - 1) * (q - 1))
+    return rsa.RSAPrivateNumbers(
+        p, q, d, d % (p - 1), d % (q - 1), rsa.rsa_crt_iqmp(p, q), rsa.RSAPublicNumbers(65537, p * q)
+    ).private_key(unsafe_skip_rsa_key_validation=True)
+
+
+def huge_key() -> bytes:
+    return written(huge())
+
+
+def locked(rounds: int = 2048) -> serialization.KeySerializationEncryption:
+    builder = serialization.PrivateFormat.PKCS12.encryption_builder().kdf_rounds(rounds)
+    return builder.build(PASSPHRASE.encode())
+
+
+def certificate_of(key: rsa.RSAPrivateKey) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(keys.make_certificate(key, common_name="own").pem.encode())
+
+
+def in_pkcs12(key=None, *, encryption=None, chain=None) -> bytes:
+    key = key or app_key()
+    own = None if key.key_size > 8192 else certificate_of(key)
+    return pkcs12.serialize_key_and_certificates(
+        b"x", key, own, chain, encryption or serialization.NoEncryption()
+    )
+
+
+def openssh_locked() -> bytes:
+    """As `ssh-keygen` writes it, as far as it is read without a passphrase."""
+
+    def text(data: bytes) -> bytes:
+        return len(data).to_bytes(4, "big") + data
+
+    head = b"openssh-key-v1\0" + text(b"aes256-ctr") + text(b"bcrypt")
+    salt = text(text(b"planted salt 016") + (16).to_bytes(4, "big"))
+    numbers = app_key().public_key().public_numbers()
+    public_half = text(b"ssh-rsa") + text(b"\1\0\1") + text(b"\0" + numbers.n.to_bytes(256, "big"))
+    blob = head + salt + (1).to_bytes(4, "big") + text(public_half) + text(bytes(1120))
+    lines = base64.encodebytes(blob)
+    return b"-----BEGIN OPENSSH PRIVATE KEY-----\n" + lines + b"-----END OPENSSH PRIVATE KEY-----\n"
+
+
+def certificates_only(encoding: serialization.Encoding) -> bytes:
+    return pkcs7.serialize_certificates([certificate_of(app_key())], encoding)
+
+
+def request() -> x509.CertificateSigningRequest:
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "planted")])
+    return x509.CertificateSigningRequestBuilder(subject).sign(app_key(), keys.certificates.hashes.SHA256())
+
+
 BAD = {
     "nothing": (lambda: b"", "not a private key"),
     "blanks": (lambda: b" \n", "not a private key"),
     "some text": (lambda: b"planted secret text", "not a private key"),
-    "HTML": (lambda: b"<html>planted</html>", "not a private key"),
+    "a web page": (lambda: b"<html>planted</html>", "a web page"),
+    "a page in XML": (lambda: b"<RSAKeyValue>planted</RSAKeyValue>", "a web page or XML"),
+    "a PDF": (lambda: b"%PDF-1.7 planted", "a PDF document"),
+    "a ZIP": (lambda: b"PK\x03\x04planted", "a ZIP archive"),
+    "a Java keystore": (lambda: b"\xfe\xed\xfe\xed\0\0\0\x02planted", "a Java keystore"),
+    "a PuTTY key": (lambda: b"PuTTY-User-Key-File-3: ssh-rsa\nEncryption: none\n", "PuTTY's own form"),
+    "a JWK": (lambda: json.dumps({"kty": "RSA", "d": "planted" * 40}).encode(), "a JSON Web Key"),
+    "a JWT": (lambda: jwt.encode({"planted": "x" * 99}, written(), "RS256").encode(), "a signed token (JWT)"),
+    "an access token": (lambda: b"00D5g000004FaKeEAA!AQplanted.token", "an access token"),
+    "a consumer key": (lambda: b"3MVG9planted_consumer.key", "a consumer key"),
+    "the address of a file": (lambda: b"https://acme.example/planted.key", "an address"),
     "a JSON file": (lambda: b'{"private_key": "planted"}', "not a private key"),
-    "UTF-16": (lambda: written().decode().encode("utf-16"), "not a private key"),
-    "base64 of PEM": (lambda: base64.b64encode(written()), "not a private key"),
+    "base64 of nothing known": (lambda: base64.b64encode(b"planted" * 99), "not a private key"),
     "a public key": (public, "a public key"),
     "an RSA public key": (lambda: public(form=serialization.PublicFormat.PKCS1), "a public key"),
     "a public key in DER": (lambda: public(DER), "a public key"),
@@ -123,10 +193,18 @@ BAD = {
         lambda: public(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH),
         "an OpenSSH public key",
     ),
-    "an OpenSSH private key": (
-        lambda: written(form=serialization.PrivateFormat.OpenSSH),
-        "OpenSSH's own form",
+    "a locked OpenSSH private key": (openssh_locked, "OpenSSH's own form, protected by a passphrase"),
+    "an SSH2 public key": (
+        lambda: b"---- BEGIN SSH2 PUBLIC KEY ----\nAAAA\n---- END SSH2 PUBLIC KEY ----\n",
+        "a public key of SSH",
     ),
+    "a PGP key": (
+        lambda: b"-----BEGIN PGP PRIVATE KEY BLOCK-----\nAAAA\n-----END PGP PRIVATE KEY BLOCK-----\n",
+        "a PGP key",
+    ),
+    "a PKCS#7 file": (lambda: certificates_only(PEM), "a PKCS#7 file"),
+    "a PKCS#7 file in DER": (lambda: certificates_only(DER), "a PKCS#7 file"),
+    "a certificate request in DER": (lambda: request().public_bytes(DER), "a certificate request"),
     "a certificate": (lambda: app_certificate().encode(), "a certificate"),
     "a certificate in DER": (certificate_der, "a certificate"),
     "a certificate request": (
@@ -135,7 +213,7 @@ BAD = {
     ),
     "an unknown label": (
         lambda: b"-----BEGIN SOMETHING ELSE-----\nAAAA\n-----END SOMETHING ELSE-----",
-        "a something else",
+        "a PEM block of another kind",
     ),
     "an EC key": (lambda: written(ec.generate_private_key(ec.SECP256R1())), "kind EC"),
     "a traditional EC key": (
@@ -148,19 +226,29 @@ BAD = {
     "cut in the middle": (lambda: written()[:900], "damaged or cut off"),
     "without its end line": (lambda: written()[:-30], "damaged or cut off"),
     "one letter changed": (lambda: written()[:400] + b"!" + written()[401:], "damaged or cut off"),
-    "numbers that do not belong together": (forged_key, "damaged or cut off"),
+    "numbers that do not belong together": (forged_key, "don't belong together"),
+    "a huge key": (huge_key, "19630 bits; more than 8192"),
+    "two private keys": (lambda: written() + written(OTHER_KEY), "2 private keys in it"),
+    "a file of 65 KB": (lambda: written() + b"planted" * 10_000, "more than 64 KB"),
     "an empty block": (
         lambda: b"-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----\n",
         "damaged or cut off",
     ),
     "cut DER": (lambda: written(encoding=DER)[:500], "damaged or cut off"),
-    "DER of zeros": (lambda: b"\x30" + bytes(100), "damaged or cut off"),
-    "a PKCS#12 file": (
+    "DER of zeros": (lambda: b"\x30\x81\x64" + bytes(100), "damaged or cut off"),
+    "a PKCS#12 file without a key": (
         lambda: pkcs12.serialize_key_and_certificates(
-            b"x", app_key(), None, None, serialization.NoEncryption()
+            b"x", None, certificate_of(app_key()), None, serialization.NoEncryption()
         ),
-        "damaged or cut off",
+        "no private key, only certificates",
     ),
+    "a cut PKCS#12 file": (lambda: in_pkcs12()[:-9], "damaged or cut off"),
+    "a PKCS#12 file with a long chain": (
+        lambda: in_pkcs12(chain=[certificate_of(OTHER_KEY)] * 12, encryption=locked()),
+        "larger than one with a key and its certificate",
+    ),
+    "a PKCS#12 file with a huge key": (lambda: in_pkcs12(huge(), encryption=locked()), "larger than one"),
+    "no passphrase, PKCS#12": (lambda: in_pkcs12(encryption=locked()), "protected by a passphrase"),
     "no passphrase": (lambda: written(passphrase=PASSPHRASE), "protected by a passphrase"),
     "no passphrase, traditional": (
         lambda: written(form=PKCS1, passphrase=PASSPHRASE),
@@ -180,6 +268,129 @@ def test_bad_input_gets_a_sentence_that_names_it(make, words):
     assert isinstance(caught.value, ValueError)
     assert isinstance(caught.value, ActionNeeded)
     assert_tells_nothing_of(caught.value, data)
+
+
+@pytest.mark.parametrize("make", [written, in_pkcs12], ids=["PEM", "PKCS#12"])
+def test_a_key_of_openssh_and_one_in_pkcs12_are_taken(make):
+    data = make() if make is in_pkcs12 else written(form=serialization.PrivateFormat.OpenSSH)
+    assert keys.fingerprint(keys.take(data).key) == keys.fingerprint(app_key())
+
+
+def test_the_certificate_in_the_same_file_is_taken_when_it_belongs_to_the_key():
+    own, other = certificate_of(app_key()), certificate_of(OTHER_KEY)
+    for data in (
+        in_pkcs12(encryption=locked(), chain=[other]),
+        written() + other.public_bytes(PEM) + own.public_bytes(PEM),
+    ):
+        taken = keys.take(data, PASSPHRASE)
+        assert taken.certificate.public_key_fingerprint == keys.fingerprint(app_key())
+        assert private.CERTIFICATE_TAKEN in taken.notes
+    taken = keys.take(written() + other.public_bytes(PEM))
+    assert (taken.certificate, taken.notes) == (None, (private.CERTIFICATE_LEFT,))
+
+
+def test_a_wrong_passphrase_of_pkcs12_is_told_as_such():
+    with pytest.raises(InvalidPrivateKey, match="does not open this PKCS#12") as caught:
+        keys.take(in_pkcs12(encryption=locked()), "wrong")
+    assert caught.value.code == private.PASSPHRASE_WRONG
+
+
+# Encrypted keys that ask for more work than they are worth, put together byte by byte
+
+
+def tlv(tag: int, *contents: bytes) -> bytes:
+    content = b"".join(contents)
+    size = len(content).to_bytes(4, "big").lstrip(b"\0")
+    return (
+        bytes([tag]) + (size or b"\0" if len(content) < 128 else bytes([0x80 + len(size)]) + size) + content
+    )
+
+
+def integer(number: int) -> bytes:
+    return tlv(2, number.to_bytes(number.bit_length() // 8 + 1, "big"))
+
+
+def oid(hexed: str) -> bytes:
+    return tlv(6, bytes.fromhex(hexed))
+
+
+SALT = tlv(4, b"planted salt" * 8)
+AES_256_CBC = tlv(0x30, oid("60864801650304012a"), tlv(4, bytes(16)))
+
+
+def pkcs8(derivation: bytes) -> bytes:
+    scheme = tlv(0x30, oid("2a864886f70d01050d"), tlv(0x30, derivation, AES_256_CBC))
+    return tlv(0x30, scheme, tlv(4, bytes(1200)))
+
+
+def by_pbkdf2(rounds: int) -> bytes:
+    return pkcs8(tlv(0x30, oid("2a864886f70d01050c"), tlv(0x30, SALT, integer(rounds))))
+
+
+def by_scrypt(cost: int) -> bytes:
+    numbers = (integer(cost), integer(8), integer(1))
+    return pkcs8(tlv(0x30, oid("2b06010401da47040b"), tlv(0x30, SALT, *numbers)))
+
+
+def by_mac(rounds: int, bag: bytes = b"") -> bytes:
+    """PKCS#12: the rounds are those of its seal, or of a bag in it."""
+    data = oid("2a864886f70d010701")
+    safe = tlv(0x30, bag and tlv(0x30, data, tlv(0xA0, tlv(4, tlv(0x30, bag)))))
+    digest = tlv(0x30, tlv(0x30, oid("608648016503040201"), b"\5\0"), tlv(4, bytes(32)))
+    return tlv(
+        0x30, integer(3), tlv(0x30, data, tlv(0xA0, tlv(4, safe))), tlv(0x30, digest, SALT, integer(rounds))
+    )
+
+
+def by_bag(rounds: int) -> bytes:
+    shrouded = oid("2a864886f70d010c0a0102")
+    return by_mac(2048, tlv(0x30, shrouded, tlv(0xA0, by_pbkdf2(rounds))))
+
+
+def without_length(data: bytes) -> bytes:
+    """The outermost as BER writes it whose length is not known beforehand; OpenSSL reads that."""
+    assert data[1] == 0x81
+    return b"\x30\x80" + data[3:] + b"\0\0"
+
+
+BOMBS = {
+    "PBKDF2": (by_pbkdf2, 2048, 2**31 - 1),
+    "scrypt": (by_scrypt, 2**14, 2**40),
+    "seal of PKCS#12": (by_mac, 2048, 2**31 - 1),
+    "bag of PKCS#12": (by_bag, 2048, 3_000_000),
+    "PKCS#12 without lengths": (lambda rounds: without_length(by_mac(rounds)), 2048, 2**31 - 1),
+}
+
+
+@pytest.mark.parametrize(("made", "usual", "absurd"), BOMBS.values(), ids=BOMBS)
+def test_a_key_that_would_block_the_site_is_refused_at_once(made, usual, absurd):
+    with pytest.raises(InvalidPrivateKey, match="does not open"):
+        keys.take(made(usual), PASSPHRASE)
+    began = time.perf_counter()
+    with pytest.raises(InvalidPrivateKey, match="too much time or memory"):
+        keys.take(made(absurd), PASSPHRASE)
+    assert time.perf_counter() - began < 1
+
+
+def test_as_many_rounds_as_are_recommended_are_no_trouble():
+    assert keys.take(in_pkcs12(encryption=locked(600_000)), PASSPHRASE)
+
+
+@pytest.mark.parametrize("text", ["-" * 65_000, "- " * 32_000, "-----BEGIN " + " " * 60_000, "A" * 65_000])
+def test_no_text_takes_long(text):
+    for data in (text.encode(), b"-----BEGIN RSA PRIVATE KEY-----\n" + text.encode()[:65_000]):
+        began = time.perf_counter()
+        with pytest.raises(InvalidPrivateKey):
+            keys.take(data)
+        assert time.perf_counter() - began < 1
+
+
+def test_a_bug_in_the_library_is_a_refusal_and_no_crash(monkeypatch):
+    panic = type("PanicException", (BaseException,), {})
+    monkeypatch.setattr(private, "repair", lambda data: (_ for _ in ()).throw(panic("planted")))
+    with pytest.raises(InvalidPrivateKey, match="damaged") as caught:
+        keys.take(written())
+    assert_tells_nothing_of(caught.value, b"")
 
 
 @pytest.mark.parametrize("encoding", [PEM, DER])
@@ -224,6 +435,7 @@ def openssl(tmp_path_factory):
         return done.stdout
 
     run("genrsa", "-out", "plain.key", "2048")
+    run("req", "-x509", "-key", "plain.key", "-subj", "/CN=plain", "-days", "90", "-out", "plain.crt")
     return run, folder
 
 
@@ -245,6 +457,45 @@ OPENSSL_KEYS = {
     ),
     "DER": (("rsa", "-in", "plain.key", "-outform", "DER"), None),
     "traditional DER": (("rsa", "-in", "plain.key", "-traditional", "-outform", "DER"), None),
+    "genpkey": (("genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"), None),
+    "genpkey, encrypted": (
+        ("genpkey", "-algorithm", "RSA", "-aes256", "-pass", "pass:word"),
+        "word",
+    ),
+    "genrsa, traditional": (("genrsa", "-traditional", "2048"), None),
+    "genrsa, DES3": (("genrsa", "-des3", "-passout", "pass:word", "2048"), "word"),
+    "genrsa, 3072": (("genrsa", "-aes128", "-passout", "pass:word", "3072"), "word"),
+    "PKCS#8, scrypt": (
+        ("pkcs8", "-topk8", "-scrypt", "-in", "plain.key", "-passout", "pass:word"),
+        "word",
+    ),
+    "PKCS#8, 3DES of PKCS#12": (
+        ("pkcs8", "-topk8", "-v1", "PBE-SHA1-3DES", "-in", "plain.key", "-passout", "pass:word"),
+        "word",
+    ),
+    "PKCS#8, many rounds": (
+        ("pkcs8", "-topk8", "-iter", "600000", "-in", "plain.key", "-passout", "pass:word"),
+        "word",
+    ),
+    "PKCS#12": (
+        ("pkcs12", "-export", "-inkey", "plain.key", "-in", "plain.crt", "-passout", "pass:word"),
+        "word",
+    ),
+    "PKCS#12, as in openssl 1.0": (
+        ("pkcs12", "-export", "-legacy", "-inkey", "plain.key", "-in", "plain.crt", "-passout", "pass:word"),
+        "word",
+    ),
+    "PKCS#12, no passphrase": (
+        ("pkcs12", "-export", "-inkey", "plain.key", "-in", "plain.crt", "-passout", "pass:"),
+        None,
+    ),
+    "PKCS#12, not encrypted": (
+        (
+            *("pkcs12", "-export", "-keypbe", "NONE", "-certpbe", "NONE", "-nomac"),
+            *("-inkey", "plain.key", "-in", "plain.crt", "-passout", "pass:"),
+        ),
+        None,
+    ),
     "PKCS#8 DER, encrypted": (
         ("pkcs8", "-topk8", "-in", "plain.key", "-outform", "DER", "-passout", "pass:word"),
         "word",
@@ -257,7 +508,9 @@ OPENSSL_KEYS = {
 def test_keys_of_openssl_are_read(openssl, arguments, passphrase):
     run, _ = openssl
     data = run(*arguments)
-    assert keys.read_private_key(data, passphrase).key_size == 2048
+    taken = keys.take(data, passphrase)
+    assert taken.key.key_size == (3072 if "3072" in arguments else 2048)
+    assert bool(taken.certificate) == ("pkcs12" in arguments)
     if passphrase:
         for wrong, words in ((None, "protected by a passphrase"), ("other", "does not open")):
             with pytest.raises(InvalidPrivateKey, match=words):
@@ -305,6 +558,60 @@ def test_the_short_way_to_key_and_certificate(openssl):
     keys.require_match(key, keys.read_certificate((folder / "short.crt").read_bytes()))
 
 
+@pytest.mark.openssl
+def test_bag_attributes_of_openssl_are_left_out_and_the_certificate_is_taken(openssl):
+    run, _ = openssl
+    exported = (
+        "-export",
+        "-inkey",
+        "plain.key",
+        "-in",
+        "plain.crt",
+        "-passout",
+        "pass:word",
+        "-name",
+        "acme",
+    )
+    run("pkcs12", *exported, "-out", "acme.p12")
+    taken = keys.take(run("pkcs12", "-in", "acme.p12", "-passin", "pass:word", "-noenc"))
+    assert taken.certificate
+    assert taken.notes == (pem.TEXT_AROUND, private.CERTIFICATE_TAKEN)
+
+
+@pytest.mark.openssl
+@pytest.mark.parametrize("kind", ["-text", "-pubout"])
+def test_the_text_of_openssl_around_a_key_is_left_out_and_a_public_key_is_named(openssl, kind):
+    run, _ = openssl
+    data = run("rsa", "-in", "plain.key", kind)
+    if kind == "-text":
+        assert keys.take(data).notes == (pem.TEXT_AROUND,)
+    else:
+        with pytest.raises(InvalidPrivateKey, match="a public key"):
+            keys.take(data)
+
+
+@pytest.mark.openssl
+@pytest.mark.parametrize("bits", [2048, 3072, 4096])
+def test_certificates_made_here_please_openssl(openssl, bits):
+    run, folder = openssl
+    key = keys.make_key(bits)
+    made = keys.make_certificate(
+        key, common_name="Ünïcode Käse", organization="Äcme & Sons", country="de", days=30
+    )
+    (folder / "made.crt").write_text(made.pem)
+    assert len(made.pem) < 4096
+    shown = run("x509", "-in", "made.crt", "-noout", "-text", "-nameopt", "utf8").decode()
+    for words in ("CN=Ünïcode Käse", "O=Äcme & Sons", "C=DE", f"({bits} bit)", "sha256WithRSAEncryption"):
+        assert words in shown
+    assert b"OK" in run("verify", "-CAfile", "made.crt", "made.crt")
+    assert b"OK" in run("verify", "-x509_strict", "-check_ss_sig", "-CAfile", "made.crt", "made.crt")
+    assert b"will not expire" in run("x509", "-in", "made.crt", "-noout", "-checkend", str(29 * 86400))
+    with pytest.raises(subprocess.CalledProcessError):
+        run("x509", "-in", "made.crt", "-noout", "-checkend", str(31 * 86400))
+    pairs = run("x509", "-in", "made.crt", "-noout", "-fingerprint", "-sha256").decode().strip()
+    assert pairs.split("=")[1] == keys.colon_pairs(made.fingerprint)
+
+
 # Keys made here
 
 
@@ -322,12 +629,53 @@ def test_a_made_certificate_tells_its_dates_and_fits_its_key():
     now = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     certificate = keys.make_certificate(app_key(), common_name="Ünïcode " + "x" * 200, days=30, now=now)
     keys.require_match(app_key(), certificate)
-    assert (certificate.not_before, certificate.not_after) == (now, now + dt.timedelta(days=30))
+    assert certificate.not_before == now - keys.certificates.CLOCK_LEEWAY
+    assert certificate.not_after == now + dt.timedelta(days=30)
     assert keys.read_certificate(certificate.pem.encode()) == certificate
     assert certificate.subject.startswith("CN=")
 
 
+@pytest.mark.parametrize(
+    ("subject", "words"),
+    [
+        ({"common_name": " "}, "needs a common name"),
+        ({"common_name": "a\nb"}, "control characters"),
+        ({"common_name": "a", "country": "Germany"}, "two letters"),
+        ({"common_name": "a", "days": 0}, "1 to 3650 days, not 0"),
+        ({"common_name": "a", "days": 3651}, "1 to 3650 days, not 3651"),
+    ],
+)
+def test_a_subject_that_cannot_be_is_told(subject, words):
+    with pytest.raises(InvalidInput, match=words):
+        keys.make_certificate(app_key(), **subject)
+
+
 # Certificates
+
+
+def test_of_several_certificates_that_of_the_key_is_read():
+    chain = certificate_of(OTHER_KEY).public_bytes(PEM) + certificate_of(app_key()).public_bytes(PEM)
+    for key in (app_key(), OTHER_KEY):
+        public = keys.fingerprint(key)
+        assert keys.read_certificate(chain, belonging_to=public).public_key_fingerprint == public
+    assert keys.read_certificate(chain).public_key_fingerprint == keys.fingerprint(OTHER_KEY)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (written, "It is a private key"),
+        (lambda: written(encoding=DER), "It is a private key"),
+        (in_pkcs12, "It is a PKCS#12 file"),
+        (public, "It is a public key"),
+        (lambda: b"<html>", "It is a web page"),
+        (lambda: certificates_only(PEM), "It is a PKCS#7 file"),
+        (lambda: request().public_bytes(DER), r"It is a certificate request"),
+    ],
+)
+def test_what_was_given_instead_of_a_certificate_is_named(make, words):
+    with pytest.raises(InvalidInput, match=f"This is not a certificate. {words}"):
+        keys.read_certificate(make())
 
 
 @pytest.mark.parametrize("change", [lambda pem: pem, *REPAIRS.values()], ids=["as it is", *REPAIRS])
@@ -370,7 +718,7 @@ def test_an_ec_certificate_does_not_match():
     now = dt.datetime.now(dt.UTC)
     certificate = (
         x509.CertificateBuilder(name, name, other.public_key(), 1, now, now + dt.timedelta(days=1))
-        .sign(other, keys.hashes.SHA256())
+        .sign(other, keys.certificates.hashes.SHA256())
         .public_bytes(PEM)
     )
     with pytest.raises(InvalidInput, match="belongs to another key"):

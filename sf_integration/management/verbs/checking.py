@@ -11,7 +11,9 @@ from rich.text import Text
 from ... import access, audit, health
 from ...access import Act
 from ...models import ConnectedApp, ConnectionCheck
+from ...salesforce.errors import InvalidInput
 from ...state import ConnectionState
+from .orgs import find_fault
 from .verb import Output, Verb, connection_for, printable
 
 _STYLES = {"good": "green", "warn": "yellow", "bad": "red", "info": "cyan", "mute": "dim"}
@@ -94,13 +96,19 @@ def _coloured(state: str) -> Text:
 
 
 def _check(options: argparse.Namespace, output: Output) -> bool:
+    if options.save and not options.find_fault:
+        raise InvalidInput("--save goes with --find-fault.")
     connection = connection_for(options.name, Act.RUN_CHECKS)
     found = check(connection)
-    if output.as_json:
-        output.data(as_json(connection, found) | ({"trace": found.trace} if options.trace else {}))
-    elif options.trace:
+    more: dict[str, object] = {"trace": found.trace} if options.trace else {}
+    if options.trace and not output.as_json:
         output.raw(printable(health.trace_text(connection, found)))
     tell(connection, found, output)
+    if options.find_fault and not found.healthy:
+        more["fault"] = find_fault(connection, output, save=options.save)
+        found = connection.checks.first() or found  # another one if what worked was saved
+    if output.as_json:
+        output.data(as_json(connection, found) | more)
     return found.healthy
 
 
@@ -113,6 +121,12 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--trace", action="store_true", help="show what was sent and answered; the token as its length only"
     )
+    parser.add_argument(
+        "--find-fault",
+        action="store_true",
+        help="when it fails, try login URLs and audiences, one sign-in after the other, for up to 25 seconds",
+    )
+    parser.add_argument("--save", action="store_true", help="with --find-fault: take the pair that worked")
 
 
 VERBS = (
@@ -129,7 +143,12 @@ VERBS = (
         "sign in for real and find out what is wrong, step by step",
         _check,
         arguments=_check_arguments,
-        examples=["check acme-prod", "check acme-prod --trace", "check acme-prod --json"],
+        examples=[
+            "check acme-prod",
+            "check acme-prod --trace",
+            "check acme-prod --json",
+            "check acme-uat --find-fault",
+        ],
         details="Exits 0 when the connection works, also when it needs attention soon; else 1.",
     ),
 )

@@ -62,7 +62,7 @@ def _import(options: argparse.Namespace, output: Output) -> bool:
 def _tell(saved: profiles.Saved, options: argparse.Namespace, output: Output) -> bool:
     connection = saved.connection
     if saved.note:
-        output.say(saved.note)
+        output.say(f"Taken as login URL: {connection.login_url}. {saved.note}")
     found = checking.check(connection) if options.check else None
     if output.as_json:
         told: dict[str, object] = {

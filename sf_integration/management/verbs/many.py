@@ -107,6 +107,8 @@ def _as_json(report: Report, checks: dict[str, ConnectionCheck], *, dry_run: boo
 
 def _show(report: Report, output: Output) -> None:
     shown = [result for result in report.results if result.outcome != "same"]
+    # Nearest to the prompt stands what somebody has to look at.
+    shown.sort(key=lambda result: result.outcome == "refused")
     if shown:
         output.table(
             ["Row", "Connection", "Outcome", "What"],

@@ -64,23 +64,24 @@ def _require_consent(connection: ConnectedApp, other: OtherOrg) -> None:
         raise InvalidInput("Nothing was accepted.")
 
 
-def find_fault(connection: ConnectedApp, output: Output, *, save: bool) -> Finding:
-    """Try login URLs and audiences; with `save` take the pair that worked. Raises SalesforceError when it can't be done."""
+def find_fault(connection: ConnectedApp, output: Output, *, save: bool) -> dict[str, object]:
+    """Try login URLs and audiences; with `save` take the pair that worked. What was found, for --json."""
     audit.record("looked for the fault", connection, actor=access.SHELL)
-    found = fault_finder.find(connection)
+    try:
+        found = fault_finder.find(connection)
+    except SalesforceError as exc:
+        output.complain(f"{connection.name}: the fault could not be looked for. {sentence(exc)}")
+        return {"verdict": "undecided", "sentence": sentence(exc), "tries": []}
     if not output.as_json:
         _show(found, output)
-    if found.better is None:
-        return found
-    if save:
-        access.require(access.SHELL, Act.MANAGE_KEYS, connection)
+    if found.better is not None and save:
         output.say(fault_finder.save(connection, found.better, actor=access.SHELL).sentence)
-    else:
+    elif found.better is not None:
         output.say(
             f"To save it: manage.py salesforce import {connection.name} --login-url {found.better.login_url} "
             f"--audience {found.better.audience}"
         )
-    return found
+    return found.as_json() | {"saved": bool(found.better and save)}
 
 
 def _show(found: Finding, output: Output) -> None:

@@ -197,7 +197,7 @@ def _is_value(before: str, after: str) -> bool:
     return bool(_BEFORE_VALUE.search(before) and _AFTER_VALUE.match(after))
 
 
-_BEFORE_CODE = re.compile(r"[\"'`=>(]$|\b(?:code|error|reason)[\"']?[:=]? ?$", re.IGNORECASE)
+_BEFORE_CODE = re.compile(r"[\"'`=>(]$|\b(?:code|error|reason)[\"']?[:=] ?$", re.IGNORECASE)
 _BEFORE_VALUE = re.compile(r"(?:\A|[\n\"'`“:=>(,;|\[\t]) *\Z")
 _AFTER_VALUE = re.compile(r" ?(?:\Z|[\n\r\"'`”<),;|&\]\t(]|\.(?:\s|\Z))")
 

@@ -28,7 +28,7 @@ _BEGIN = re.compile(
 _END = re.compile(rf"{_DASHES}END {{1,4}}[A-Z][A-Z0-9 ]{{0,60}}-*")
 # Without line breaks only the cipher tells where its IV ends. One that is too short makes `cryptography` panic.
 _ENCRYPTED_HEAD = re.compile(
-    r"\s*Proc-Type:\s*4\s*,\s*ENCRYPTED\s*DEK-Info:\s*"
+    r"[\s>|]*Proc-Type:\s*4\s*,\s*ENCRYPTED[\s>|\"'`,]*DEK-Info:\s*"
     r"(AES-(?:128|192|256)-CBC\s*,\s*[0-9A-Fa-f]{32}|DES(?:-EDE3)?-CBC\s*,\s*[0-9A-Fa-f]{16})"
 )
 # What quoting, mails and lists of strings leave between the lines; nothing of it can be part of base64.
@@ -61,8 +61,8 @@ class Block:
         return b"Proc-Type: 4,ENCRYPTED" in self.pem
 
 
-def blocks(text: str, notes: list[str]) -> list[Block]:
-    """All blocks in the order of the text; what had to be put right is added to `notes`."""
+def blocks(text: str, notes: list[str]) -> tuple[list[Block], str]:
+    """All blocks in the order of the text, and the text outside of them; what had to be put right is added to `notes`."""
     found, outside, begin = [], "", _BEGIN.search(text)
     start = 0
     while begin:
@@ -74,9 +74,10 @@ def blocks(text: str, notes: list[str]) -> list[Block]:
         notes += [] if begin[0].endswith("-") else [NO_DASHES]
         found.append(_block(label, text[begin.end() : end.start() if end else limit], bool(end), notes))
         start, begin = end.end() if end else limit, following
+    outside += text[start:]
     if found:
-        _note_outside(outside + text[start:], notes)
-    return found
+        _note_outside(outside, notes)
+    return found, outside
 
 
 def _note_outside(outside: str, notes: list[str]) -> None:

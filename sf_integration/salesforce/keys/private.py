@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from ..errors import InvalidInput, InvalidPrivateKey
+from ..secret import takes_secrets
 from . import der, limits, mistakes
 from .certificates import Certificate, certificates_in
 from .pairs import MINIMUM_BITS, fingerprint, to_der
@@ -27,6 +28,8 @@ OPENSSH = "It was in OpenSSH's own form, which was turned into PKCS#8."
 CERTIFICATE_TAKEN = "The certificate in the same file belongs to it and was taken too."
 CERTIFICATE_LEFT = "The certificate in the same file belongs to another key and was left out."
 
+_LABELS = ("PRIVATE KEY", "RSA PRIVATE KEY", "ENCRYPTED PRIVATE KEY")
+_OPENSSH_LABEL = "OPENSSH PRIVATE KEY"
 _HOW_TO_MAKE = (
     "Give the private key file that was made together with the certificate (server.key in most tutorials)."
 )
@@ -44,11 +47,13 @@ class Taken:
     """What was repaired or left out, in sentences."""
 
 
+@takes_secrets("data", "passphrase")
 def read_private_key(data: bytes, passphrase: str | None = None) -> RSAPrivateKey:
     """As `take`, the key alone."""
     return take(data, passphrase).key
 
 
+@takes_secrets("data", "passphrase")
 def take(data: bytes, passphrase: str | None = None) -> Taken:
     """The proved RSA private key in `data`: PEM or DER, PKCS#1, PKCS#8, PKCS#12 or OpenSSH's, damaged as clipboards do.
 
@@ -59,41 +64,49 @@ def take(data: bytes, passphrase: str | None = None) -> Taken:
         raise InvalidPrivateKey(
             "This is too large to be a private key: it has more than 64 KB.", remedy=_HOW_TO_MAKE
         )
-    repaired = repair(data)
-    if not repaired.blocks and der.version_of(repaired.der) == der.PKCS12_VERSION:
+    try:
+        return _take(repair(data), passphrase)
+    except BaseException as exc:
+        # A bug in the library's Rust: no Exception to Python, and it would end the whole worker.
+        if type(exc).__name__ == "PanicException":
+            raise limits.damaged() from None
+        raise
+
+
+def _take(repaired: Repaired, passphrase: str | None) -> Taken:
+    private = [block for block in repaired.blocks if block.is_private_key]
+    if not private and der.version_of(repaired.der) == der.PKCS12_VERSION:
         found, certificates = _open_pkcs12(repaired.der, passphrase)
     else:
-        found = _open(repaired, passphrase)
-        certificates = _certificates(repaired)
+        found, certificates = _open(repaired, private, passphrase), _certificates(repaired)
     key = _proved(found)
     certificate, notes = _own(certificates, key)
-    openssh = (OPENSSH,) if any(block.label == "OPENSSH PRIVATE KEY" for block in repaired.blocks) else ()
+    openssh = (OPENSSH,) if any(block.label == _OPENSSH_LABEL for block in private) else ()
     return Taken(key, certificate, (*repaired.notes, *openssh, *notes))
 
 
-def _open(repaired: Repaired, passphrase: str | None) -> object:
-    if not repaired.blocks:
-        if not repaired.der:
-            raise _mistaken(repaired.mistake)
+def _open(repaired: Repaired, private: Sequence[Block], passphrase: str | None) -> object:
+    if private:
+        return _open_block(_only(private), passphrase)
+    if repaired.der:
         return _open_der(repaired.der, passphrase)
-    block = _only_private_key(repaired.blocks)
-    if block.label == "OPENSSH PRIVATE KEY":
+    raise _mistaken(mistakes.of_label(repaired.blocks[0].label) if repaired.blocks else repaired.mistake)
+
+
+def _only(private: Sequence[Block]) -> Block:
+    if (count := len({block.pem for block in private})) > 1:
+        raise _several(count)
+    return private[0]
+
+
+def _open_block(block: Block, passphrase: str | None) -> object:
+    if block.label == _OPENSSH_LABEL:
         return _open_openssh(block)
+    if block.label not in _LABELS:
+        raise _mistaken(mistakes.of_label(block.label))
     if block.is_traditionally_encrypted:
         return _open_traditional(block, _needed(passphrase))
     return _open_der(block.body, passphrase)
-
-
-def _only_private_key(blocks: Sequence[Block]) -> Block:
-    found = {block.pem: block for block in blocks if block.is_private_key}
-    if not found:
-        raise _mistaken(mistakes.of_label(blocks[0].label))
-    if len(found) > 1:
-        raise _several(len(found))
-    block = next(iter(found.values()))
-    if block.label.removesuffix("PRIVATE KEY").strip() not in ("", "RSA", "ENCRYPTED", "OPENSSH"):
-        raise _mistaken(mistakes.of_label(block.label))
-    return block
 
 
 def _open_der(data: bytes, passphrase: str | None) -> object:

@@ -20,10 +20,10 @@ BYTES_BEHIND = "Bytes behind its end were left out."
 _LAYERS = 4
 """Twice base64 around text or DER, and one to spare."""
 _SHORTEST_BASE64 = 100
-_BASE64_LINES = re.compile(r"(?:[A-Za-z0-9+/_-]{16,}[ \t]*\n?[ \t]*)*[A-Za-z0-9+/_-]+={0,2}")
+_BASE64_LINES = re.compile(r"(?:[A-Za-z0-9+/_-]{16,}[ \t\n]*)*[A-Za-z0-9+/_-]+={0,2}")
 _QUOTE_MARKS = re.compile(r"^[ \t>|]+", re.MULTILINE)
 _ESCAPED_BREAK = re.compile(r"\\+r\\*\\n|\\+[nr]")
-_ESCAPED_LETTER = re.compile(r"\\+u00([0-9A-Fa-f]{2})")
+_ESCAPED_LETTER = re.compile(r"\\+u([0-9A-Fa-f]{4})")
 _LINE_END_BACKSLASH = re.compile(r"\\+(?=\n|$)")
 _TYPOGRAPHY = str.maketrans(
     dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d", "-")
@@ -38,7 +38,7 @@ _TYPOGRAPHY = str.maketrans(
 class Repaired:
     blocks: tuple[pem.Block, ...]
     der: bytes
-    """When there are no blocks: the DER that was given; else empty."""
+    """What was given, or packed in base64, without BEGIN and END; empty when nothing was."""
     mistake: str
     """When there is neither: what it is instead, as `a web page`; empty when nobody can tell."""
     notes: tuple[str, ...]
@@ -47,21 +47,22 @@ class Repaired:
 def repair(data: bytes) -> Repaired:
     """Never raises. What is damaged for good is left so; whoever reads it says so."""
     notes: list[str] = []
+    blocks: list[pem.Block] = []
     mistake = ""
     for _ in range(_LAYERS):
         if der.looks_like_der(data):
-            return Repaired((), _cut(data, notes), "", _once(notes))
+            return Repaired(tuple(blocks), _cut(data, notes), "", _once(notes))
         mistake = mistake or mistakes.of_bytes(data)
-        text = _plain(_text(data, notes), notes)
-        if blocks := pem.blocks(text, notes):
-            return Repaired(tuple(blocks), b"", "", _once(notes))
-        mistake = mistake or mistakes.of_text(text)
-        unpacked = b"" if mistake else _unpacked(text)
-        if not unpacked:
+        found, outside = pem.blocks(_plain(_text(data, notes), notes), notes)
+        blocks += found
+        mistake = mistake or mistakes.of_text(outside)
+        # A private key in base64 may lie beside its certificate in PEM.
+        wanting = not mistake and not any(block.is_private_key for block in blocks)
+        data = _unpacked(outside) if wanting else b""
+        if not data:
             break
         notes.append(BASE64)
-        data = unpacked
-    return Repaired((), b"", mistake, _once(notes))
+    return Repaired(tuple(blocks), b"", "" if blocks else mistake, _once(notes))
 
 
 def _once(notes: list[str]) -> tuple[str, ...]:
@@ -111,17 +112,19 @@ def _utf_16(data: bytes) -> str:
 
 
 def _plain(text: str, notes: list[str]) -> str:
-    plain = text.translate(_TYPOGRAPHY)
-    if plain != text:
-        notes.append(TYPOGRAPHY)
-    if "\\" not in plain:
-        return plain
-    restored = _ESCAPED_LETTER.sub(lambda found: chr(int(found[1], 16)), plain)
-    restored = _ESCAPED_BREAK.sub("\n", restored).replace("\\t", " ")
-    restored = _LINE_END_BACKSLASH.sub("", restored).replace("\\/", "/")
-    if restored != plain:
+    restored = _unescaped(text) if "\\" in text else text
+    if restored != text:
         notes.append(ESCAPES)
-    return restored
+    plain = restored.translate(_TYPOGRAPHY)
+    if plain != restored:
+        notes.append(TYPOGRAPHY)
+    return plain
+
+
+def _unescaped(text: str) -> str:
+    text = _ESCAPED_LETTER.sub(lambda found: chr(int(found[1], 16)), text)
+    text = _ESCAPED_BREAK.sub("\n", text).replace("\\t", " ")
+    return _LINE_END_BACKSLASH.sub("", text).replace("\\/", "/")
 
 
 def _unpacked(text: str) -> bytes:

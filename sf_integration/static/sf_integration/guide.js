@@ -1,5 +1,9 @@
 // Keeps the ticks of the set-up guide as they are made. Without this each room has a button that saves them.
 
+const stepOf = (box) => box.closest(".sf-guide-step");
+const bodyOf = (step) => step.querySelector("details");
+const boxesOf = (form) => [...form.elements].filter((element) => element.name === "done");
+
 function show(progress) {
   for (const place of document.querySelectorAll("[data-sf-progress]")) {
     place.textContent = progress[place.dataset.sfProgress];
@@ -25,14 +29,33 @@ async function save(form) {
   }
 }
 
-for (const form of document.querySelectorAll("form[data-sf-steps]")) form.querySelector("button").hidden = true;
+function goOn(step) {
+  let next = step.nextElementSibling;
+  while (next?.classList.contains("sf-is-done")) next = next.nextElementSibling;
+  if (next) bodyOf(next).open = true;
+}
+
+function changed(box) {
+  const step = stepOf(box);
+  step.classList.toggle("sf-is-done", box.checked);
+  bodyOf(step).open = !box.checked;
+  if (box.checked) goOn(step);
+  return save(box.form);
+}
+
+// Whoever follows a link to a step wants to read it.
+function openTarget() {
+  const step = document.getElementById(location.hash.slice(1));
+  if (step?.matches(".sf-guide-step")) bodyOf(step).open = true;
+}
+
+for (const form of document.querySelectorAll("form[data-sf-steps]")) {
+  form.querySelector("button").hidden = true;
+  // Ticked before this was loaded, or brought back by the browser.
+  boxesOf(form).filter((box) => box.checked !== box.defaultChecked).forEach(changed);
+}
 
 // The boxes lie outside of their form, so their events don't pass through it.
-document.addEventListener("change", (event) => {
-  const box = event.target;
-  if (!box.form?.matches("form[data-sf-steps]")) return;
-  const step = box.closest(".sf-guide-step");
-  step.classList.toggle("sf-is-done", box.checked);
-  step.querySelector("details").open = !box.checked;
-  save(box.form);
-});
+document.addEventListener("change", ({ target }) => target.form?.matches("form[data-sf-steps]") && changed(target));
+addEventListener("hashchange", openTarget);
+openTarget();

@@ -9,9 +9,9 @@ function sentenceOf(found) {
 
 function watch(input) {
   const told = document.createElement("div");
-  told.className = "sf-told";
+  told.className = "help sf-told"; // the admin's word, and ours
   told.setAttribute("aria-live", "polite");
-  input.after(told);
+  (input.closest(".flex-container") ?? input).after(told);
   let timer, request;
 
   function show(text, isBad) {

@@ -272,6 +272,7 @@ def test_excerpt_of_a_long_line_is_cut() -> None:
         "all is well, 200 OK",
         "The connection is paused; the timeout is 30 s, and the page was redirected. Inactive users were removed.",
         "We paused the job. Timeout: 10. Redirected to the new page.",
+        "an error timeout was raised to 30 s",
         "timeout = 30\nread_timeout=10\nrequests.get(url, timeout=10)",
         "def server_error(request):\n    return handlers.server_error(request)",
         "sshd: PAM: 1 more authentication failure from 10.0.0.1",

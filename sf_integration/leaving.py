@@ -1,0 +1,142 @@
+"""Deleting connections: who would miss them, and what is left to be ended in the org."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max, Q, Sum
+from django.utils import timezone
+
+from . import access, audit, hosts, tokens
+from .models import AccessToken, AuditEvent, ConnectedApp, SigningKey
+from .operations import Outcome
+from .salesforce import oauth
+from .salesforce.errors import SalesforceError
+from .salesforce.oauth import Token
+from .tokens import renewal, rows
+
+LOOK_BACK = dt.timedelta(days=30)
+USES = ("took token", "looked up", "asked identity")
+"""Acts of the audit trail that need the connection; all others look after it."""
+_TOGETHER_SECONDS = 20.0
+"""For ending all sessions: the person waits for the page."""
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Use:
+    who: str
+    what: str
+    last: dt.datetime
+
+
+def uses(connection: ConnectedApp, now: dt.datetime | None = None) -> list[Use]:
+    """Who used it in the last 30 days, the latest first."""
+    since = (now or timezone.now()) - LOOK_BACK
+    by_code = connection.tokens.filter(last_used_at__gte=since)
+    by_api = connection.api_clients.filter(last_used_at__gte=since)
+    by_people = (
+        AuditEvent.objects.filter(subject_id=connection.pk, at__gte=since, act__in=USES)
+        .order_by()
+        .values_list("actor", "act")
+        .annotate(last=Max("at"), times=Sum("count"))
+    )
+    found = [
+        Use("code of this site", f"as {row.username}", row.last_used_at)
+        for row in by_code
+        if row.last_used_at
+    ]
+    found += [Use(f"the API client {row.name}", "", row.last_used_at) for row in by_api if row.last_used_at]
+    found += [Use(who, act if times == 1 else f"{act}, {times:,} times", last) for who, act, last, times in by_people]
+    return sorted(found, key=lambda use: use.last, reverse=True)
+
+
+def keys_left_over(connections: Collection[ConnectedApp], *, actor: Any) -> list[SigningKey]:
+    """Signing keys that nothing else uses once these connections are gone, as far as `actor` may know of them."""
+    gone = [connection.pk for connection in connections]
+    used = {key for each in connections for key in (each.signing_key_id, each.staged_signing_key_id) if key}
+    others = ConnectedApp.objects.exclude(pk__in=gone)
+    kept = Q(pk__in=others.values("signing_key")) | Q(drafts__isnull=False)
+    kept |= Q(pk__in=others.filter(staged_signing_key__isnull=False).values("staged_signing_key"))
+    return list(access.visible_keys(actor).filter(pk__in=used).exclude(kept).order_by("name"))
+
+
+@dataclass
+class OpenSessions:
+    """Those of connections that are deleted: live tokens, which nothing here knows any more."""
+
+    tokens: list[tuple[ConnectedApp, str, Token]] = field(default_factory=list)
+    """Each with its connection as it was, and its username."""
+    unopened: list[str] = field(default_factory=list)
+    """Whose tokens don't open here."""
+
+    def end(self) -> list[Outcome]:
+        """End them in their orgs as far as these answer; what fails ends by itself, and is told."""
+        deadline = time.monotonic() + _TOGETHER_SECONDS
+        failed = [f"{who} (the stored token does not open here)" for who in self.unopened]
+        for connection, username, token in self.tokens:
+            try:
+                if time.monotonic() > deadline:
+                    raise TimeoutError("it took too long")
+                renewal.require_callable(connection)
+                hosts.require_allowed(token.instance_url)
+                oauth.revoke(token, http=tokens.current().http)
+            except (SalesforceError, TimeoutError) as error:
+                failed.append(f"{username} in {connection.name} ({str(error).rstrip('.')})")
+        return [*_told(len(self.tokens) + len(self.unopened) - len(failed)), *_failed(failed)]
+
+
+@transaction.atomic
+def delete(connections: Iterable[ConnectedApp], *, actor: Any, with_keys: bool = False) -> OpenSessions:
+    """Delete connections with their tokens and history; with `with_keys` also signing keys that nothing else uses.
+
+    The sessions are for the caller to end, after the commit: the deletion must not wait for an org, nor fail with it, and once
+    it holds nobody can sign in again.
+    """
+    wanted = list(connections)
+    left = _open_sessions(wanted)
+    keys = keys_left_over(wanted, actor=actor) if with_keys else []
+    for connection in wanted:
+        audit.record("deleted", connection, actor=actor)
+    ConnectedApp.objects.filter(pk__in=[connection.pk for connection in wanted]).delete()
+    for key in keys:
+        audit.record("deleted", key, actor=actor)
+    SigningKey.objects.filter(pk__in=[key.pk for key in keys]).delete()
+    return left
+
+
+def _open_sessions(connections: Collection[ConnectedApp]) -> OpenSessions:
+    left = OpenSessions()
+    stored = AccessToken.objects.filter(connection__in=connections, value__isnull=False)
+    for row in stored.select_related("connection").order_by("connection__name", "username"):
+        token = rows.opened(row)
+        if token is None:
+            left.unopened.append(f"{row.username} in {row.connection.name}")
+        else:
+            left.tokens.append((row.connection, row.username, token))
+    return left
+
+
+def _told(ended: int) -> list[Outcome]:
+    if not ended:
+        return []
+    sessions = "1 session was" if ended == 1 else f"{ended:,} sessions were"
+    return [Outcome(True, f"{sessions} ended in the org.")]
+
+
+def _failed(failed: list[str]) -> list[Outcome]:
+    if not failed:
+        return []
+    more = f" and {len(failed) - _NAMED:,} more" if len(failed) > _NAMED else ""
+    return [
+        Outcome(
+            False,
+            f"Not ended in the org: {'; '.join(failed[:_NAMED])}{more}. What is deleted stays deleted; such a session ends by "
+            "itself after the org's time-out, or in Setup → Session Management.",
+        )
+    ]

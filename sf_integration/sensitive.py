@@ -1,0 +1,34 @@
+"""Views that are given secrets: no debug page and no mail to admins shows what was typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.views.debug import SafeExceptionReporterFilter
+from django.views.decorators.debug import sensitive_post_parameters
+
+_View = Callable[..., HttpResponse]
+
+
+class AlwaysSafe(SafeExceptionReporterFilter):
+    """Django's own hides nothing while DEBUG is on, which is when its page is seen."""
+
+    def is_active(self, request: HttpRequest | None) -> bool:
+        return True
+
+
+def takes_secret_inputs(*names: str) -> Callable[[_View], _View]:
+    """For a view whose request brings secrets under these names."""
+
+    def decorate(view: _View) -> _View:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            request.exception_reporter_filter = AlwaysSafe()  # type: ignore[attr-defined]
+            return view(request, *args, **kwargs)
+
+        return sensitive_post_parameters(*names)(guarded)
+
+    return decorate

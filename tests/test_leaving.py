@@ -1,0 +1,233 @@
+"""Deleting and renaming connections: who would miss them is said, sessions are ended, secrets go."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection as database
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from sf_integration import UnknownConnection, audit, get_client, get_token, health, keystore, leaving, tokens
+from sf_integration.models import AccessToken, ApiClient, AuditEvent, ConnectedApp, SigningKey
+from sf_integration.testing.django import ConnectableOrg
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def browser(client: Client) -> Client:
+    client.force_login(get_user_model().objects.create_superuser("root"))
+    return client
+
+
+def url(page: str, connection: ConnectedApp) -> str:
+    return reverse(f"admin:sf_integration_connectedapp_{page}", args=[connection.pk])
+
+
+def told(answer) -> str:
+    return " ".join(str(message) for message in answer.context["messages"])
+
+
+def delete(browser: Client, connection: ConnectedApp, **ticks: str):
+    answer = browser.post(url("delete", connection), {"post": "yes", **ticks}, follow=True)
+    assert answer.status_code == 200
+    assert not ConnectedApp.objects.filter(pk=connection.pk).exists()
+    return answer
+
+
+# ---- who would miss it ----------------------------------------------------------------------------------------------
+
+
+def test_use_by_code_is_known_and_checks_are_none(salesforce_org: ConnectableOrg) -> None:
+    app = salesforce_org.connect("acme")
+    health.check_connection(app, asked_by="beat", renew=False)
+    health.check_connection(app, asked_by="beat", light=True, renew=False)
+    tokens.refresh_due()
+    assert leaving.uses(app) == []
+    tokens.reset()
+    with get_client("acme") as sf:
+        sf.limits()
+    [use] = leaving.uses(app)
+    assert (use.who, use.what) == ("code of this site", f"as {salesforce_org.user.username}")
+
+
+def test_uses_are_those_of_the_last_30_days_the_latest_first(salesforce_org: ConnectableOrg) -> None:
+    app, other = salesforce_org.connect("acme"), salesforce_org.connect("other")
+    now = timezone.now()
+    for actor, act, subject, days in (
+        ("alice", "looked up", app, 2),
+        ("alice", "looked up", app, 3),
+        ("bob", "took token", app, 1),
+        ("carol", "looked up", app, 31),
+        ("dave", "looked up", other, 1),
+        ("erin", "changed", app, 1),
+    ):
+        event = audit.record(act, subject, actor=actor)
+        AuditEvent.objects.filter(pk=event.pk).update(at=now - dt.timedelta(days=days))
+    for name, days in (("billing", 5), ("old", 40)):
+        client = ApiClient.objects.create(name=name, prefix=name, last_used_at=now - dt.timedelta(days=days))
+        client.connections.add(app)
+    found = [(use.who, use.what) for use in leaving.uses(app)]
+    assert found == [("bob", "took token"), ("alice", "looked up, 2 times"), ("the API client billing", "")]
+
+
+def test_the_question_says_who_used_it(salesforce_org: ConnectableOrg, browser: Client) -> None:
+    app = salesforce_org.connect("acme")
+    page = browser.get(url("delete", app)).content.decode()
+    assert "By nobody, as far as is known here" in page
+    get_token("acme")
+    audit.record("looked up", app, actor="alice")
+    page = browser.get(url("delete", app)).content.decode()
+    assert "code of this site" in page
+    assert "alice: looked up, last" in page
+    assert "By nobody" not in page
+
+
+def test_the_question_for_several_says_it_too(salesforce_org: ConnectableOrg, browser: Client) -> None:
+    used, idle = salesforce_org.connect("used"), salesforce_org.connect("idle")
+    get_token("used")
+    data = {"action": "delete_selected", "_selected_action": [str(used.pk), str(idle.pk)]}
+    changelist = reverse("admin:sf_integration_connectedapp_changelist")
+    page = browser.post(changelist, data).content.decode()
+    assert "used: used in the last 30 days by code of this site" in page
+    assert "idle: no use is known of" in page
+    answer = browser.post(changelist, data | {"post": "yes"}, follow=True)
+    assert not ConnectedApp.objects.exists()
+    assert "1 session was ended in the org" in told(answer)
+    assert SigningKey.objects.exists()
+
+
+# ---- what goes, and what stays --------------------------------------------------------------------------------------
+
+
+def test_its_sessions_end_in_the_org_and_its_tokens_go(
+    salesforce_org: ConnectableOrg, browser: Client
+) -> None:
+    user = salesforce_org.add_user("ops@acme.example")
+    app = salesforce_org.connect("acme", extra_usernames=[user.username])
+    own, other = get_token("acme"), get_token("acme", username=user.username)
+    answer = delete(browser, app)
+    assert "2 sessions were ended in the org" in told(answer)
+    assert salesforce_org.find_session(own.value) is None
+    assert salesforce_org.find_session(other.value) is None
+    assert not AccessToken.objects.exists()
+    event = AuditEvent.objects.get(act="deleted")
+    assert (event.actor, event.subject) == ("root", "acme")
+
+
+@pytest.mark.parametrize("fault", ["close", "maintenance", "bad_gateway"])
+def test_an_org_that_is_down_keeps_nobody_from_deleting(
+    salesforce_org: ConnectableOrg, browser: Client, fault: str
+) -> None:
+    app = salesforce_org.connect("acme")
+    token = get_token("acme")
+    salesforce_org.fail(fault, where="any", times=None)
+    answer = delete(browser, app)
+    assert f"Not ended in the org: {salesforce_org.user.username} in acme" in told(answer)
+    assert token.value not in answer.content.decode()
+
+
+def test_no_call_is_made_inside_the_transaction(
+    salesforce_org: ConnectableOrg, browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On SQLite it would hold up every writer."""
+    app = salesforce_org.connect("acme")
+    get_token("acme")
+    seen: list[bool] = []
+    revoke = leaving.oauth.revoke
+    monkeypatch.setattr(
+        leaving.oauth, "revoke", lambda *a, **k: seen.append(database.in_atomic_block) or revoke(*a, **k)
+    )
+    delete(browser, app)
+    assert seen == [False]
+
+
+def test_an_org_that_must_not_be_called_is_not_called(
+    salesforce_org: ConnectableOrg, browser: Client, settings
+) -> None:
+    app = salesforce_org.connect("acme")
+    get_token("acme")
+    calls = len(salesforce_org.requests)
+    settings.SF_INTEGRATION = settings.SF_INTEGRATION | {"ALLOWED_ENVIRONMENTS": ["trailhead"]}
+    assert "Not ended in the org" in told(delete(browser, app))
+    assert len(salesforce_org.requests) == calls
+
+
+def test_a_token_that_does_not_open_is_told(salesforce_org: ConnectableOrg, browser: Client) -> None:
+    app = salesforce_org.connect("acme")
+    get_token("acme")
+    with database.cursor() as cursor:
+        cursor.execute("UPDATE sf_integration_accesstoken SET value = 'rubbish'")
+    assert "the stored token does not open here" in told(delete(browser, app))
+
+
+def test_the_signing_key_stays_unless_it_is_ticked(salesforce_org: ConnectableOrg, browser: Client) -> None:
+    app = salesforce_org.connect("acme")
+    assert 'name="with_keys"' in browser.get(url("delete", app)).content.decode()
+    delete(browser, app)
+    assert SigningKey.objects.count() == 1
+
+
+def test_the_signing_key_goes_when_it_is_ticked(salesforce_org: ConnectableOrg, browser: Client) -> None:
+    app = salesforce_org.connect("acme", staged_signing_key=keystore.make(name="next"))
+    assert browser.get(url("delete", app)).context["keys_left_over"] == list(SigningKey.objects.all())
+    delete(browser, app, with_keys="yes")
+    assert not SigningKey.objects.exists()
+    assert AuditEvent.objects.filter(act="deleted").count() == 3
+
+
+@pytest.mark.parametrize("role", ["signing_key", "staged_signing_key"])
+def test_a_signing_key_that_something_else_uses_stays_whatever_is_ticked(
+    salesforce_org: ConnectableOrg, browser: Client, role: str
+) -> None:
+    app = salesforce_org.connect("acme")
+    other = {role: app.signing_key}
+    if role == "staged_signing_key":
+        other["signing_key"] = keystore.make(name="own")
+    salesforce_org.connect("other", **other)
+    assert "something else uses it" in browser.get(url("delete", app)).content.decode()
+    delete(browser, app, with_keys="yes")
+    assert SigningKey.objects.filter(pk=app.signing_key_id).exists()
+
+
+def test_who_may_not_manage_deletes_nothing(salesforce_org: ConnectableOrg, client: Client) -> None:
+    app = salesforce_org.connect("acme")
+    token = get_token("acme")
+    client.force_login(get_user_model().objects.create_user("outsider", is_staff=True))
+    assert client.post(url("delete", app), {"post": "yes", "with_keys": "yes"}).status_code in (302, 403)
+    assert ConnectedApp.objects.exists()
+    assert salesforce_org.find_session(token.value)
+
+
+# ---- renaming -------------------------------------------------------------------------------------------------------
+
+
+def test_renaming_warns_that_code_uses_the_name(salesforce_org: ConnectableOrg, browser: Client) -> None:
+    app = salesforce_org.connect("acme-prod")
+    get_token("acme-prod")
+    page = browser.get(url("change", app))
+    assert "refused to all code that asks for the old name" in page.content.decode()
+    form = page.context["adminform"].form
+    data = {
+        name: form[name].value()
+        for name in (
+            "name",
+            "login_url",
+            "consumer_key",
+            "username",
+            "signing_key",
+            "session_minutes",
+            "enabled",
+        )
+    }
+    answer = browser.post(url("change", app), data | {"name": "acme-production"}, follow=True)
+    assert "“acme-prod” is now called “acme-production”" in told(answer)
+    tokens.reset()
+    with pytest.raises(UnknownConnection, match="acme-production"):
+        get_token("acme-prod")
+    answer = browser.post(url("change", app), data | {"name": "acme-production", "label": "x"}, follow=True)
+    assert "is now called" not in told(answer)
