@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,13 @@ from .operations import Outcome
 from .salesforce import diagnosis
 from .salesforce.errors import NotAllowedHere, SalesforceError
 from .tokens import pin, rows
+
+_AFTER_A_REFRESH = (
+    "the integration user is active in the new sandbox",
+    "its username here ends with the sandbox's suffix, as in integration@acme.example.uat",
+    "the permission set is assigned to it",
+    "the app is there, with our certificate, and with the same consumer key as here",
+)
 
 
 @dataclass(frozen=True)
@@ -26,8 +34,9 @@ class OtherOrg:
     """Whether the same sandbox was made anew; else somebody has to know that this org is the one meant."""
 
     @property
-    def checklist(self) -> str:
-        return diagnosis.explain("sandbox_refreshed").remedy if self.was_refreshed else ""
+    def checklist(self) -> Sequence[str]:
+        """What a refresh changes: behind “check that”."""
+        return _AFTER_A_REFRESH if self.was_refreshed else ()
 
 
 def other_org(connection: ConnectedApp) -> OtherOrg | None:

@@ -43,8 +43,10 @@ def suggested_label(login_url: str) -> str:
 
 def name_is_taken(name: str, draft: ConnectionDraft | None = None) -> bool:
     """By a connection other than the one that was made from `draft`."""
-    own = draft.connection_id if draft else None
-    return ConnectedApp.objects.filter(name=name).exclude(pk=own).exists()
+    found = ConnectedApp.objects.filter(name=name)
+    if draft and draft.connection_id:
+        found = found.exclude(pk=draft.connection_id)
+    return found.exists()
 
 
 def begin(values: Mapping[str, str], *, actor: Any) -> ConnectionDraft:

@@ -45,7 +45,9 @@ class Try:
     stage: Stage | None
     """How far it came; None when it tells nothing, or was not tried."""
     words: str
-    """What was answered, or why it was not tried."""
+    """How far it came, or why it was not tried."""
+    said: str = ""
+    """The answer: Salesforce's own words, or what was seen in their place."""
     problem: Problem | None = None
     milliseconds: int | None = None
     """None: not tried."""
@@ -60,6 +62,7 @@ class Try:
             "audience": self.address.audience,
             "stage": self.stage.name.lower() if self.stage is not None else None,
             "words": self.words,
+            "said": self.said,
             "code": self.problem.code if self.problem else "",
             "milliseconds": self.milliseconds,
         }
@@ -73,6 +76,7 @@ class Finding:
     sentence: str
     remedy: str = ""
     who: str = ""
+    where: str = ""
     better: Address | None = None
     """The pair that worked, when it is another than the configured one."""
 
@@ -82,6 +86,7 @@ class Finding:
             "sentence": self.sentence,
             "remedy": self.remedy,
             "who": self.who,
+            "where": self.where,
             "tries": [each.as_json() for each in self.tries],
         }
 
@@ -188,11 +193,10 @@ def _try(connection: ConnectedApp, address: Address) -> Try:
     if token is not None:
         _end(token)
     if error is None:
-        return Try(address, Stage.SIGNED_IN, Stage.SIGNED_IN.words, None, milliseconds)
-    problem = problem_of(error)
-    stage = stage_of(error)
-    words = f"{stage.words}: {problem.seen}" if stage is not None else problem.seen
-    return Try(address, stage, words, problem, milliseconds)
+        return Try(address, Stage.SIGNED_IN, Stage.SIGNED_IN.words, milliseconds=milliseconds)
+    problem, stage = problem_of(error), stage_of(error)
+    words = stage.words if stage is not None else "this tells nothing about login URL and audience"
+    return Try(address, stage, words, problem.words or problem.seen, problem, milliseconds)
 
 
 def _claimed(connection: ConnectedApp) -> AccessToken:
@@ -203,9 +207,7 @@ def _claimed(connection: ConnectedApp) -> AccessToken:
     row, now = rows.find(connection.name, None), timezone.now()
     if row is None:
         raise gate.still_signing_in()  # edited or deleted at this very moment
-    refused = (row.last_error or {}).get("kind") == "rate" and row.next_try_at is not None
-    if refused and row.next_try_at > now:
-        raise gate.stored_error(row.last_error, retry_after=(row.next_try_at - now).total_seconds())
+    gate.require_logins_left(row, now)
     if not rows.claim(row, now):
         gate.require_fuse(row, now)
         raise gate.still_signing_in()
@@ -238,11 +240,11 @@ def _judge(connection: ConnectedApp, tries: Sequence[Try]) -> Finding:
         verdict, sentence = _what_was_wrong(connection, first.address, last.address)
         return Finding(tries, verdict, sentence, better=last.address if last is not first else None)
     if last.stage is None:
-        return Finding(tries, "undecided", f"This can't be told now. {last.words}", "Try again later.")
+        return Finding(tries, "undecided", f"This can't be told now. {last.said}", "Try again later.")
     best = max(asked, key=lambda each: each.stage or Stage.HOST)
     problem = best.problem or Problem("", "", "")
     verdict, sentence = _where_it_ends(asked, best)
-    return Finding(tries, verdict, sentence, problem.remedy, problem.who)
+    return Finding(tries, verdict, sentence, problem.remedy, problem.who, problem.where)
 
 
 def _where_it_ends(asked: Sequence[Try], best: Try) -> tuple[str, str]:
@@ -260,7 +262,7 @@ def _where_it_ends(asked: Sequence[Try], best: Try) -> tuple[str, str]:
     if len(asked) == 1:
         return "undecided", "There is no other login URL or audience to try from here."
     return "not_the_address", (
-        "It fails alike everywhere, so login URL and audience are not the fault: it is the app or the user."
+        "It comes no further anywhere else, so login URL and audience are not the fault: it is the app or the user."
     )
 
 

@@ -17,6 +17,7 @@ from django.contrib.admin.widgets import FilteredSelectMultiple
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
+from django.db.models import QuerySet
 from django.urls import reverse
 
 from . import hosts, keystore, tokens
@@ -24,7 +25,8 @@ from .fields import keyring
 from .keystore import ProvedKey
 from .models import ConnectedApp, SigningKey
 from .salesforce import ids, keys, soql
-from .salesforce.errors import InvalidInput, InvalidPrivateKey, NotAllowedHere, SalesforceError
+from .salesforce.errors import InvalidInput, InvalidPrivateKey, NotAllowedHere
+from .salesforce.secret import Secret, SecretBytes
 
 LARGEST_UPLOAD = 64 * 1024
 """Bytes. Keys and certificates have a few thousand."""
@@ -121,19 +123,29 @@ class WriteOnlyTextarea(forms.Textarea):
 _PEM = {"rows": 5, "spellcheck": "false", "class": "vLargeTextField sf-pem"}
 
 
+class SecretField(forms.CharField):
+    """Gives a text that shows itself to nobody."""
+
+    def to_python(self, value: Any) -> str:
+        return Secret(super().to_python(value))
+
+
 class KeyInputs(forms.Form):
     """A private key pasted or uploaded, with its certificate; or the wish that a key pair be made here."""
 
-    private_key = forms.CharField(
+    private_key = SecretField(
         required=False,
         max_length=LARGEST_UPLOAD,
-        help_text="PEM, beginning with -----BEGIN. It is stored encrypted and never shown again.",
+        help_text="PEM, beginning with -----BEGIN; what mails and variables did to it is repaired. It is stored encrypted "
+        "and never shown again.",
         widget=WriteOnlyTextarea(_PEM | {"autocomplete": "off"}),
     )
     private_key_file = forms.FileField(
-        required=False, label="…or its file", help_text="server.key in most tutorials."
+        required=False,
+        label="…or its file",
+        help_text="server.key in most tutorials; .pem, .der, .p12 and .pfx are read too.",
     )
-    passphrase = forms.CharField(
+    passphrase = SecretField(
         required=False,
         strip=False,
         help_text="Only when the private key is protected by one. Used once and not kept.",
@@ -158,8 +170,12 @@ class KeyInputs(forms.Form):
     page_stays = False
     """Whether what was typed stays before the person, because a script sent it."""
 
+    visible_keys: QuerySet[SigningKey] = SigningKey.objects.none()
+    """Those whose names may be told to the person."""
+
     _key: bytes | None = None
     _certificate: bytes | None = None
+    _proved: ProvedKey | None = None
 
     KEY_FIELDS = (
         "private_key",
@@ -172,7 +188,7 @@ class KeyInputs(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
-        self._key, self._certificate = self._bytes("private_key"), self._bytes("certificate")
+        self._key, self._certificate = _given(self, "private_key"), _given(self, "certificate")
         if data.get("make_key") and (self._key or self._certificate):
             self.add_error("make_key", "Either give a key or have one made, not both.")
         elif self._key or data.get("make_key"):
@@ -195,42 +211,28 @@ class KeyInputs(forms.Form):
 
     def proved_key(self) -> ProvedKey | None:
         """The key given, stored nowhere; None when none was given. Call it after is_valid()."""
-        if self._key is None:
-            return None
-        passphrase = self.cleaned_data.get("passphrase") or None
-        return keystore.prove(self._key, passphrase=passphrase, certificate=self._certificate)
+        return self._proved
+
+    @property
+    def key_notes(self) -> tuple[str, ...]:
+        """What was repaired in the key that was given, in sentences."""
+        return self._proved.notes if self._proved else ()
 
     def take_key(self, name: str) -> SigningKey:
         """Store the key given, or make one. Call it inside a transaction, after is_valid()."""
-        if self._key is None:
-            return keystore.make(name=name)
-        passphrase = self.cleaned_data.get("passphrase") or None
-        return keystore.take_in(self._key, name=name, passphrase=passphrase, certificate=self._certificate)
-
-    def _bytes(self, field: str) -> bytes | None:
-        """What was pasted or uploaded; None when neither was."""
-        pasted, upload = self.cleaned_data.get(field), self.cleaned_data.get(f"{field}_file")
-        if pasted and upload:
-            self.add_error(field, "Paste it or choose a file, not both.")
-        if isinstance(upload, UploadedFile):
-            if (upload.size or 0) > LARGEST_UPLOAD:
-                self.add_error(f"{field}_file", "This file is too large to be a key or certificate.")
-                return None
-            return upload.read() or None
-        return pasted.encode() if pasted else None
+        return keystore.store(self._proved, name=name) if self._proved else keystore.make(name=name)
 
     def _prove_key(self, data: bytes, passphrase: str | None) -> None:
         try:
-            key = keys.read_private_key(data, passphrase)
+            self._proved = keystore.prove(data, passphrase=passphrase)
+            if self._certificate:
+                self._proved = keystore.with_certificate(
+                    self._proved, self._certificate, visible=self.visible_keys
+                )
         except InvalidPrivateKey as error:
-            field = "passphrase" if "passphrase" in error.cause else "private_key"
-            self.add_error(field, str(error))
-            return
-        if self._certificate:
-            try:
-                keys.require_match(key, keys.read_certificate(self._certificate))
-            except InvalidInput as error:
-                self.add_error("certificate", str(error))
+            self.add_error("passphrase" if error.code in keys.PASSPHRASE_CODES else "private_key", str(error))
+        except InvalidInput as error:
+            self.add_error("certificate", str(error))
 
     def _require_encryption_key(self) -> None:
         if not keyring().keys:
@@ -334,9 +336,7 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = ConnectedApp
         error_messages = {
-            "name": {
-                "unique": "There is a connection of this name already: give this one a name of its own."
-            }
+            "name": {"unique": "There is a connection of this name already: give this one a name of its own."}
         }
         fields = (
             "name",
@@ -372,7 +372,9 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         if self._is_change:
             self.initial.setdefault("visible_to_groups", self.instance.groups.all())
             if "name" in self.fields:
-                self.fields["name"].help_text += " Renamed, it is refused to all code that asks for the old name."
+                self.fields[
+                    "name"
+                ].help_text += " Renamed, it is refused to all code that asks for the old name."
             self._remember_what_is_shown()
 
     @property
@@ -435,12 +437,11 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
 
     def _prove_certificate(self, data: bytes, signing_key: SigningKey | None) -> None:
         """One given for a key that is stored already."""
-        try:
-            certificate = keys.read_certificate(data)
-            if signing_key and certificate.public_key_fingerprint != signing_key.fingerprint:
-                raise keys.mismatch()
-        except InvalidInput as error:
-            self.add_error("certificate", str(error))
+        if signing_key:
+            try:
+                keystore.prove_certificate(data, signing_key.fingerprint, visible=self.visible_keys)
+            except InvalidInput as error:
+                self.add_error("certificate", str(error))
 
     def _post_clean(self) -> None:
         if self._is_change:
@@ -483,7 +484,7 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         if self.gives_key:
             self.instance.signing_key = self.take_key(self.instance.name)
         elif self._certificate:
-            keystore.add_certificate(self.instance.signing_key, self._certificate)
+            keystore.add_certificate(self.instance.signing_key, self._certificate, visible=self.visible_keys)
 
 
 class NeverSaved:
@@ -497,8 +498,37 @@ class NeverSaved:
 class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
     """A signing key given or made; it is proved before it is stored."""
 
-    visible_keys = SigningKey.objects.none()
-    """Those whose names may be told to the person."""
+    bits = forms.TypedChoiceField(
+        label="Size",
+        coerce=int,
+        choices=[(size, f"{size} bits") for size in keys.SIZES],
+        initial=keys.MINIMUM_BITS,
+        required=False,
+        help_text="2048 is what Salesforce needs; larger ones sign more slowly.",
+    )
+    days = forms.IntegerField(
+        label="Certificate holds",
+        min_value=1,
+        max_value=keys.LONGEST_DAYS,
+        initial=365,
+        required=False,
+        help_text=f"Days, 1 to {keys.LONGEST_DAYS}. You are warned from 60 days before its end.",
+    )
+    common_name = forms.CharField(
+        max_length=64, required=False, help_text="Of the certificate's subject. Empty: the name above."
+    )
+    organization = forms.CharField(max_length=64, required=False, help_text="Of the subject; may be empty.")
+    country = forms.CharField(
+        max_length=2, required=False, help_text="Of the subject: two letters, as DE; may be empty."
+    )
+
+    PAIR_FIELDS = ("bits", "days", "common_name", "organization", "country")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields[
+            "make_key"
+        ].help_text = "The private key never leaves this site; download the certificate afterwards and upload it to the app in Salesforce."
 
     class Meta:
         model = SigningKey
@@ -508,14 +538,30 @@ class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         data = super().clean()
         if not self.gives_key and not self.errors:
             self.add_error("private_key", "Give a private key, or have a key pair made here.")
-        if self._key and not self.errors:
-            self._refuse_known(self._key)
+        if self._proved and not self.errors:
+            self._refuse_known(keys.fingerprint(self._proved.key))
         return data
 
-    def _refuse_known(self, data: bytes) -> None:
-        key = keys.read_private_key(data, self.cleaned_data.get("passphrase") or None)
-        known = SigningKey.objects.filter(fingerprint=keys.fingerprint(key)).first()
-        if known:
+    @property
+    def changed_names(self) -> list[str]:
+        return sorted(set(super().changed_names) - set(self.PAIR_FIELDS))
+
+    def clean_country(self) -> str:
+        country: str = self.cleaned_data["country"].strip()
+        if country and not (len(country) == 2 and country.isascii() and country.isalpha()):
+            raise ValidationError("A country has two letters here, as DE or US.")
+        return country
+
+    def take_key(self, name: str) -> SigningKey:
+        if self._proved:
+            return super().take_key(name)
+        pair = {field: self.cleaned_data[field] for field in self.PAIR_FIELDS if self.cleaned_data[field]}
+        return keystore.make(name=name, **pair)
+
+    def _refuse_known(self, fingerprint: str) -> None:
+        """One that can't be opened any more may come again: that mends it."""
+        known = SigningKey.objects.filter(fingerprint=fingerprint).first()
+        if known and known.can_be_opened:
             named = f", as “{known.name}”" if self.visible_keys.filter(pk=known.pk).exists() else ""
             self.add_error("private_key", f"This key pair is stored already{named}.")
 
@@ -542,6 +588,12 @@ class SigningKeyForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text="PEM; of this very key pair. Needed only when it is missing or was renewed.",
         widget=forms.Textarea(_PEM),
     )
+    new_certificate_file = forms.FileField(required=False, label="…or its file")
+
+    visible_keys: QuerySet[SigningKey] = SigningKey.objects.none()
+    """Those whose names may be told to the person."""
+
+    _certificate: bytes | None = None
 
     class Meta:
         model = SigningKey
@@ -549,23 +601,40 @@ class SigningKeyForm(forms.ModelForm):  # type: ignore[type-arg]
 
     @property
     def changed_names(self) -> list[str]:
-        return sorted({"certificate" if name == "new_certificate" else name for name in self.changed_data})
+        ways = {"new_certificate", "new_certificate_file"}
+        return sorted({"certificate" if name in ways else name for name in self.changed_data})
 
-    def clean_new_certificate(self) -> str:
-        text: str = self.cleaned_data["new_certificate"]
-        if text:
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        self._certificate = _given(self, "new_certificate")
+        if self._certificate:
             try:
-                if keys.read_certificate(text.encode()).public_key_fingerprint != self.instance.fingerprint:
-                    raise keys.mismatch()
-            except SalesforceError as error:
-                raise ValidationError(str(error)) from error
-        return text
+                keystore.prove_certificate(
+                    self._certificate, self.instance.fingerprint, visible=self.visible_keys
+                )
+            except InvalidInput as error:
+                self.add_error("new_certificate", str(error))
+        return data
 
     def save(self, commit: bool = True) -> SigningKey:
-        if self.cleaned_data["new_certificate"]:
-            keystore.add_certificate(self.instance, self.cleaned_data["new_certificate"].encode())
+        if self._certificate:
+            keystore.add_certificate(self.instance, self._certificate)
         saved: SigningKey = super().save(commit=commit)
         return saved
+
+
+def _given(form: forms.Form | forms.ModelForm[Any], field: str) -> bytes | None:
+    """What was pasted into `field` or uploaded into the one beside it; None when neither was."""
+    pasted, upload = form.cleaned_data.get(field), form.cleaned_data.get(f"{field}_file")
+    if pasted and upload:
+        form.add_error(field, "Paste it or choose a file, not both.")
+    if isinstance(upload, UploadedFile):
+        if (upload.size or 0) > LARGEST_UPLOAD:
+            form.add_error(f"{field}_file", "This file is too large to be a key or certificate.")
+            return None
+        return SecretBytes(upload.read()) or None
+    # Browsers send what is typed with line ends of their own.
+    return SecretBytes(pasted.replace("\r\n", "\n").encode()) if pasted else None
 
 
 def _not_blank(text: str, what_to_do: str) -> str:

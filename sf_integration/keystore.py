@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import datetime as dt
+import logging
+from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from .fields import seal
-from .models import SigningKey
-from .salesforce import keys
+from .models import AppKind, SigningKey
+from .salesforce import keys, setup_guide
 from .salesforce.keys import Certificate
 from .salesforce.secret import takes_secrets
+from .sealed_columns import SealedColumn
+from .signals import certificate_ending
+from .state import CERTIFICATE_STAGES
+
+log = logging.getLogger("sf_integration.keystore")
+
+_UPLOAD = next(step for step in setup_guide.STEPS if step.id == "certificate")
+UPLOAD_PATHS = {
+    AppKind.EXTERNAL_CLIENT_APP: f"Setup → External Client App Manager → {_UPLOAD.external.menu}",
+    AppKind.CONNECTED_APP: f"Setup → App Manager → {_UPLOAD.connected.menu}",
+}
+"""Where the certificate is uploaded in Salesforce."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +35,16 @@ class ProvedKey:
 
     key: RSAPrivateKey = field(repr=False)
     certificate: Certificate | None
+    notes: tuple[str, ...] = ()
+    """What was repaired in what was given, in sentences."""
 
 
 @takes_secrets("data", "passphrase")
 def take_in(
     data: bytes, *, name: str, passphrase: str | None = None, certificate: bytes | None = None
 ) -> SigningKey:
-    """The signing key in PEM or DER `data`, stored; a key pair that is already known is used again.
+    """The signing key in `data`, stored, with the certificate given or found beside it; a key pair that is already known is
+    used again.
 
     Raises InvalidPrivateKey, InvalidInput (certificate unreadable or of another key) or EncryptionKeyMissing, and then
     stores nothing. The passphrase is used once and not kept.
@@ -36,22 +55,41 @@ def take_in(
 @takes_secrets("data", "passphrase")
 def prove(data: bytes, *, passphrase: str | None = None, certificate: bytes | None = None) -> ProvedKey:
     """The first half of `take_in`, which costs time and no query: many are proved before a transaction begins."""
-    proved = ProvedKey(keys.read_private_key(data, passphrase), None)
+    taken = keys.take(data, passphrase)
+    proved = ProvedKey(taken.key, taken.certificate, taken.notes)
     return with_certificate(proved, certificate) if certificate else proved
 
 
-def with_certificate(proved: ProvedKey, data: bytes) -> ProvedKey:
-    """Raises InvalidInput when the certificate is unreadable or of another key."""
-    shown = keys.read_certificate(data)
-    keys.require_match(proved.key, shown)
-    return ProvedKey(proved.key, shown)
+def with_certificate(
+    proved: ProvedKey, data: bytes, *, visible: QuerySet[SigningKey] | None = None
+) -> ProvedKey:
+    """As `prove_certificate`; takes the place of one that lay beside the key."""
+    return replace(proved, certificate=prove_certificate(data, keys.fingerprint(proved.key), visible=visible))
+
+
+def prove_certificate(
+    data: bytes, fingerprint: str, *, visible: QuerySet[SigningKey] | None = None
+) -> Certificate:
+    """The certificate of the key pair with that fingerprint.
+
+    Raises InvalidInput when it is unreadable or of another key, which is then named if it is among the `visible` ones:
+    those whose names may be told.
+    """
+    certificate = keys.read_certificate(data, belonging_to=fingerprint)
+    if certificate.public_key_fingerprint == fingerprint:
+        return certificate
+    known = SigningKey.objects.none() if visible is None else visible
+    owner = known.filter(fingerprint=certificate.public_key_fingerprint).first()
+    raise keys.mismatch(f" It belongs to the signing key “{owner.name}”." if owner else "")
 
 
 def store(proved: ProvedKey, *, name: str) -> SigningKey:
-    """The second half. Raises EncryptionKeyMissing."""
+    """The second half. A known key pair whose row can't be opened any more is sealed anew. Raises EncryptionKeyMissing."""
     fingerprint = keys.fingerprint(proved.key)
     known = SigningKey.objects.filter(fingerprint=fingerprint).order_by("created_at").first()
     if known is not None:
+        if not known.can_be_opened:
+            _seal_anew(known, proved.key)
         return _completed(known, proved.certificate)
     row = SigningKey(name=free_name(name), fingerprint=fingerprint, size=proved.key.key_size)
     row.private_key = seal(SigningKey, "private_key", row.pk, keys.to_der(proved.key))
@@ -67,26 +105,57 @@ def unsaved(proved: ProvedKey, *, name: str) -> SigningKey:
     return row
 
 
-def make(*, name: str, common_name: str = "", bits: int = keys.MINIMUM_BITS, days: int = 365) -> SigningKey:
-    """A new key pair with a self-signed certificate; the private part never leaves."""
+def make(
+    *,
+    name: str,
+    bits: int = keys.MINIMUM_BITS,
+    days: int = 365,
+    common_name: str = "",
+    organization: str = "",
+    country: str = "",
+) -> SigningKey:
+    """A new key pair with a self-signed certificate; the private part never leaves.
+
+    Raises InvalidInput for a size, days or a subject that can't be.
+    """
     key = keys.make_key(bits)
     row = SigningKey(
         name=free_name(name), fingerprint=keys.fingerprint(key), size=bits, origin=SigningKey.Origin.MADE
     )
     row.private_key = seal(SigningKey, "private_key", row.pk, keys.to_der(key))
-    _describe(row, keys.make_certificate(key, common_name=common_name or name, days=days))
+    certificate = keys.make_certificate(
+        key, common_name=common_name or name, organization=organization, country=country, days=days
+    )
+    _describe(row, certificate)
     row.save(force_insert=True)
     return row
 
 
-def add_certificate(row: SigningKey, data: bytes) -> None:
-    """Take the certificate of a known key. Raises InvalidInput when it is of another one."""
-    certificate = keys.read_certificate(data)
-    if certificate.public_key_fingerprint != row.fingerprint:
-        other = SigningKey.objects.filter(fingerprint=certificate.public_key_fingerprint).first()
-        hint = f" It belongs to the signing key “{other.name}”." if other else ""
-        raise keys.mismatch(hint)
-    _completed(row, certificate)
+def add_certificate(row: SigningKey, data: bytes, *, visible: QuerySet[SigningKey] | None = None) -> None:
+    """Take the certificate of a known key; as `prove_certificate`."""
+    _completed(row, prove_certificate(data, row.fingerprint, visible=visible))
+
+
+def warn_of_ends(now: dt.datetime | None = None) -> int:
+    """Log and signal the certificates that have come to a stage before their end, once per stage; returns how many.
+
+    Those of keys that no connection uses are passed over. Of several who do this at once, one tells.
+    """
+    now = now or timezone.now()
+    used = SigningKey.objects.filter(Q(connections__isnull=False) | Q(staged_connections__isnull=False))
+    ending = used.filter(not_after__lte=now + dt.timedelta(days=CERTIFICATE_STAGES[0])).distinct()
+    return sum(_warn(row, now) for row in ending.defer("private_key"))
+
+
+def _warn(row: SigningKey, now: dt.datetime) -> bool:
+    stage, days_left = row.ending_stage(now), row.days_left(now)
+    # The date is a condition too: a certificate that was renewed meanwhile has stages of its own.
+    same = SigningKey.objects.filter(pk=row.pk, not_after=row.not_after)
+    if not same.filter(Q(warned_stage__isnull=True) | Q(warned_stage__gt=stage)).update(warned_stage=stage):
+        return False
+    log.warning("signing key %s: its certificate %s", row.name, row.end_in_words(now))
+    certificate_ending.send_robust(SigningKey, signing_key=row, days_left=days_left, stage=stage)
+    return True
 
 
 def free_name(wanted: str) -> str:
@@ -104,7 +173,15 @@ def free_name(wanted: str) -> str:
 def _completed(row: SigningKey, certificate: Certificate | None) -> SigningKey:
     if certificate is not None and certificate.fingerprint != row.certificate_fingerprint:
         _describe(row, certificate)
-        row.save(update_fields=["certificate", "certificate_fingerprint", "not_before", "not_after"])
+        row.save(
+            update_fields=[
+                "certificate",
+                "certificate_fingerprint",
+                "not_before",
+                "not_after",
+                "warned_stage",
+            ]
+        )
     return row
 
 
@@ -115,3 +192,14 @@ def _describe(row: SigningKey, certificate: Certificate | None) -> None:
     row.certificate_fingerprint = certificate.fingerprint
     row.not_before = certificate.not_before
     row.not_after = certificate.not_after
+    row.warned_stage = None
+
+
+def _seal_anew(row: SigningKey, key: RSAPrivateKey) -> None:
+    """Unless somebody else just did."""
+    sealed = seal(SigningKey, "private_key", row.pk, keys.to_der(key))
+    if row.private_key is None:
+        SigningKey.objects.filter(pk=row.pk, private_key__isnull=True).update(private_key=sealed)
+    else:
+        SealedColumn(SigningKey, "private_key").swap([(row.pk, row.private_key, {"private_key": sealed})])
+    row.refresh_from_db(fields=["private_key"])

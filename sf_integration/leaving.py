@@ -52,7 +52,10 @@ def uses(connection: ConnectedApp, now: dt.datetime | None = None) -> list[Use]:
         if row.last_used_at
     ]
     found += [Use(f"the API client {row.name}", "", row.last_used_at) for row in by_api if row.last_used_at]
-    found += [Use(who, act if times == 1 else f"{act}, {times:,} times", last) for who, act, last, times in by_people]
+    found += [
+        Use(who, act if times == 1 else f"{act}, {times:,} times", last)
+        for who, act, last, times in by_people
+    ]
     return sorted(found, key=lambda use: use.last, reverse=True)
 
 

@@ -51,6 +51,10 @@ def session_length(minutes: int) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h"
 
 
+def _days(number: int) -> str:
+    return {0: "less than a day", 1: "1 day"}.get(number, f"{number} days")
+
+
 def normal_username(username: str) -> str:
     """As AccessToken has it. Salesforce does not tell case apart; beyond A to Z databases and Python lower differently."""
     return username.translate(_TO_LOWER)
@@ -88,6 +92,9 @@ class SigningKey(Base):
     not_after = models.DateTimeField("certificate ends", null=True, blank=True, editable=False)
     size = models.PositiveIntegerField("bits", editable=False)
     origin = models.CharField(max_length=10, choices=Origin.choices, default=Origin.UPLOADED, editable=False)
+    warned_stage = models.SmallIntegerField(
+        null=True, editable=False, help_text="The last stage before the certificate's end that was warned of."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -115,6 +122,24 @@ class SigningKey(Base):
     def days_left(self, now: dt.datetime) -> int | None:
         """Whole days until the certificate ends; negative afterwards, None when the date is unknown."""
         return (self.not_after - now).days if self.not_after else None
+
+    def ending_stage(self, now: dt.datetime) -> int | None:
+        """The nearest of state.CERTIFICATE_STAGES that the certificate has come to; None before the first."""
+        if self.not_after is None:
+            return None
+        left = self.not_after - now
+        return min(
+            (each for each in state.CERTIFICATE_STAGES if left <= dt.timedelta(days=each)), default=None
+        )
+
+    def end_in_words(self, now: dt.datetime) -> str:
+        """`ends in 12 days`, `ended 3 days ago`; empty when the date is unknown."""
+        days = self.days_left(now)
+        if days is None:
+            return ""
+        if days < 0:
+            return f"ended {_days((now - self.not_after).days)} ago"  # type: ignore[operator]
+        return f"ends in {_days(days)}"
 
 
 class AppKind(models.TextChoices):
@@ -455,10 +480,9 @@ class ConnectedApp(Base):
 
     def present_warnings(self, now: dt.datetime) -> list[dict[str, str]]:
         """The stored warnings and the certificate's end, which is read live: {step, code, message, cause, remedy, who, where}."""
-        days = self.signing_key.days_left(now)
-        if days is None or days > state.CERTIFICATE_WARNING.days:
+        if self.signing_key.ending_stage(now) is None:
             return [*self.warnings]
-        told = f"The certificate ended {-days} days ago." if days < 0 else f"The certificate ends in {days} days."
+        told = f"The certificate {self.signing_key.end_in_words(now)}."
         known = diagnosis.explain("certificate_ending")
         facts = {name: getattr(known, name) for name in ("code", "cause", "remedy", "who", "where")}
         return [*self.warnings, {"step": "signing_key", "message": told} | facts]

@@ -112,7 +112,7 @@ def save(
     if isinstance(key, SigningKey) and key.pk != connection.signing_key_id:
         # One given as a file is its holder's to use; one chosen has to be in sight.
         access.require_key(actor, key)
-    _set_signing_key(connection, key, certificate)
+    _set_signing_key(connection, key, certificate, actor)
     if found and _snapshot(connection, values) == before:
         return Saved(connection, "same", (), note)
     _validate(connection)
@@ -184,7 +184,10 @@ def _login_url(stored: str, given: str) -> tuple[str, str]:
 
 
 def _set_signing_key(
-    connection: ConnectedApp, key: KeyMaterial | ProvedKey | SigningKey | None, certificate: bytes | None
+    connection: ConnectedApp,
+    key: KeyMaterial | ProvedKey | SigningKey | None,
+    certificate: bytes | None,
+    actor: Any,
 ) -> None:
     if isinstance(key, ProvedKey):
         connection.signing_key = keystore.store(key, name=connection.name)
@@ -197,7 +200,8 @@ def _set_signing_key(
     if key is not None:
         connection.signing_key = key
     if certificate is not None:
-        keystore.add_certificate(connection.signing_key, certificate)
+        visible = access.visible_keys(actor)
+        keystore.add_certificate(connection.signing_key, certificate, visible=visible)
 
 
 def _validate(connection: ConnectedApp) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.views.debug import SafeExceptionReporterFilter
 from django.views.decorators.debug import sensitive_post_parameters
 
-_View = Callable[..., HttpResponse]
+_View = Callable[..., HttpResponseBase]
 
 
 class AlwaysSafe(SafeExceptionReporterFilter):
@@ -25,8 +26,8 @@ def takes_secret_inputs(*names: str) -> Callable[[_View], _View]:
 
     def decorate(view: _View) -> _View:
         @wraps(view)
-        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            request.exception_reporter_filter = AlwaysSafe()  # type: ignore[attr-defined]
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            request.exception_reporter_filter = AlwaysSafe()
             return view(request, *args, **kwargs)
 
         return sensitive_post_parameters(*names)(guarded)

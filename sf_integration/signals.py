@@ -1,6 +1,8 @@
 """What other Django code can listen to. No receiver ever gets a token or a key.
 
 `token_refreshed(connection, username, seconds)`, `token_refresh_failed(connection, username, error)`: after each sign-in.
+`certificate_ending(signing_key, days_left, stage)`: once for each of 60, 30, 14, 7, 1 and 0 days before the certificate of a
+signing key in use ends; `signing_key.connections` and `.staged_connections` are those who use it. 0: it has ended.
 `connection_health_changed(connection, previous, state)`: two ConnectionStates, sent once per change.
 """
 
@@ -11,3 +13,4 @@ from django.dispatch import Signal
 token_refreshed = Signal()
 token_refresh_failed = Signal()
 connection_health_changed = Signal()
+certificate_ending = Signal()

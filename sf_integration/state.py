@@ -13,7 +13,9 @@ from enum import Enum
 from django.db.models import Case, CharField, Expression, F, IntegerField, Q, Value, When
 from django.db.models.functions import Concat
 
-CERTIFICATE_WARNING = dt.timedelta(days=30)
+CERTIFICATE_STAGES = (60, 30, 14, 7, 1, 0)
+"""Days before a certificate's end at which it is warned of, once each; 0: it has ended."""
+CERTIFICATE_WARNING = dt.timedelta(days=CERTIFICATE_STAGES[0])
 IDLE_AFTER = dt.timedelta(hours=25)
 """Longer than the daily check: after this, calling a connection healthy would be a claim about the past."""
 

@@ -11,7 +11,7 @@ from celery.signals import worker_ready
 from django.db import DatabaseError, IntegrityError, connections
 from django.utils import timezone
 
-from . import clock, health, tokens
+from . import clock, health, keystore, tokens
 from .models import ConnectedApp, Heartbeat
 from .schedule import PERIOD_SECONDS
 from .sealed_columns import missing_keys
@@ -61,6 +61,7 @@ def check_batch(due: list[tuple[str, bool]]) -> None:
 def housekeeping() -> None:
     """Once a day: what only time, or a changed list of encryption keys, makes true or needless."""
     health.tell_changes()
+    keystore.warn_of_ends()
     health.prune_checks()
     tokens.delete_unused()
 

@@ -8,6 +8,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
 from django.core import serializers
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection as database
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -355,6 +356,107 @@ def test_signing_key_is_made_here(admin_client: Client) -> None:
     assert (key.origin, key.size, key.can_be_opened) == ("made", 2048, True)
 
 
+def test_new_key_pair_is_told_where_its_certificate_goes(
+    salesforce_org: ConnectableOrg, admin_client: Client
+) -> None:
+    pair = {
+        "name": "own",
+        "make_key": "on",
+        "bits": "3072",
+        "days": "90",
+        "common_name": "Acme",
+        "country": "DE",
+    }
+    for told in (
+        admin_client.post(f"{ADMIN}/signingkey/add/", pair, follow=True).content.decode(),
+        add(admin_client, salesforce_org, make_key="on"),
+    ):
+        key = SigningKey.objects.order_by("-created_at")[0]
+        assert f"{ADMIN}/signingkey/{key.pk}/certificate/" in told
+        assert "External Client App Manager → the app → Flow Enablement" in text_of(told)
+        assert "App Manager → the app → API (Enable OAuth Settings) → Use digital signatures" in text_of(told)
+    made = SigningKey.objects.get(name="own")
+    assert made.size == 3072
+    assert (made.not_after - made.not_before).days == 90
+    assert keys.read_certificate(made.certificate.encode()).subject == "CN=Acme,C=DE"
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [({"days": "0"}, "greater than or equal to 1"), ({"days": "9999"}, "less than or equal to 3650"),
+     ({"bits": "1024"}, "1024 is not one of the available choices"), ({"country": "D1"}, "two letters")],
+)  # fmt: skip
+def test_new_key_pair_that_cannot_be_is_refused(
+    admin_client: Client, values: dict[str, str], words: str
+) -> None:
+    response = admin_client.post(f"{ADMIN}/signingkey/add/", {"name": "own", "make_key": "on"} | values)
+    assert words in response.content.decode()
+    assert not SigningKey.objects.exists()
+
+
+def test_what_was_repaired_in_a_key_is_told(salesforce_org: ConnectableOrg, admin_client: Client) -> None:
+    damaged = {"private_key": pem(KEY).replace("\n", "\\n"), "certificate": CERTIFICATE}
+    told = admin_client.post(f"{ADMIN}/signingkey/add/", {"name": "own"} | damaged, follow=True)
+    assert "Line breaks and letters written with a backslash" in text_of(told.content.decode())
+    whole = {"private_key": pem(KEY).replace("\n", "\r\n"), "certificate": CERTIFICATE}
+    assert "line ends" not in text_of(add(admin_client, salesforce_org, **whole))
+
+
+def test_page_of_a_key_shows_fingerprints_and_who_uses_it(salesforce_org: ConnectableOrg) -> None:
+    connection = salesforce_org.connect("acme")
+    hidden = salesforce_org.connect("hidden")
+    hidden.groups.add(Group.objects.create(name="others"))
+    assert hidden.signing_key == connection.signing_key
+    key = connection.signing_key
+    page = (
+        staff("Alice", "view_health", "manage_keys")
+        .get(f"{ADMIN}/signingkey/{key.pk}/change/")
+        .content.decode()
+    )
+    assert keys.colon_pairs(key.certificate_fingerprint) in page
+    assert keys.colon_pairs(key.fingerprint) in page
+    assert f'{ADMIN}/connectedapp/{connection.pk}/change/">acme</a> and 1 more' in page
+    assert "hidden" not in re.sub(
+        r'type="hidden"', "", page.partition("Used by")[2].partition("</fieldset>")[0]
+    )
+    assert "Add the new key pair" in page
+    viewer = staff("Bob", "view_health").get(f"{ADMIN}/signingkey/{key.pk}/change/").content.decode()
+    assert "new_certificate" not in viewer
+    assert "Add the new key pair" not in viewer
+
+
+def test_certificate_is_renewed_by_file(admin_client: Client) -> None:
+    key = keystore.take_in(pem(KEY).encode(), name="own")
+    change = f"{ADMIN}/signingkey/{key.pk}/change/"
+    assert "not known: add the certificate" in admin_client.get(change).content.decode()
+    upload = SimpleUploadedFile("server.crt", CERTIFICATE.encode())
+    admin_client.post(change, {"name": "own", "new_certificate_file": upload})
+    key.refresh_from_db()
+    assert key.certificate == CERTIFICATE
+    assert AuditEvent.objects.get().fields == ["certificate"]
+
+
+def test_certificate_of_a_hidden_key_is_not_named(salesforce_org: ConnectableOrg) -> None:
+    hidden = salesforce_org.connect("hidden")
+    hidden.groups.add(Group.objects.create(name="others"))
+    hidden.signing_key.name = "name-of-the-hidden"
+    hidden.signing_key.save()
+    own = keystore.make(name="own")
+    given = {"name": "own", "new_certificate": hidden.signing_key.certificate}
+    answers = [
+        client.post(f"{ADMIN}/signingkey/{own.pk}/change/", given).content.decode()
+        for client in (staff("Alice", "view_health", "manage_keys"), superuser())
+    ]
+    assert ["belongs to another key" in page for page in answers] == [True, True]
+    assert ["name-of-the-hidden" in page for page in answers] == [False, True]
+
+
+def superuser() -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("root"))
+    return client
+
+
 def test_certificate_of_another_key_is_refused(admin_client: Client) -> None:
     key = keystore.make(name="own")
     before = key.certificate
@@ -623,7 +725,7 @@ def test_error_reports_leave_private_key_and_passphrase_out(
 
     from django.core.signals import got_request_exception
 
-    monkeypatch.setattr(keystore, "take_in", broken)
+    monkeypatch.setattr(keystore, "store", broken)
     got_request_exception.connect(remember)
     admin_client.raise_request_exception = False
     try:

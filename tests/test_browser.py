@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
+from sf_integration.models import ConnectedApp
 from sf_integration.testing.django import ConnectableOrg
 
 pytestmark = [pytest.mark.chromium, pytest.mark.django_db(transaction=True)]
@@ -38,6 +39,7 @@ PATHS = (
     "/connections/acme/revoke/",
     f"{ADMIN}/connectedapp/",
     f"{ADMIN}/connectedapp/add/",
+    f"{ADMIN}/connectedapp/import/",
     f"{ADMIN}/signingkey/add/",
 )
 TOO_SMALL = """() => [...document.querySelectorAll('a, button, input:not([type=hidden]), textarea')]
@@ -126,3 +128,63 @@ def test_everything_works_without_javascript(live_server: object, cookie: str) -
         page.get_by_text("Connection acme is resumed.").wait_for()
         page.get_by_role("button", name="Sign out").click()
         page.get_by_role("heading", name="Sign in").wait_for()
+
+
+def fill_in(page: object, org: ConnectableOrg) -> None:
+    """The admin's form for a new connection that works."""
+    page.goto(f"{ADMIN}/connectedapp/add/")  # type: ignore[attr-defined]
+    for name, value in {
+        "name": "tried",
+        "login_url": org.url,
+        "consumer_key": org.app.consumer_key,
+        "username": org.user.username,
+        "private_key": org.app.private_key_pem,
+    }.items():
+        page.locator(f"#id_{name}").fill(value)  # type: ignore[attr-defined]
+
+
+def test_values_are_tested_without_losing_what_was_typed(
+    live_server: object, cookie: str, salesforce_org: ConnectableOrg
+) -> None:
+    complaints: list[str] = []
+    with browser(live_server.url, cookie) as page:  # type: ignore[attr-defined]
+        page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+        fill_in(page, salesforce_org)
+        page.get_by_role("button", name="Test without saving").click()
+        page.get_by_text("These values work.").wait_for()
+        assert page.locator("#id_private_key").input_value() == salesforce_org.app.private_key_pem
+        page.locator("#id_consumer_key").fill("3MVG9nonsense")
+        page.get_by_role("button", name="Test without saving").click()
+        page.get_by_text("These values don't work.").wait_for()
+        page.locator("#sf-trial").get_by_role("link", name="invalid_client_id").wait_for()
+        page.locator("#id_consumer_key").fill(salesforce_org.app.consumer_key)
+        page.get_by_role("button", name="Save", exact=True).click()
+        page.get_by_text("was added successfully").wait_for()
+    assert not complaints
+    assert ConnectedApp.objects.filter(name="tried").exists()
+
+
+def test_values_are_tested_without_javascript_too(
+    live_server: object, cookie: str, salesforce_org: ConnectableOrg
+) -> None:
+    with browser(live_server.url, cookie, java_script_enabled=False) as page:  # type: ignore[attr-defined]
+        fill_in(page, salesforce_org)
+        page.get_by_role("button", name="Test without saving").click()
+        page.get_by_text("These values work.").wait_for()
+        page.get_by_text("Give the private key again before you save").wait_for()
+        assert page.url.endswith("#sf-trial")
+        assert page.locator("#id_username").input_value() == salesforce_org.user.username
+        assert page.locator("#id_private_key").input_value() == ""
+    assert not ConnectedApp.objects.filter(name="tried").exists()
+
+
+def test_the_trace_unfolds_and_is_saved_as_a_file(live_server: object, cookie: str) -> None:
+    with browser(live_server.url, cookie) as page:  # type: ignore[attr-defined]
+        page.goto("/connections/sick/")
+        page.get_by_text("The sign-in, as a script would print it").click()
+        page.get_by_text("client identifier invalid").last.wait_for()
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Save as text").click()
+        assert download.value.suggested_filename.startswith("sick-")
+        page.get_by_role("link", name="invalid_client_id").first.click()
+        page.wait_for_url("**/connections/explain/#invalid_client_id*")

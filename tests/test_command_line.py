@@ -19,15 +19,19 @@ from pathlib import Path
 import jwt
 import pytest
 import requests
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import pkcs12
 from django.core.management import call_command
 from django.test import override_settings
+from django.utils import timezone
 
 from sf_integration import get_token, tokens
 from sf_integration.management.commands.salesforce import VERBS, Command
 from sf_integration.models import AccessToken, AuditEvent, ConnectedApp, ConnectionCheck, SigningKey
+from sf_integration.salesforce import keys
 from sf_integration.testing import credentials
 from sf_integration.testing.django import ConnectableOrg
 
@@ -388,6 +392,19 @@ def test_import_says_what_it_made_and_calls_nobody(folder: Path, salesforce_org:
     assert ConnectedApp.objects.get().login_url == salesforce_org.url, "the last of two counts"
 
 
+def test_import_takes_the_address_of_a_page_and_says_what_it_made_of_it(folder: Path) -> None:
+    salesforce("import", "acme", *ACME, "--key-file", "server.key")
+    ran = salesforce(
+        "import", "acme", "--login-url", "https://acme--uat.sandbox.lightning.force.com/lightning/page/home"
+    )
+    assert ran.status == 0
+    assert (
+        "Taken as login URL: https://acme--uat.sandbox.my.salesforce.com. acme--uat.sandbox.lightning.force.com"
+        in ran.out
+    )
+    assert ConnectedApp.objects.get().login_url == "https://acme--uat.sandbox.my.salesforce.com"
+
+
 def test_import_takes_the_certificate_beside_the_key_only_when_it_fits(folder: Path) -> None:
     salesforce("import", "acme", *ACME, "--key-file", "server.key")
     assert ConnectedApp.objects.get().signing_key.certificate
@@ -458,6 +475,73 @@ def test_made_key_can_be_used_by_a_new_connection(folder: Path, salesforce_org: 
         *("import", "acme", "--login-url", salesforce_org.url, *facts, "--signing-key", "fresh", "--check")
     )
     assert ran.status == 0, ran.out + ran.err
+
+
+def test_make_key_takes_size_days_and_subject(folder: Path) -> None:
+    options = (
+        "--bits",
+        "3072",
+        "--days",
+        "30",
+        "--subject",
+        "CN=Acme,O=Acme\\, Inc,C=US",
+        "--out",
+        "to/acme.crt",
+    )
+    (folder / "to").mkdir()
+    ran = salesforce("make-key", "own", *options)
+    assert ran.status == 0, ran.err
+    row = SigningKey.objects.get()
+    certificate = keys.read_certificate((folder / "to" / "acme.crt").read_bytes())
+    assert certificate.fingerprint == row.certificate_fingerprint
+    assert certificate.subject == "CN=Acme,O=Acme\\, Inc,C=US"
+    assert (row.size, row.days_left(timezone.now())) == (3072, 29)
+    assert keys.colon_pairs(row.certificate_fingerprint) in ran.out
+    for menu in ("External Client App Manager → the app → Flow Enablement", "App Manager → the app → API"):
+        assert menu in ran.out
+
+
+@pytest.mark.parametrize(
+    ("subject", "words"),
+    [("O=Acme", "CN"), ("CN=a,L=Rome", "CN"), ("CN=a,C=Germany", "two letters"), ("CN=a,,", "can't be read")],
+)
+def test_make_key_refuses_a_subject_that_cannot_be(folder: Path, subject: str, words: str) -> None:
+    ran = salesforce("make-key", "own", "--subject", subject)
+    assert ran.status == 1
+    assert words in ran.err
+    assert not SigningKey.objects.exists()
+    assert not (folder / "own.crt").exists()
+
+
+def test_a_damaged_key_is_repaired_and_that_is_told(folder: Path) -> None:
+    key, certificate = key_and_certificate()
+    (folder / "mail.txt").write_text("Here it is:\n" + key.replace("\n", r"\n") + certificate)
+    ran = salesforce("import", "acme", *ACME, "--key-file", "mail.txt")
+    assert ran.status == 0, ran.err
+    for note in (
+        "mail.txt: Line breaks and letters written with a backslash",
+        "mail.txt: The certificate in the same file",
+    ):
+        assert note in ran.out
+    assert SigningKey.objects.get().certificate == certificate
+
+
+def test_a_pkcs12_file_brings_its_certificate(folder: Path) -> None:
+    key, certificate = key_and_certificate()
+    packed = pkcs12.serialize_key_and_certificates(
+        b"acme",
+        serialization.load_pem_private_key(key.encode(), None),
+        x509.load_pem_x509_certificate(certificate.encode()),
+        None,
+        serialization.BestAvailableEncryption(b"opensesame"),
+    )
+    (folder / "acme.p12").write_bytes(packed)
+    (folder / "secret").write_text("opensesame\n")
+    refused = salesforce("import", "acme", *ACME, "--key-file", "acme.p12")
+    assert "--passphrase-file" in refused.err
+    ran = salesforce("import", "acme", *ACME, "--key-file", "acme.p12", "--passphrase-file", "secret")
+    assert ran.status == 0, ran.err
+    assert SigningKey.objects.get().certificate == certificate
 
 
 def test_make_key_overwrites_no_file_and_then_makes_none(folder: Path) -> None:

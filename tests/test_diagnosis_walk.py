@@ -611,3 +611,25 @@ def test_a_page_that_answers_the_api_is_no_html_in_any_message(
     for face, shown in told_everywhere(connection, admin_client).items():
         for forbidden in (CANARY, "eyJ", "<html", "<h1", "<script"):
             assert forbidden not in shown, face
+
+
+@pytest.mark.parametrize(
+    "name", ["not approved", "login rate", "inactive org", "org swapped", "HTML 503", "empty body", "page"]
+)
+def test_who_tries_too_soon_is_told_the_same(
+    name: str, salesforce_org: ConnectableOrg, settings: Any
+) -> None:
+    """Within ten seconds the stored failure answers, and the org is not asked again."""
+    connect(salesforce_org, TABLE[name], settings)
+    first, second = (failed_step() for _ in range(2))
+    assert salesforce_org.token_requests == 1
+    assert {fact: first[fact] for fact in FACTS} == {fact: second[fact] for fact in FACTS}
+
+
+FACTS = ("step", "status", "code", "cause", "remedy", "who", "where")
+
+
+def failed_step() -> dict[str, str]:
+    steps = json.loads(salesforce("check", "acme", "--json").out)["steps"]
+    found: dict[str, str] = next(step for step in steps if step["status"] == "failed")
+    return found

@@ -398,7 +398,13 @@ def test_the_page_shows_the_tries_and_saves_what_worked(
     page = admin_client.post("/connections/acme/find-fault/")
     assert page.headers["Cache-Control"].count("no-store")
     text = page.content.decode()
-    for shown in ("Production and sandbox were mixed up", production, sandboxes, "invalid_client_id", "ms"):
+    for shown in (
+        "Production and sandbox were mixed up",
+        production,
+        sandboxes,
+        "client identifier invalid",
+        "ms",
+    ):
         assert shown in text
     chosen = {"login_url": sandboxes, "audience": sandboxes}
     answer = admin_client.post("/connections/acme/save-found/", chosen, follow=True).content.decode()

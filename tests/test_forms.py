@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import override_settings
 
-from sf_integration import keystore
+from sf_integration import crypto, keystore
 from sf_integration.forms import (
     LARGEST_UPLOAD,
     ConnectedAppForm,
@@ -19,6 +19,8 @@ from sf_integration.forms import (
 )
 from sf_integration.models import ConnectedApp, SigningKey
 from sf_integration.salesforce import keys
+
+from .salesforce.test_key_damage import random_strings
 
 pytestmark = pytest.mark.django_db
 
@@ -240,3 +242,51 @@ def test_query_is_a_select_without_its_semicolon(soql: str) -> None:
     assert bound.is_valid()
     assert bound.cleaned_data["soql"].endswith("Account")
     assert bound.sobjects() == ["Account"]
+
+
+# ---- repair and refusal ---------------------------------------------------------------------------------------------
+
+
+def test_certificate_in_the_same_text_is_stored_with_the_key() -> None:
+    bound = form(private_key=f"Hi,\n\n{pem(KEY)}\n{CERTIFICATE}\nBest regards")
+    assert bound.is_valid(), bound.errors
+    assert bound.key_notes
+    assert bound.save().signing_key.certificate == CERTIFICATE
+
+
+def test_a_private_key_is_proved_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    proofs: list[bytes] = []
+    take = keys.take
+    monkeypatch.setattr(
+        keys, "take", lambda data, passphrase=None: (proofs.append(data), take(data, passphrase))[1]
+    )
+    form(private_key=pem(KEY), certificate=CERTIFICATE).save()
+    bound = NewSigningKeyForm({"name": "other", "private_key": pem(OTHER_KEY)})
+    bound.save()
+    assert len(proofs) == 2
+
+
+def test_known_key_pair_that_cannot_be_opened_is_taken_again(settings: Any) -> None:
+    stored = keystore.take_in(pem(KEY).encode(), name="shared")
+    settings.SF_INTEGRATION = settings.SF_INTEGRATION | {"ENCRYPTION_KEYS": [crypto.new_key()]}
+    bound = NewSigningKeyForm({"name": "again", "private_key": pem(KEY)})
+    assert bound.is_valid(), bound.errors
+    assert bound.save() == stored
+    assert SigningKey.objects.get().can_be_opened
+
+
+def test_random_strings_get_errors_of_the_form_and_nothing_else() -> None:
+    for data in random_strings(300, seed=7):
+        upload = {"private_key_file": SimpleUploadedFile("server.key", data)}
+        pasted = {
+            "name": "x",
+            "private_key": data.decode("latin-1"),
+            "passphrase": "ü",
+            "certificate": data.decode("latin-1"),
+        }
+        for bound in (
+            NewSigningKeyForm({"name": "x", "passphrase": "ü"}, upload),
+            NewSigningKeyForm(pasted),
+        ):
+            bound.is_valid()
+            assert "-----BEGIN" not in str(bound.errors)

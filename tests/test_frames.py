@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import copy
+import html
 import pickle
 import pprint
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from django.contrib.auth import get_user_model
 from django.core.cache import cache
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.signals import got_request_exception
 from django.db import connection as database
-from django.test import RequestFactory, override_settings
+from django.test import Client, RequestFactory, override_settings
+from django.urls import reverse
 from django.views.debug import ExceptionReporter
 
-from sf_integration import fields, get_client, get_token, keystore, profiles, reencrypt, tokens
+from sf_integration import fields, forms, get_client, get_token, keystore, profiles, reencrypt, tokens
 from sf_integration.access import SHELL
 from sf_integration.models import AccessToken, SigningKey
 from sf_integration.profiles import KeyMaterial
@@ -83,7 +89,9 @@ def spellings(secret: str | bytes) -> list[str]:
     """As a `repr` may show it: whole or by its beginning, text or bytes."""
     if isinstance(secret, bytes):
         # The `repr` of bytes, by pieces that no line break of a pretty-printer cuts.
-        return [repr(secret[start : start + 6])[2:-1] for start in (60, 90, 150, 300) if start + 6 < len(secret)]
+        return [
+            repr(secret[start : start + 6])[2:-1] for start in (60, 90, 150, 300) if start + 6 < len(secret)
+        ]
     return [secret, secret[:20], secret[-20:]] if len(secret) > 60 else [secret]
 
 
@@ -117,8 +125,6 @@ def encrypted(pem: str) -> bytes:
 # ---- the search finds what is planted -------------------------------------------------------------------------------
 
 
-
-
 @pytest.mark.parametrize("secret", [PASSPHRASE, "x1Y2" * 40, bytes(range(256)) * 3], ids=type)
 def test_the_search_finds_a_planted_secret(secret: str | bytes) -> None:
     namespace: dict[str, object] = {}
@@ -144,7 +150,12 @@ INSIDE = {
 @pytest.mark.parametrize(("owner", "name"), INSIDE.values(), ids=list(INSIDE))
 @pytest.mark.parametrize("way", ["pem", "passphrase", "der", "profile"])
 def test_a_bug_while_a_key_comes_in_shows_neither_key_nor_passphrase(
-    salesforce_org: ConnectableOrg, pem: str, monkeypatch: pytest.MonkeyPatch, owner: object, name: str, way: str
+    salesforce_org: ConnectableOrg,
+    pem: str,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: object,
+    name: str,
+    way: str,
 ) -> None:
     ways: dict[str, Callable[[], object]] = {
         "pem": lambda: keystore.take_in(pem.encode(), name="k"),
@@ -177,6 +188,48 @@ def test_a_key_that_is_refused_is_not_shown(pem: str, damage: str) -> None:
     error = raised(lambda: keystore.take_in(data, name="k", passphrase=passphrase))
     assert not found(line(pem), error)
     assert not found(PASSPHRASE, error)
+
+
+PAGES = ["admin:sf_integration_signingkey_add", "admin:sf_integration_connectedapp_add"]
+
+
+@pytest.mark.parametrize("debug", [True, False])
+@pytest.mark.parametrize("upload", [True, False])
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("where", ["proving", "storing", "form"])
+def test_a_bug_in_a_page_that_takes_keys_shows_nothing_that_was_typed(
+    salesforce_org: ConnectableOrg, pem: str, client: Client, monkeypatch: pytest.MonkeyPatch,
+    debug: bool, upload: bool, page: str, where: str,
+) -> None:  # fmt: skip
+    client.force_login(get_user_model().objects.create_superuser("root"))
+    client.raise_request_exception = False
+    file = SimpleUploadedFile("server.key", encrypted(pem))
+    given = {"private_key_file": file} if upload else {"private_key": encrypted(pem).decode()}
+    data = given | {
+        "name": "k", "passphrase": PASSPHRASE, "login_url": salesforce_org.url, "consumer_key": "3MVG9", "username": "u",
+        "session_minutes": "120",
+    }  # fmt: skip
+    owner, name = {
+        "proving": (keys, "fingerprint"),
+        "storing": (SigningKey, "save"),
+        "form": (forms, "keyring"),
+    }[where]
+    monkeypatch.setattr(owner, name, broken)
+    with override_settings(DEBUG=debug, DEBUG_PROPAGATE_EXCEPTIONS=False):
+        seen: list[BaseException] = []
+        keep = lambda sender, request, **kwargs: seen.append(sys.exc_info()[1])  # noqa: E731
+        got_request_exception.connect(keep)
+        try:
+            answer = client.post(reverse(page), data)
+        finally:
+            got_request_exception.disconnect(keep)
+    assert answer.status_code == 500
+    page_shown = html.unescape(answer.content.decode())
+    assert not debug or "Broken" in page_shown
+    for secret in (line(encrypted(pem).decode()), line(pem), PASSPHRASE):
+        assert secret not in page_shown
+        told = "\n".join(pprint.pformat(variables) for variables in frames(seen[0]))
+        assert secret not in told
 
 
 # ---- secrets on their way out ---------------------------------------------------------------------------------------

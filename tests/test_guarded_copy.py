@@ -425,6 +425,28 @@ def test_a_token_in_memory_is_handed_out_no_longer_than_until_the_next_look(
     assert len(world.org.requests) == before
 
 
+@pytest.mark.parametrize(
+    "login_url",
+    ["https://login.salesforce.com", "https://acme.my.salesforce.com", "https://salesforce.acme.example"],
+)
+def test_what_is_not_known_yet_counts_as_production(world: World, settings: Any, login_url: str) -> None:
+    """Nobody has asked the org: it may be anything."""
+    settings.SF_INTEGRATION["ALLOWED_HOSTS"].append("salesforce.acme.example")
+    fresh = ConnectedApp(
+        name="fresh",
+        login_url=login_url,
+        consumer_key="3MVG9",
+        username="integration@acme.example",
+        signing_key=world.connection("known").signing_key,
+    )
+    fresh.full_clean()
+    assert fresh.known_environment == "production"
+    guard(settings)
+    fresh.save()
+    with pytest.raises(NotAllowedHere):
+        get_token("fresh")
+
+
 def test_a_sandbox_beside_it_is_called_as_ever(world: World, settings: Any) -> None:
     sandbox = world.org.add_org(is_sandbox=True)
     sandbox.connect("uat")

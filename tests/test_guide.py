@@ -438,6 +438,16 @@ def test_connection_that_came_up_meanwhile_is_not_touched(
     assert ConnectedApp.objects.get().username == "first@acme.example"
 
 
+@pytest.mark.parametrize("act", ["steps", "key", "check"])
+def test_button_pressed_before_signing_in_anew_does_nothing(
+    salesforce_org: ConnectableOrg, dora: Client, act: str
+) -> None:
+    draft = begin(dora, salesforce_org)
+    response = dora.get(f"/connections/new/{draft.pk}/{act}/")
+    assert response["Location"] == f"/connections/new/{draft.pk}/"
+    assert not SigningKey.objects.exists()
+
+
 # ---- discarding -----------------------------------------------------------------------------------------------------
 
 
@@ -547,7 +557,9 @@ def test_admin_form_takes_a_pasted_page_and_says_what_it_made_of_it(
 def test_no_token_is_in_any_answer(salesforce_org: ConnectableOrg, dora: Client) -> None:
     draft = begin(dora, salesforce_org)
     make_key(dora, draft)
-    salesforce_org.fail("maintenance", where="rest", times=None)  # signed in, but red: the guide is shown again
+    salesforce_org.fail(
+        "maintenance", where="rest", times=None
+    )  # signed in, but red: the guide is shown again
     check(dora, draft, salesforce_org, admin_makes_app(salesforce_org, dora, draft))
     token = tokens.get("acme").value
     for page in ("", "discard/", "change/"):

@@ -119,8 +119,56 @@ def test_user_who_may_not_read_the_limits_is_healthy(salesforce_org: Connectable
     salesforce_org.limits_refused = True
     salesforce_org.connect("acme")
     found = check()
-    assert found.healthy
+    assert (found.healthy, found.state) == (True, "Healthy")
     assert found.api_limit == salesforce_org.api_limit  # from the answers' header
+    step = steps_of(found)["limits"]
+    assert (step["status"], step["code"]) == ("ok", "API_DISABLED_FOR_ORG")
+    assert "API calls used in 24 hours, says the answers' header." in str(step["message"])
+    assert "View Setup and Configuration" in str(step["remedy"])
+
+
+def test_user_who_may_not_read_the_limits_is_warned_of_a_used_up_quota(
+    salesforce_org: ConnectableOrg,
+) -> None:
+    salesforce_org.limits_refused = True
+    salesforce_org.api_used = 14_000
+    salesforce_org.connect("acme")
+    found = check()
+    assert (found.state, steps_of(found)["limits"]["code"]) == ("Needs attention", "api_limit_near")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("API_CURRENTLY_DISABLED", "API is disabled for this User"),
+        ("API_DISABLED_FOR_ORG", "The REST API is not enabled for this Organization."),
+        ("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."),
+    ],
+)
+def test_an_api_that_refuses_every_call_is_a_failure(
+    salesforce_org: ConnectableOrg, code: str, message: str
+) -> None:
+    salesforce_org.fail(
+        "rest_error", where="/services/data/v", times=None, status=403, code=code, message=message
+    )
+    salesforce_org.connect("acme")
+    found = check()
+    failed = [step for step in found.steps if step["status"] == "failed"]
+    assert (found.healthy, [step["code"] for step in failed]) == (False, [code])
+
+
+def test_settings_tell_host_audience_and_kind_of_org(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme", audience="https://login.salesforce.com")
+    check()
+    told = str(steps_of(check())["settings"]["message"])
+    assert told == f"{salesforce_org.url}, audience https://login.salesforce.com, developer"
+
+
+def test_a_field_behind_a_relation_that_may_not_be_read_is_named(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme", sample_sobject="Contact", sample_fields=["Name", "Account.Secret__c"])
+    step = steps_of(check())["sample_record"]
+    assert (step["status"], step["code"]) == ("warning", "INVALID_FIELD")
+    assert "Contact.Account.Secret__c" in str(step["message"])
 
 
 def test_nearly_used_up_quota_needs_attention(salesforce_org: ConnectableOrg) -> None:

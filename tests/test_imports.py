@@ -21,6 +21,10 @@ PURE = [
     "errors",
     "diagnosis",
     "secret",
+    "setup_guide",
+    "setup_kit",
+    "my_domain",
+    "origin",
 ]
 
 

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import datetime as dt
+import logging
+import threading
+
 import pytest
 from cryptography.hazmat.primitives import serialization
+from django.db import connection as database
 from django.db import transaction
+from django.utils import timezone
 
-from sf_integration import keystore
-from sf_integration.models import SigningKey
+from sf_integration import crypto, keystore, tasks
+from sf_integration.models import ConnectedApp, SigningKey
 from sf_integration.salesforce import keys
 from sf_integration.salesforce.errors import EncryptionKeyMissing, InvalidInput, InvalidPrivateKey
+from sf_integration.signals import certificate_ending
 
 from .salesforce.conftest import app_certificate, app_key
 
@@ -103,7 +110,10 @@ def test_a_certificate_of_another_known_key_names_it():
     row = take_in("acme")
     other = keystore.make(name="other-key")
     with pytest.raises(InvalidInput, match="It belongs to the signing key “other-key”"):
+        keystore.add_certificate(row, other.certificate.encode(), visible=SigningKey.objects.all())
+    with pytest.raises(InvalidInput) as caught:
         keystore.add_certificate(row, other.certificate.encode())
+    assert "other-key" not in str(caught.value)
 
 
 def test_without_encryption_key_nothing_is_stored(settings):
@@ -141,3 +151,159 @@ def test_long_names_fit(name):
     assert all(len(row.name) <= 100 for row in rows)
     with transaction.atomic():
         rows[1].full_clean()
+
+
+def test_a_certificate_in_the_same_file_is_stored_too():
+    row = take_in(data=pem() + app_certificate().encode())
+    assert row.certificate == app_certificate()
+
+
+def test_a_certificate_given_goes_before_the_one_in_the_file():
+    newer = keys.make_certificate(app_key(), common_name="newer", days=700)
+    row = take_in(data=pem() + app_certificate().encode(), certificate=newer.pem.encode())
+    assert row.certificate == newer.pem
+
+
+def test_of_a_chain_the_certificate_of_the_key_is_stored():
+    other = keys.make_certificate(keys.make_key(), common_name="other")
+    row = take_in(certificate=other.pem.encode() + app_certificate().encode())
+    assert row.certificate == app_certificate()
+
+
+def test_what_was_repaired_is_told():
+    proved = keystore.prove(b'"' + pem().replace(b"\n", rb"\n") + b'"')
+    assert len(proved.notes) == 2
+    assert keystore.store(proved, name="acme").fingerprint == keys.fingerprint(app_key())
+
+
+def test_a_known_key_pair_that_cannot_be_opened_is_sealed_anew(settings):
+    row = take_in("acme")
+    settings.SF_INTEGRATION = settings.SF_INTEGRATION | {"ENCRYPTION_KEYS": [crypto.new_key()]}
+    assert not SigningKey.objects.get().can_be_opened
+    assert take_in("again") == row
+    row.refresh_from_db()
+    assert row.private_key.open() == keys.to_der(app_key())
+    assert row.name == "acme"
+
+
+def test_the_subject_is_the_one_asked_for():
+    made = keystore.make(name="made", common_name="Acme", organization="Acme GmbH", country="de", bits=3072)
+    assert keys.read_certificate(made.certificate.encode()).subject == "CN=Acme,O=Acme GmbH,C=DE"
+    assert made.size == 3072
+
+
+# ---- warnings before the certificate ends ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def told():
+    """What listeners were told: (name, days left, stage)."""
+    found: list[tuple[str, int, int]] = []
+
+    def listen(sender: object, signing_key: SigningKey, days_left: int, stage: int, **_: object) -> None:
+        found.append((signing_key.name, days_left, stage))
+
+    certificate_ending.connect(listen)
+    yield found
+    certificate_ending.disconnect(listen)
+
+
+def used_key(name: str = "acme", days: float = 365) -> SigningKey:
+    row = keystore.make(name=name)
+    row.not_after = timezone.now() + dt.timedelta(days=days, minutes=1)
+    row.save(update_fields=["not_after"])
+    ConnectedApp.objects.create(name=name, login_url="https://acme.my.salesforce.com", signing_key=row)
+    return row
+
+
+def test_each_stage_is_told_once(told, caplog):
+    row = used_key()
+    begin = row.not_after - dt.timedelta(days=70)
+    with caplog.at_level(logging.WARNING, "sf_integration.keystore"):
+        for hours in range(0, 80 * 24, 12):
+            keystore.warn_of_ends(begin + dt.timedelta(hours=hours))
+    assert [stage for _, _, stage in told] == [60, 30, 14, 7, 1, 0]
+    assert [days for _, days, _ in told] == [60, 30, 14, 7, 1, 0]
+    assert len(caplog.messages) == 6
+    assert caplog.messages[0] == "signing key acme: its certificate ends in 60 days"
+
+
+def test_stages_that_were_slept_through_are_told_as_one(told):
+    used_key(days=10)
+    assert (keystore.warn_of_ends(), keystore.warn_of_ends()) == (1, 0)
+    assert told == [("acme", 10, 14)]
+
+
+def test_a_certificate_that_has_ended_is_told(told):
+    used_key(days=-3)
+    keystore.warn_of_ends()
+    assert [stage for _, _, stage in told] == [0]
+
+
+def test_a_renewed_certificate_has_stages_of_its_own(told):
+    row = used_key(days=5)
+    keystore.warn_of_ends()
+    key = keys.from_sealed_der(row.private_key.open())
+    keystore.add_certificate(row, keys.make_certificate(key, common_name="acme", days=40).pem.encode())
+    keystore.warn_of_ends()
+    assert [stage for _, _, stage in told] == [7, 60]
+
+
+def test_keys_that_nobody_uses_are_passed_over(told):
+    row = used_key(days=5)
+    ConnectedApp.objects.all().delete()
+    assert keystore.warn_of_ends() == 0
+    other = used_key("other")
+    ConnectedApp.objects.update(staged_signing_key=row)
+    assert keystore.warn_of_ends() == 1
+    assert told == [("acme", 5, 7)]
+    assert other.warned_stage is None
+
+
+def test_a_key_of_many_connections_is_told_once(told):
+    row = used_key(days=5)
+    for number in range(3):
+        ConnectedApp.objects.create(
+            name=f"more-{number}", login_url="https://x.my.salesforce.com", signing_key=row
+        )
+    assert keystore.warn_of_ends() == 1
+    assert len(told) == 1
+
+
+def test_a_listener_that_breaks_stops_nothing(told):
+    def broken(**_: object) -> None:
+        raise RuntimeError("broken on purpose")
+
+    certificate_ending.connect(broken)
+    try:
+        used_key(days=5)
+        used_key("other", days=20)
+        assert keystore.warn_of_ends() == 2
+    finally:
+        certificate_ending.disconnect(broken)
+    assert len(told) == 2
+
+
+def test_the_daily_housekeeping_warns(told):
+    used_key(days=5)
+    tasks.housekeeping()
+    assert told == [("acme", 5, 7)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_workers_one_tells(told):
+    for number in range(5):
+        used_key(f"key-{number}", days=5)
+    start = threading.Barrier(4)
+
+    def work() -> None:
+        start.wait()
+        keystore.warn_of_ends()
+        database.close()
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(name for name, _, _ in told) == [f"key-{number}" for number in range(5)]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Group, Permission, User
+from django.template.loader import render_to_string
 from django.test import Client
 
 from sf_integration import keystore
@@ -417,3 +418,27 @@ def test_draft_of_another_person_is_not_there() -> None:
     for client, status in ((manager(), 404), (person("vera", "view_health"), 403)):
         assert client.post(f"/connections/new/{other.pk}/setup-kit/").status_code == status
         assert client.get(f"/connections/new/{other.pk}/setup-kit.zip").status_code == status
+
+
+def test_page_of_a_connection_offers_its_kit_to_those_who_manage_it() -> None:
+    def offered(connection: ConnectedApp, *, may_manage: bool = True) -> bool:
+        context = {"connection": connection, "may_manage": may_manage}
+        html = render_to_string("sf_integration/partials/_kit_connection.html", context)
+        return f"/connections/{connection.name}/setup-kit.zip" in html
+
+    connection = acme()
+    assert offered(connection)
+    assert not offered(connection, may_manage=False)
+    assert not offered(acme(name="old", app_kind="connected_app"))
+
+
+def test_guide_offers_the_kit_for_external_client_apps_once_there_is_a_certificate() -> None:
+    client = manager()
+    for fields, form in (
+        ({}, True),
+        ({"signing_key": None}, False),
+        ({"app_kind": "connected_app"}, False),
+    ):
+        mine = draft(client, **fields)
+        page = client.get(f"/connections/new/{mine.pk}/").content.decode()
+        assert (f'action="/connections/new/{mine.pk}/setup-kit/"' in page) is form

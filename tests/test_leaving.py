@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -11,7 +17,17 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from sf_integration import UnknownConnection, audit, get_client, get_token, health, keystore, leaving, tokens
+from sf_integration import (
+    UnknownConnection,
+    audit,
+    crypto,
+    get_client,
+    get_token,
+    health,
+    keystore,
+    leaving,
+    tokens,
+)
 from sf_integration.models import AccessToken, ApiClient, AuditEvent, ConnectedApp, SigningKey
 from sf_integration.testing.django import ConnectableOrg
 
@@ -231,3 +247,71 @@ def test_renaming_warns_that_code_uses_the_name(salesforce_org: ConnectableOrg, 
         get_token("acme-prod")
     answer = browser.post(url("change", app), data | {"name": "acme-production", "label": "x"}, follow=True)
     assert "is now called" not in told(answer)
+
+
+# ---- docs/leaving.md ------------------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parents[1]
+
+
+def documented_commands() -> list[list[str]]:
+    """The arguments of manage.py in the document, in order."""
+    text = (ROOT / "docs" / "leaving.md").read_text()
+    blocks = re.findall(r"^```console\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    typed = [part for block in blocks for part in re.split(r"^\$ ", block, flags=re.MULTILINE) if part]
+    found = [shlex.split(each) for each in typed]
+    assert all(each[1] == "manage.py" for each in found)
+    return [each[2:] for each in found]
+
+
+def test_the_documented_way_out_leaves_no_secret(salesforce_org: ConnectableOrg, tmp_path: Path) -> None:
+    """On a site of its own: every file of it is searched."""
+    of_others = ("DATABASE_URL", "CELERY_BROKER_URL", "CACHE_URL")
+    environment = {
+        **{name: value for name, value in os.environ.items() if name not in of_others},
+        "DJANGO_SETTINGS_MODULE": "sfjwt_site.settings",
+        "VAR_DIR": str(tmp_path),
+        "SF_ENCRYPTION_KEYS": crypto.new_key(),
+        "SF_ALLOWED_HOSTS": salesforce_org.url.split("://")[1],
+    }
+
+    def manage(*arguments: str) -> str:
+        ran = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            env=environment, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False,
+        )  # fmt: skip
+        assert ran.returncode == 0, (arguments, ran.stderr)
+        return ran.stdout
+
+    def found() -> set[str]:
+        held = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+        return {name for name, canary in canaries.items() if canary.encode() in held}
+
+    key_file = tmp_path.parent / f"{tmp_path.name}.key"
+    assert salesforce_org.app.private_key_pem
+    key_file.write_text(salesforce_org.app.private_key_pem)
+    manage("migrate", "-v", "0")
+    manage(
+        "salesforce", "import", "acme", "--check", "--key-file", str(key_file), "--login-url", salesforce_org.url,
+        "--consumer-key", salesforce_org.app.consumer_key, "--username", salesforce_org.user.username,
+    )  # fmt: skip
+    manage("salesforce", "make-key", "spare", "--out", str(key_file.with_suffix(".crt")))
+    key_file.unlink()
+    token = manage("salesforce", "token", "acme", "--yes").strip()
+    sealed = manage(
+        "shell", "-v", "0", "-c",
+        "from sf_integration.models import AccessToken, SigningKey\n"
+        "print(*[k.private_key.ciphertext for k in SigningKey.objects.all()], AccessToken.objects.get().value.ciphertext)",
+    ).split()  # fmt: skip
+    assert len(sealed) == 3
+    # The middle of a ciphertext: a row may lie in several pieces.
+    canaries = {f"secret {number}": text[100:140] for number, text in enumerate(sealed)}
+    canaries |= {"consumer key": salesforce_org.app.consumer_key, "key id": sealed[0][:12]}
+    assert found() == set(canaries), "the search finds what is there"
+
+    said = [manage(*arguments) for arguments in documented_commands()]
+
+    assert "1 session was ended in the org" in "".join(said)
+    assert salesforce_org.find_session(token) is None
+    assert found() == set()
+    assert (tmp_path / "db.sqlite3").exists()

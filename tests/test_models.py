@@ -181,12 +181,34 @@ def test_a_changed_login_url_counts_as_production_until_it_is_known_again(key):
 
 @pytest.mark.parametrize(
     ("days", "sentence"),
-    [(400, []), (31, []), (30, ["The certificate ends in 30 days."]), (0, ["The certificate ends in 0 days."]),
-     (-3, ["The certificate ended 3 days ago."])],
+    [(400, []), (61, []), (60, ["The certificate ends in 60 days."]), (1, ["The certificate ends in 1 day."]),
+     (0.5, ["The certificate ends in less than a day."]), (-0.5, ["The certificate ended less than a day ago."]),
+     (-1, ["The certificate ended 1 day ago."]), (-3, ["The certificate ended 3 days ago."])],
 )  # fmt: skip
 def test_the_end_of_the_certificate_is_told(key, days, sentence):
     key.not_after = NOW + dt.timedelta(days=days)
     assert connection(key).attention(NOW) == sentence
+
+
+@pytest.mark.parametrize(
+    ("days", "stage"),
+    [
+        (61, None),
+        (60, 60),
+        (31, 60),
+        (30, 30),
+        (14.5, 30),
+        (14, 14),
+        (7, 7),
+        (1, 1),
+        (0.1, 1),
+        (0, 0),
+        (-9, 0),
+    ],
+)
+def test_the_end_of_the_certificate_comes_in_stages(key, days, stage):
+    key.not_after = NOW + dt.timedelta(days=days)
+    assert key.ending_stage(NOW) == stage
 
 
 def test_a_certificate_without_date_says_nothing(key):

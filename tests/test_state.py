@@ -52,8 +52,8 @@ def derived(**changes: object) -> ConnectionState:
         ({"last_success_at": NOW - state.IDLE_AFTER}, ConnectionState.HEALTHY),
         ({"last_success_at": NOW - state.IDLE_AFTER - SECOND}, ConnectionState.IDLE),
         ({"has_warnings": True}, ConnectionState.NEEDS_ATTENTION),
-        ({"certificate_ends": NOW + 30 * DAY + SECOND}, ConnectionState.HEALTHY),
-        ({"certificate_ends": NOW + 30 * DAY}, ConnectionState.NEEDS_ATTENTION),
+        ({"certificate_ends": NOW + 60 * DAY + SECOND}, ConnectionState.HEALTHY),
+        ({"certificate_ends": NOW + 60 * DAY}, ConnectionState.NEEDS_ATTENTION),
         ({"certificate_ends": NOW - DAY}, ConnectionState.NEEDS_ATTENTION),
         ({"certificate_ends": None}, ConnectionState.HEALTHY),
     ],
@@ -103,7 +103,7 @@ TIMES = {
     "checked": (None, NOW),
     "success": (None, NOW, NOW - state.IDLE_AFTER, NOW - state.IDLE_AFTER - SECOND),
     "failing": (None, NOW - DAY),
-    "ends": (None, NOW - DAY, NOW + 30 * DAY, NOW + 30 * DAY + SECOND),
+    "ends": (None, NOW - DAY, NOW + 60 * DAY, NOW + 60 * DAY + SECOND),
 }
 KINDS = (("sandbox", True), ("production", True), ("sandbox", False))
 """Environment, and whether it was worked out for the present login URL."""

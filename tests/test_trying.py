@@ -112,7 +112,11 @@ def test_mistakes_are_told_and_nobody_is_called(
     salesforce_org: ConnectableOrg, admin_client: Client, headers: dict[str, str] | None
 ) -> None:
     html = try_new(
-        admin_client, salesforce_org, headers=headers, **org_key(salesforce_org), login_url="https://x.example"
+        admin_client,
+        salesforce_org,
+        headers=headers,
+        **org_key(salesforce_org),
+        login_url="https://x.example",
     )
     told = text_of(html)
     assert "Nothing was tested." in told
@@ -152,9 +156,7 @@ def test_an_edit_is_tried_and_leaves_the_connection_and_its_token_alone(
     before = [list(model.objects.values()) for model in STORED]
     kept = tokens.get("acme")
     page = opened(admin_client, connection) | {"consumer_key": ["3MVG9nonsense"], "_try": ["x"]}
-    told = text_of(
-        admin_client.post(f"{ADMIN}/connectedapp/{connection.pk}/change/", page).content.decode()
-    )
+    told = text_of(admin_client.post(f"{ADMIN}/connectedapp/{connection.pk}/change/", page).content.decode())
     assert "These values don't work." in told
     assert "invalid_client_id" in told
     assert [list(model.objects.values()) for model in STORED] == before

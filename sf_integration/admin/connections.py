@@ -24,9 +24,11 @@ from ..operations import Outcome
 from ..sensitive import takes_secret_inputs
 from ..state import ConnectionState
 from ..templatetags.sf_integration_tags import state_pill, when
+from ..views.offers import Offers
 from . import trying
 from .ladders import shown_ladder, shown_problems
 from .revoking import revoke, tell
+from .signing_keys import tell_of_new_key
 from .transfers import ManyAtOnceAdmin
 
 _SAVE_AND_TEST = "_test"
@@ -175,7 +177,7 @@ class ConnectedAppAdmin(ManyAtOnceAdmin):
 
     @admin.display(description="Certificate ends", ordering="signing_key__not_after")
     def certificate_ends(self, connection: ConnectedApp) -> str:
-        return when(connection.signing_key.not_after, never="not known")
+        return when(connection.signing_key.not_after, never="unknown: add the certificate")
 
     @admin.display(description="Last check", ordering="last_checked_at")
     def last_check(self, connection: ConnectedApp) -> str:
@@ -193,7 +195,7 @@ class ConnectedAppAdmin(ManyAtOnceAdmin):
     # ---- saving ----
 
     def get_form(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        form = super().get_form(request, *args, **kwargs)
+        form: Any = super().get_form(request, *args, **kwargs)
         return trying.form_to_try(request, form) if trying.is_asked_for(request) else form
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
@@ -223,6 +225,8 @@ class ConnectedAppAdmin(ManyAtOnceAdmin):
             messages.info(
                 request, f"Taken from the address you pasted: {obj.login_url}. {form.login_url_note}"
             )
+        if form.gives_key:
+            tell_of_new_key(request, form, obj.signing_key)
         request.saved_connection = obj  # type: ignore[attr-defined]
         if change and "name" in form.changed_data:
             before = form.initial["name"]
@@ -304,6 +308,9 @@ class ConnectedAppAdmin(ManyAtOnceAdmin):
             "save_and_test": _SAVE_AND_TEST,
             "try_button": trying.BUTTON,
         }
+        if connection := context.get("original"):
+            may_manage = access.may(request.user, Act.MANAGE_KEYS)
+            context["offers"] = Offers.of(connection, may_run=may_check, may_manage=may_manage)
         return super().render_change_form(request, context, *args, **kwargs)
 
     @admin.action(description="Check now", permissions=["run_checks"])

@@ -12,9 +12,11 @@ from ..views import facts, problems
 
 def shown_ladder(check: ConnectionCheck) -> str:
     """The steps, and the trace of the sign-in."""
+    outcomes = {step["status"] for step in check.steps}
     context = {
         "check": check,
-        "is_well": all(step["status"] == health.OK for step in check.steps),
+        "is_well": outcomes == {health.OK},
+        "has_failed": health.FAILED in outcomes,
         "steps": facts.ladder(check),
         "trace": health.trace_text(check.connection, check) if check.trace else "",
     }

@@ -3,59 +3,91 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
+from django.utils import timezone
 from django.utils.decorators import method_decorator
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.text import slugify
 
-from .. import access, audit
-from ..forms import NewSigningKeyForm, SigningKeyForm
-from ..models import SigningKey
+from .. import access, audit, keystore
+from ..forms import KeyInputs, NewSigningKeyForm, SigningKeyForm
+from ..models import AppKind, SigningKey
+from ..salesforce import keys
 from ..sensitive import takes_secret_inputs
 from ..templatetags.sf_integration_tags import when
 from .permissions import ManagedAdmin
 
+_FOR_MANAGERS = ("new_certificate", "new_certificate_file", "replacing")
+_MOST_NAMES = 20
+
 
 @admin.register(SigningKey)
 class SigningKeyAdmin(ManagedAdmin):
-    """A key can be added, renamed and deleted; replacing one is adding another."""
+    """A key can be added, renamed and deleted; replacing one is adding another.
+
+    A private key is never changed in place: all connections that share it would be refused at once, until each org has the
+    new certificate. A new row beside the old one can be tried first, and chosen connection by connection.
+    """
 
     list_display = ("name", "size", "origin", "ends", "used_by", "encryption")
     list_filter = ("origin",)
     list_per_page = 50
     search_fields = ("name",)
     readonly_fields = (
-        "fingerprint",
-        "certificate_fingerprint",
+        "public_sha256",
+        "certificate_sha256",
         "size",
         "origin",
         "not_before",
-        "not_after",
+        "ends_on",
         "created_at",
         "encryption",
-        "used_by",
+        "users_by_name",
         "download",
+        "replacing",
     )
     add_fieldsets = (
         (None, {"fields": ("name",)}),
         ("Give a key pair", {"fields": NewSigningKeyForm.KEY_FIELDS[:-1]}),
-        ("Or have one made", {"fields": ("make_key",)}),
+        (
+            "Or have one made",
+            {
+                "fields": ("make_key", ("bits", "days"), ("common_name", "organization", "country")),
+                "description": "With a certificate that it signs itself: Salesforce asks for no other.",
+            },
+        ),
     )
     fieldsets = (
-        (None, {"fields": ("name", "used_by", "encryption")}),
+        (None, {"fields": ("name", "users_by_name", "encryption")}),
         (
             "Certificate",
-            {"fields": ("download", "certificate_fingerprint", "not_before", "not_after", "new_certificate")},
+            {
+                "fields": (
+                    "ends_on",
+                    "download",
+                    "certificate_sha256",
+                    "not_before",
+                    "new_certificate",
+                    "new_certificate_file",
+                )
+            },
         ),
-        ("Key pair", {"fields": ("fingerprint", "size", "origin", "created_at")}),
+        ("Key pair", {"fields": ("public_sha256", "size", "origin", "created_at", "replacing")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SigningKey]:
         return access.visible_keys(request.user).annotate(users=Count("connections")).order_by("name")
+
+    def get_object(self, request: HttpRequest, *args: Any, **kwargs: Any) -> SigningKey | None:
+        """With its `viewer`, who may not know of all connections that use it."""
+        key: SigningKey | None = super().get_object(request, *args, **kwargs)
+        if key:
+            key.viewer = request.user  # type: ignore[attr-defined]
+        return key
 
     def get_form(
         self, request: HttpRequest, obj: SigningKey | None = None, change: bool = False, **kwargs: Any
@@ -73,7 +105,7 @@ class SigningKeyAdmin(ManagedAdmin):
         if self.has_change_permission(request, obj):
             return self.fieldsets
         return [
-            (title, {"fields": [name for name in options["fields"] if name != "new_certificate"]})
+            (title, {"fields": [name for name in options["fields"] if name not in _FOR_MANAGERS]})
             for title, options in self.fieldsets
         ]
 
@@ -83,6 +115,50 @@ class SigningKeyAdmin(ManagedAdmin):
     @admin.display(description="Certificate ends", ordering="not_after")
     def ends(self, key: SigningKey) -> str:
         return when(key.not_after, never="not known")
+
+    @admin.display(description="Certificate ends")
+    def ends_on(self, key: SigningKey) -> str:
+        if key.not_after is None:
+            return "not known: add the certificate below, so that you are warned before it ends"
+        return format_html(
+            '<span class="{}">{}</span>',
+            "sf-warned" if key.ending_stage(timezone.now()) is not None else "",
+            when(key.not_after, exact=True),
+        )
+
+    @admin.display(description="SHA-256 of the certificate")
+    def certificate_sha256(self, key: SigningKey) -> str:
+        """As certificate viewers show it."""
+        return _shown_pairs(key.certificate_fingerprint)
+
+    @admin.display(description="SHA-256 of the public key")
+    def public_sha256(self, key: SigningKey) -> str:
+        return _shown_pairs(key.fingerprint)
+
+    @admin.display(description="Used by")
+    def users_by_name(self, key: SigningKey) -> str:
+        """Those that the viewer may know of; how many others there are."""
+        shown = list(access.visible_to(key.viewer).filter(signing_key=key).order_by("name")[:_MOST_NAMES])  # type: ignore[attr-defined]
+        links = format_html_join(
+            ", ",
+            '<a href="{}">{}</a>',
+            (
+                (reverse("admin:sf_integration_connectedapp_change", args=[each.pk]), each.name)
+                for each in shown
+            ),
+        )
+        others = key.users - len(shown)  # type: ignore[attr-defined]
+        if not others:
+            return links or "nobody"
+        return format_html("{}{} more", format_html("{} and ", links) if links else "", others)
+
+    @admin.display(description="Replace it")
+    def replacing(self, key: SigningKey) -> str:
+        return format_html(
+            '<a href="{}">Add the new key pair</a>, upload its certificate in each org, then choose it on each connection. '
+            "Connections go on with this one until then.",
+            reverse("admin:sf_integration_signingkey_add"),
+        )
 
     @admin.display(description="Used by")
     def used_by(self, key: SigningKey) -> str:
@@ -98,10 +174,7 @@ class SigningKeyAdmin(ManagedAdmin):
     def download(self, key: SigningKey) -> str:
         if not key.certificate:
             return "not known here"
-        url = reverse("admin:sf_integration_signingkey_certificate", args=[key.pk])
-        return format_html(
-            '<a href="{}">Download {}.crt</a>, to be uploaded to the app in Salesforce', url, _slug(key)
-        )
+        return certificate_to_upload(key)
 
     @method_decorator(takes_secret_inputs("private_key", "passphrase"))
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
@@ -111,7 +184,9 @@ class SigningKeyAdmin(ManagedAdmin):
         if change:
             # The sealed private key is not written back: it may have been re-encrypted since it was read.
             obj.save(update_fields=["name"])
-        # A new one is stored already: its secret can't be sealed otherwise.
+        else:
+            # A new one is stored already: its secret can't be sealed otherwise.
+            tell_of_new_key(request, form, obj)
         audit.record("changed" if change else "added", obj, actor=request.user, fields=form.changed_names)
 
     def delete_model(self, request: HttpRequest, obj: SigningKey) -> None:
@@ -150,6 +225,33 @@ class SigningKeyAdmin(ManagedAdmin):
             content_type="application/x-x509-ca-cert",
             headers={"Content-Disposition": f'attachment; filename="{_slug(key)}.crt"'},
         )
+
+
+def certificate_to_upload(key: SigningKey) -> str:
+    """The link to the file, and where it goes in Salesforce."""
+    url = reverse("admin:sf_integration_signingkey_certificate", args=[key.pk])
+    return format_html(
+        '<span><a href="{}">Download {}.crt</a> and upload it to the app in Salesforce. '
+        "External Client App: {}. Connected App: {}.</span>",
+        url,
+        _slug(key),
+        keystore.UPLOAD_PATHS[AppKind.EXTERNAL_CLIENT_APP],
+        keystore.UPLOAD_PATHS[AppKind.CONNECTED_APP],
+    )
+
+
+def tell_of_new_key(request: HttpRequest, form: KeyInputs, key: SigningKey) -> None:
+    """After a form took a key in or made one: what was repaired, and what to do with the certificate."""
+    if form.key_notes:
+        messages.info(request, f"Signing key {key.name}: {' '.join(form.key_notes)}")
+    if key.origin == SigningKey.Origin.MADE:
+        messages.info(request, certificate_to_upload(key))
+
+
+def _shown_pairs(fingerprint: str) -> str:
+    if not fingerprint:
+        return "not known here"
+    return format_html('<code class="sf-pairs">{}</code>', keys.colon_pairs(fingerprint))
 
 
 def _slug(key: SigningKey) -> str:

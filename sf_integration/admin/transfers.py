@@ -33,15 +33,15 @@ class _Rows(forms.Form):
     """A form that brings the text of the file, read and ready in `rows`."""
 
     rows: list[Row]
-    text: str
-    name: str
+    file_text: str
+    file_name: str
 
     def _read(self, text: str, name: str) -> None:
         try:
             self.rows = connection_file.read(text, name=name)
         except InvalidInput as error:
             raise ValidationError(str(error)) from error
-        self.text, self.name = text, name
+        self.file_text, self.file_name = text, name
 
 
 class UploadForm(_Rows):
@@ -50,8 +50,8 @@ class UploadForm(_Rows):
         help_text="One connection per row, 1 MB at most. Nothing is saved before you have seen what would happen.",
     )
 
-    def clean_file(self) -> UploadedFile:
-        upload: UploadedFile = self.cleaned_data["file"]
+    def clean_file(self) -> UploadedFile[Any]:
+        upload: UploadedFile[Any] = self.cleaned_data["file"]
         name = upload.name or "The file"
         try:
             # One byte more tells that there is more.
@@ -113,8 +113,10 @@ class ManyAtOnceAdmin(ManagedAdmin):
 
     def _preview(self, request: HttpRequest, form: _Rows) -> HttpResponse:
         report = transfer.bring_in(form.rows, actor=request.user, dry_run=True)
-        confirm = ConfirmForm(initial={"name": form.name, "text": json.dumps(form.text, ensure_ascii=False)})
-        return self._page(request, _told(report) | {"name": form.name, "confirm": confirm})
+        confirm = ConfirmForm(
+            initial={"name": form.file_name, "text": json.dumps(form.file_text, ensure_ascii=False)}
+        )
+        return self._page(request, _told(report) | {"name": form.file_name, "confirm": confirm})
 
     def _save(self, request: HttpRequest) -> HttpResponse:
         form = ConfirmForm(request.POST)
@@ -122,7 +124,7 @@ class ManyAtOnceAdmin(ManagedAdmin):
             reasons = [reason for reasons in form.errors.values() for reason in reasons]
             return self._page(request, {"form": UploadForm(), "refusals": reasons})
         report = transfer.bring_in(form.rows, actor=request.user, keep_going=form.cleaned_data["keep_going"])
-        return self._page(request, _told(report) | {"name": form.name, "is_done": True})
+        return self._page(request, _told(report) | {"name": form.file_name, "is_done": True})
 
     def _page(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         shown = {
@@ -182,7 +184,7 @@ def _line(result: Result) -> dict[str, Any]:
         "row": result.row,
         "name": result.name,
         "outcome": result.outcome,
-        "changed": listed(map(word, result.changed)) if result.changed else "",
+        "changed": listed(map(word, result.changed)) if result.outcome == "changed" else "",
         "problems": list(result.problems.items()),
         "note": result.note,
     }

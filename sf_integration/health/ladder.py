@@ -15,7 +15,6 @@ from ..models import ConnectedApp, normal_username
 from ..salesforce import keys, rest, signin
 from ..salesforce.errors import ActionNeeded, ApiError, InvalidInput, NotAllowedHere, TransportError
 from ..salesforce.http import NoAuth
-from ..state import CERTIFICATE_WARNING
 from ..tokens import lifecycle, pin, renewal
 from .steps import Action, Remark, Run, Warn
 
@@ -33,11 +32,12 @@ def _signing_key(run: Run) -> str:
     signing_key = run.connection.signing_key
     key = run.login.private_key()
     if not signing_key.certificate or signing_key.not_after is None:
-        return f"{signing_key.name}, {signing_key.size} bits; certificate not known here"
+        return f"{signing_key.name}, {signing_key.size} bits; certificate's end date unknown: add the certificate"
     keys.require_match(key, keys.read_certificate(signing_key.certificate.encode()))
-    left = signing_key.not_after - timezone.now()
-    if left <= CERTIFICATE_WARNING:
-        raise Warn("certificate_ending", f"The certificate ends on {signing_key.not_after:%Y-%m-%d}.")
+    now = timezone.now()
+    if signing_key.ending_stage(now) is not None:
+        ends = f"{signing_key.not_after:%Y-%m-%d}"
+        raise Warn("certificate_ending", f"The certificate {signing_key.end_in_words(now)}, on {ends}.")
     return f"{signing_key.name}, {signing_key.size} bits, certificate to {signing_key.not_after:%Y-%m-%d}"
 
 

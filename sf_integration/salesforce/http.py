@@ -115,7 +115,8 @@ class Call:
 def recorded() -> Iterator[list[Call]]:
     """The calls that this thread makes meanwhile, in order."""
     before = getattr(_calls, "record", None)
-    _calls.record = calls = []
+    calls: list[Call] = []
+    _calls.record = calls
     try:
         yield calls
     finally:
@@ -315,7 +316,11 @@ def mask(text: str) -> str:
 
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-_SECRET = re.compile(r"\beyJ[\w-]+(?:\.[\w-]*){0,2}|\b00D\w{12,15}(?:!|%21)[\w.%]+")
+# Each may come back wrapped into lines.
+_SECRET = re.compile(
+    r"\beyJ[\w-]+(?:\.[\w-]*){0,2}(?:\s+[\w-]{20,}(?:\.[\w-]*){0,2})*"
+    r"|\b00D\w{12,15}(?:!|%21)[\w.%]+(?:\s+[\w.%]{20,})*"
+)
 
 
 _ADDRESS = re.compile(

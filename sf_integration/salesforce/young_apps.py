@@ -41,9 +41,7 @@ def hint(
     age = now - saved_at
     if age >= YOUNG_FOR or not is_typical(code, words):
         return ""
-    sentence = (
-        f"These settings were saved {_ago(age)}; Salesforce may take ten minutes to know a new app."
-    )
+    sentence = f"These settings were saved {_ago(age)}; Salesforce may take ten minutes to know a new app."
     if next_try_at is None or next_try_at <= now:
         return sentence
     return f"{sentence} Next try at {next_try_at:%H:%M} ({_ahead(next_try_at - now)})."

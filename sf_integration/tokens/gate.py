@@ -32,6 +32,13 @@ def require_pause(row: AccessToken, now: dt.datetime) -> None:
         raise stored_error(row.last_error, retry_after=wait.total_seconds())
 
 
+def require_logins_left(row: AccessToken, now: dt.datetime) -> None:
+    """Raise the stored error while Salesforce refuses this user any more sign-ins: nothing passes that."""
+    stored, until = row.last_error, row.next_try_at
+    if stored is not None and stored.get("kind") == "rate" and until is not None and until > now:
+        raise stored_error(stored, retry_after=(until - now).total_seconds())
+
+
 def require_fuse(row: AccessToken, now: dt.datetime, *, uncounted: int = 0) -> None:
     """Stop well before Salesforce locks the user out. `uncounted` sign-ins are not in the database yet."""
     used = rows.logins_this_hour([row.username], now).get(row.username, 0) + uncounted

@@ -13,6 +13,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from ..forms import WriteOnlyTextarea
 from ..salesforce import diagnosis
 from ..salesforce.diagnosis import GROUPS, LARGEST_TEXT, Diagnosis
+from ..sensitive import takes_secret_inputs
 from .gate import signed_in
 from .problems import YOURS
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from .. import hosts
 from ..models import AccessToken, ConnectedApp, ConnectionCheck, ConnectionDraft, Heartbeat
 from ..probes import SILENT_AFTER_SECONDS
-from ..state import CERTIFICATE_WARNING, ConnectionState
+from ..state import ConnectionState
 from ..tasks import REFRESH_HEARTBEAT
 from ..templatetags.sf_integration_tags import distance
 from ..tokens import lifecycle, rows
@@ -55,12 +55,10 @@ class Certificate:
 
     @classmethod
     def of(cls, connection: ConnectedApp, now: dt.datetime) -> Self:
-        ends, days = connection.signing_key.not_after, connection.signing_key.days_left(now)
-        if days is None:
-            return cls("not known here", "mute", None)
-        if days < 0:
-            return cls(f"ended {-days} days ago", "warn", ends)
-        return cls(f"{days} days left", "warn" if days <= CERTIFICATE_WARNING.days else "plain", ends)
+        key = connection.signing_key
+        if key.not_after is None:
+            return cls("end date unknown: add the certificate", "mute", None)
+        return cls(key.end_in_words(now), "plain" if key.ending_stage(now) is None else "warn", key.not_after)
 
 
 @dataclass(frozen=True)

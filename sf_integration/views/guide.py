@@ -24,6 +24,7 @@ from ..operations import Outcome
 from ..salesforce import setup_guide
 from ..salesforce.errors import SalesforceError
 from ..salesforce.setup_guide import KIND_WORDS, Kind, Step
+from ..sensitive import takes_secret_inputs
 from ..state import ConnectionState
 from . import facts, guide_rooms, problems
 from .gate import View, allowed, refusal, signed_in
@@ -39,10 +40,23 @@ def for_draft(view: View) -> View:
     @managing
     @wraps(view)
     def gated(request: HttpRequest, draft_id: UUID) -> HttpResponse:
-        draft = access.visible_drafts(request.user).filter(pk=draft_id).first()
+        found = access.visible_drafts(request.user).select_related("signing_key", "connection__signing_key")
+        draft = found.filter(pk=draft_id).first()
         if draft is None:
             raise Http404("There is no such set-up: it is finished, discarded, or somebody else's.")
         return view(request, draft)
+
+    return gated
+
+
+def posted(view: View) -> View:
+    """For what a button does. Whoever comes by GET, as after signing in anew, is led to the guide and nothing is done."""
+
+    @wraps(view)
+    def gated(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
+        return (
+            view(request, draft) if request.method == "POST" else redirect("sf_integration:draft", draft.pk)
+        )
 
     return gated
 
@@ -106,8 +120,8 @@ def draft(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
     return _guide(request, draft)
 
 
-@require_POST
 @for_draft
+@posted
 def steps(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
     """Keep which steps of a room are done."""
     room = next((room for room in setup_guide.ROOMS if room.id == request.POST.get("room")), None)
@@ -121,8 +135,8 @@ def steps(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
 
 
 @takes_secret_inputs("private_key", "passphrase")
-@require_POST
 @for_draft
+@posted
 def key(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
     """Make a signing key, take one in, or choose a stored one."""
     form = KeyForm(request.POST, request.FILES, choices=access.visible_keys(request.user))
@@ -132,6 +146,8 @@ def key(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
         drafts.choose_key(draft, form.cleaned_data["stored"], actor=request.user)
     else:
         drafts.take_key(draft, lambda: form.take_key(draft.name), actor=request.user)
+        if form.key_notes:
+            messages.info(request, " ".join(form.key_notes))
     return redirect(_anchor(draft, "signing-key"))
 
 
@@ -150,8 +166,8 @@ def certificate(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
 # ---- the end --------------------------------------------------------------------------------------------------------
 
 
-@require_POST
 @for_draft
+@posted
 def check(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
     """Keep the values; with “Save and check” make the connection of them and sign in."""
     later = "later" in request.POST
@@ -208,7 +224,7 @@ def guide(request: HttpRequest) -> HttpResponse:
         return redirect(f"{reverse('sf_integration:guide')}?{urlencode(asked)}#step-{step}")
     values = drafts.copied_values(connection) if connection else setup_guide.FIXED_VALUES
     context = {
-        "rooms": guide_rooms.rooms(cast("Kind", kind), values=values),
+        "rooms": guide_rooms.rooms(kind, values=values),
         "kinds": [
             {"words": words, "href": "?" + urlencode(asked | {"kind": each}), "current": each == kind}
             for each, words in KIND_WORDS.items()

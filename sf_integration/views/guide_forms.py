@@ -105,6 +105,7 @@ class KeyForm(KeyInputs):
     def __init__(self, *args: Any, choices: QuerySet[SigningKey], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["stored"].queryset = choices  # type: ignore[attr-defined]
+        self.visible_keys = choices
 
     def clean(self) -> dict[str, Any]:
         data = super().clean()
@@ -130,21 +131,22 @@ class ValuesForm(forms.Form):
     login_url = forms.CharField(label="Login URL", max_length=2000, widget=LoginURLInput(_PLAIN))
     consumer_key = forms.CharField(
         max_length=512,
-        required=False,
+        error_messages={"required": "This is empty. Copy it from the app in Salesforce."},
         help_text="Of the app; also called client id.",
         widget=forms.TextInput(_PLAIN | {"class": "sf-mono"}),
     )
     username = forms.CharField(
         max_length=255,
-        required=False,
+        error_messages={"required": "This is empty. Give the username of the integration user."},
         help_text="Of the integration user; not the e-mail address.",
         widget=forms.TextInput(_PLAIN),
     )
 
-    def __init__(self, *args: Any, draft: ConnectionDraft, needs_all: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, draft: ConnectionDraft, needs_all: bool = True, **kwargs: Any) -> None:
         kwargs["initial"] = {name: getattr(draft, name) for name in self.base_fields}
         super().__init__(*args, **kwargs)
-        self.draft, self.needs_all, self.note = draft, needs_all, ""
+        self.draft, self.note = draft, ""
+        self.fields["consumer_key"].required = self.fields["username"].required = needs_all
 
     def clean_login_url(self) -> str:
         address = read_login_url(self.cleaned_data["login_url"])
@@ -153,15 +155,3 @@ class ValuesForm(forms.Form):
         if problem:
             raise ValidationError(problem[1])
         return address.login_url
-
-    def clean_consumer_key(self) -> str:
-        return self._told("consumer_key", "Copy it from the app in Salesforce.")
-
-    def clean_username(self) -> str:
-        return self._told("username", "Give the username of the integration user.")
-
-    def _told(self, field: str, what_to_do: str) -> str:
-        text: str = self.cleaned_data[field].strip()
-        if self.needs_all and not text:
-            raise ValidationError(f"This is empty. {what_to_do}")
-        return text

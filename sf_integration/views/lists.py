@@ -58,7 +58,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "page_links": _page_links(page, searched, chosen),
         "may_manage": access.may(request.user, access.Act.MANAGE_KEYS),
         "scheduler": facts.scheduler_note(now),
-        "unfinished": list(access.visible_drafts(request.user).filter(made_by=request.user)[:5]),
+        "unfinished": list(access.own_drafts(request.user)[:5]),
     }
     return render(request, "sf_integration/list.html", context)
 

@@ -590,6 +590,10 @@ def test_deadlines_of_threads_do_not_mix(http, raw_server):
         (b"x" * 1000, "x" * 200),
         (b"token 00D5g000004FaKe!AQplanted.token here", "token [31 characters hidden] here"),
         (b"assertion eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiIz.c2ln ends", "assertion [38 characters hidden] ends"),
+        (
+            b"eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiIz\nQ0FOQVJZQ0FOQVJZQ0FOQVJZ.Q0FOQVJZ\nQ0FOQVJZQ0FOQVJZQ0FOQVJZ ends",
+            "[92 characters hidden] ends",
+        ),
         (b"one\r\ntwo\tthree", "one two three"),
     ],
 )

@@ -11,7 +11,7 @@ import zipfile
 from functools import cache
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sf_integration.salesforce import keys, setup_kit
@@ -325,6 +325,8 @@ def test_api_name_without_any_letter_is_still_one() -> None:
     assert setup_kit.api_name("🚀", "---") == "Salesforce_Connection"
 
 
+@example("🚀" * 80)
+@example("A" * 79 + "🚀")
 @given(st.text(max_size=200) | st.text("äöüß&_ 3A🚀\u200d\u0301\x00\ud800\uffff<>", max_size=120))
 def test_any_label_makes_names_and_labels_that_salesforce_takes(label: str) -> None:
     made = kit(label=label)

@@ -16,13 +16,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from ...salesforce.errors import SalesforceError
-from ..verbs import checking, data, explaining, kit, making, many, orgs, reencrypting, signing_in
+from ..verbs import checking, data, explaining, keys, kit, making, many, orgs, reencrypting, signing_in
 from ..verbs.verb import Output, Verb, sentence
 
 VERBS: tuple[Verb, ...] = (
     *checking.VERBS,
     *explaining.VERBS,
     *making.VERBS,
+    *keys.VERBS,
     *many.VERBS,
     *kit.VERBS,
     *data.VERBS,

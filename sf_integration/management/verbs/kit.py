@@ -111,12 +111,12 @@ def _tell(made: kits.Made, files: list[Path], options: argparse.Namespace, outpu
     )
     output.line("In that folder:")
     for command in commands:
-        output.line(command, indent=4)
+        output.raw(f"    {command}")  # not wrapped: it is to be copied
     if made.connection is None:
         output.line("Then read the consumer key that the org has made (README.md says how), and here:")
     else:
         output.line("Nothing has to be copied back. Two to ten minutes later, here:")
-    output.line(kit.finish, indent=4)
+    output.raw(f"    {kit.finish}")
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,22 +1,19 @@
-"""Making connections and signing keys: `import`, `make-key`."""
+"""Making connections: `import`."""
 
 from __future__ import annotations
 
 import argparse
 import getpass
 import os
-import re
 import sys
 from pathlib import Path
 
-from django.db import transaction
-
-from ... import access, audit, env_file, keystore, profiles
-from ...access import Act
+from ... import access, env_file, keystore, profiles
+from ...keystore import ProvedKey
 from ...models import AppKind, SigningKey
-from ...profiles import KeyMaterial, listed, word
+from ...profiles import listed, word
 from ...salesforce import keys
-from ...salesforce.errors import InvalidInput
+from ...salesforce.errors import InvalidInput, InvalidPrivateKey
 from . import checking, many
 from .files import PASSPHRASE_VARIABLE, read, read_passphrase
 from .verb import Output, Verb
@@ -27,7 +24,6 @@ _OPTIONS = {
     "username": "--username",
     "signing_key": "--key-file",
 }
-_LONGEST_DAYS = 3650
 
 
 def _import(options: argparse.Namespace, output: Output) -> bool:
@@ -37,26 +33,40 @@ def _import(options: argparse.Namespace, output: Output) -> bool:
         raise InvalidInput("Name the connection to make or change, or give a file of many with --file.")
     if options.dry_run or options.keep_going:
         raise InvalidInput("--dry-run and --keep-going go with --file.")
+    return _import_one(options, output)
+
+
+def _import_one(options: argparse.Namespace, output: Output) -> bool:
     if options.env_file:
         _fill_in(options)
     fields = ("login_url", "consumer_key", "username", "audience", "label", "app_kind")
     values = {name: getattr(options, name) for name in fields if getattr(options, name) is not None}
-    key: KeyMaterial | SigningKey | None = None
-    beside: Path | None = None
-    if options.key_file:
-        key = _key_material(options.key_file, options.passphrase_file)
-        beside = None if options.certificate_file else _certificate_beside(options.key_file, key)
-    elif options.signing_key:
-        key = stored_signing_key(options.signing_key)
-    certificate_file = options.certificate_file or beside
-    certificate = read(certificate_file, "certificate") if certificate_file else None
+    key, certificate, told = _key_and_certificate(options)
     try:
         saved = profiles.save(options.name, values, actor=access.SHELL, key=key, certificate=certificate)
     except profiles.Incomplete as exc:
         raise InvalidInput(f"{exc} Give {listed(_OPTIONS[name] for name in exc.missing)}.") from exc
-    if beside:
-        output.say(f"Took the certificate {beside} too, which lies beside the key and fits it.")
+    for sentence in told:
+        output.say(sentence)
     return _tell(saved, options, output)
+
+
+def _key_and_certificate(
+    options: argparse.Namespace,
+) -> tuple[ProvedKey | SigningKey | None, bytes | None, list[str]]:
+    """What the options name, the certificate of a key that is stored already, and what there is to tell of it."""
+    certificate = read(options.certificate_file, "certificate") if options.certificate_file else None
+    if not options.key_file:
+        return stored_signing_key(options.signing_key) if options.signing_key else None, certificate, []
+    key = _proved_key(options.key_file, options.passphrase_file)
+    told = [f"{options.key_file}: {note}" for note in key.notes]
+    beside = None if certificate or key.certificate else _certificate_beside(options.key_file, key)
+    if beside:
+        certificate = beside.read_bytes()
+        told.append(f"Took the certificate {beside} too, which lies beside the key and fits it.")
+    if certificate:
+        key = keystore.with_certificate(key, certificate, visible=access.visible_keys(access.SHELL))
+    return key, None, told
 
 
 def _tell(saved: profiles.Saved, options: argparse.Namespace, output: Output) -> bool:
@@ -111,31 +121,32 @@ def _key_file_of(path: Path, named: str) -> Path:
     )
 
 
-def _key_material(path: Path, passphrase_file: Path | None) -> KeyMaterial:
+def _proved_key(path: Path, passphrase_file: Path | None) -> ProvedKey:
     """The passphrase comes from a file, the environment or the person at the terminal: options can be seen by others."""
     data = read(path, "key")
-    passphrase = os.environ.get(PASSPHRASE_VARIABLE)
-    if passphrase_file:
-        passphrase = read_passphrase(passphrase_file)
-    elif passphrase is None and b"ENCRYPTED" in data:
+    passphrase = read_passphrase(passphrase_file) if passphrase_file else os.environ.get(PASSPHRASE_VARIABLE)
+    try:
+        return keystore.prove(data, passphrase=passphrase)
+    except InvalidPrivateKey as exc:
+        if exc.code != keys.PASSPHRASE_NEEDED:
+            raise
         if not sys.stdin.isatty():
             raise InvalidInput(
                 f"The private key {path} is protected by a passphrase: give it by --passphrase-file FILE or in the "
                 "environment as SF_KEY_PASSPHRASE. It is used once and not kept."
-            )
-        passphrase = getpass.getpass(f"Passphrase of {path}: ")
-    return KeyMaterial(data, passphrase)
+            ) from exc
+    return keystore.prove(data, passphrase=getpass.getpass(f"Passphrase of {path}: "))
 
 
-def _certificate_beside(key_file: Path, key: KeyMaterial) -> Path | None:
+def _certificate_beside(key_file: Path, key: ProvedKey) -> Path | None:
     """The key's certificate, when it lies beside it under a usual name."""
-    public = keys.fingerprint(keys.read_private_key(key.data, key.passphrase))
+    public = keys.fingerprint(key.key)
     for path in (*map(key_file.with_suffix, (".crt", ".pem", ".cer")), key_file.with_name("server.crt")):
         try:
-            if keys.read_certificate(path.read_bytes()).public_key_fingerprint == public:
-                return path
+            keystore.prove_certificate(path.read_bytes(), public)
         except (OSError, InvalidInput):
             continue
+        return path
     return None
 
 
@@ -146,43 +157,6 @@ def stored_signing_key(name: str) -> SigningKey:
             f"There is no signing key “{name}”. Make it with: manage.py salesforce make-key {name}"
         )
     return found
-
-
-def _make_key(options: argparse.Namespace, output: Output) -> bool:
-    access.require(access.SHELL, Act.MANAGE_KEYS)
-    if not 1 <= options.days <= _LONGEST_DAYS:
-        raise InvalidInput(f"A certificate can hold 1 to {_LONGEST_DAYS} days, not {options.days}.")
-    _require_new_key_name(options.name)
-    path: Path = options.out or Path(f"{options.name}.crt")
-    # One transaction: no key without its certificate in the caller's hands.
-    with transaction.atomic():
-        made = keystore.make(name=options.name, bits=options.bits, days=options.days)
-        audit.record("made key", made, actor=access.SHELL)
-        try:
-            with path.open("x") as file:
-                file.write(made.certificate)
-        except OSError as exc:
-            raise InvalidInput(
-                f"The certificate can't be written to {path}: {exc.strerror}. Choose another file with --out."
-            ) from exc
-    if output.as_json:
-        told = {"name": made.name, "certificate_file": str(path), "fingerprint": made.certificate_fingerprint}
-        output.data(told | {"not_after": made.not_after.isoformat() if made.not_after else None})
-    else:
-        output.line(f"Signing key {made.name}: {made.size} bits, certificate to {made.not_after:%Y-%m-%d}.")
-        output.line(
-            f"Upload {path} to the app in Salesforce (External Client App: Flow Enablement → JWT Bearer; Connected App: "
-            f"“Use digital signatures”), then import with --signing-key {made.name}."
-        )
-    return True
-
-
-def _require_new_key_name(name: str) -> None:
-    """A key of that name would be taken for the new one later, and its certificate with it."""
-    if not re.fullmatch(r"[\w.-]{1,64}", name):
-        raise InvalidInput("A signing key's name has 1 to 64 letters, digits, dots, hyphens and underscores.")
-    if SigningKey.objects.filter(name=name).exists():
-        raise InvalidInput(f"There is a signing key “{name}” already. Choose another name.")
 
 
 def _import_arguments(parser: argparse.ArgumentParser) -> None:
@@ -222,17 +196,6 @@ def _import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="sign in with it afterwards")
 
 
-def _make_key_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="of the signing key")
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="where the certificate goes (default: NAME.crt)"
-    )
-    parser.add_argument("--bits", type=int, default=2048, choices=(2048, 3072, 4096))
-    parser.add_argument(
-        "--days", type=int, default=365, help="how long the certificate holds (default: %(default)s)"
-    )
-
-
 VERBS = (
     Verb(
         "import",
@@ -249,13 +212,5 @@ VERBS = (
         ],
         details="Of a connection that exists only what is given changes. An option given twice: the last counts. "
         "A certificate that lies beside the key file and fits it is taken too. Nothing is called without --check.",
-    ),
-    Verb(
-        "make-key",
-        "make a signing key here and write its certificate to a file",
-        _make_key,
-        arguments=_make_key_arguments,
-        examples=["make-key acme", "import acme --signing-key acme --login-url …"],
-        details="The private key never leaves the database, where it lies sealed.",
     ),
 )

@@ -133,7 +133,8 @@ def _outcome(result: Result, report: Report) -> str:
 def _what(result: Result) -> str:
     if result.problems:
         return "\n".join(f"{name}: {reason}" if name else reason for name, reason in result.problems.items())
-    return listed(map(word, result.changed)) if result.changed else ""
+    # Of a new one all is new.
+    return listed(map(word, result.changed)) if result.outcome == "changed" else result.note
 
 
 def _conclude(report: Report, checks: dict[str, ConnectionCheck], output: Output, *, dry_run: bool) -> None:

@@ -55,7 +55,7 @@ def _require_consent(connection: ConnectedApp, other: OtherOrg) -> None:
         f"{connection.name}, {connection.known_environment}, {connection.login_url}",
         f"  expected until now: {other.expected}{known}",
         f"  found instead:      {other.found}",
-        *([other.checklist] if other.checklist else []),
+        *(f"  check that {each}" for each in other.checklist),
     ]
     wanted = "yes" if other.was_refreshed else connection.name
     # To standard error, as a question is no output.
@@ -92,7 +92,7 @@ def _show(found: Finding, output: Output) -> None:
             [
                 each.address.login_url,
                 each.address.audience,
-                each.words,
+                f"{each.words}: {each.said}" if each.said else each.words,
                 "" if each.milliseconds is None else f"{each.milliseconds} ms",
             ]
             for each in found.tries
@@ -102,8 +102,9 @@ def _show(found: Finding, output: Output) -> None:
     output.line(found.sentence, style="bold")
     if found.remedy:
         output.line(f"→ {found.remedy}")
-    if found.who:
-        output.line(f"Who: {found.who}.")
+    for word, told in (("Who", found.who), ("Where", found.where)):
+        if told:
+            output.line(f"{word}: {told}")
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

@@ -111,7 +111,8 @@ class Output:
         if not self._stderr.isatty():
             yield from items
             return
-        with Progress(console=Console(file=cast("IO[str]", self._stderr)), transient=True) as bar:
+        # The real stream: Django's wrapper ends every write with a new line, which tears the bar apart.
+        with Progress(console=Console(stderr=True), transient=True) as bar:
             yield from bar.track(items, total=total, description=what)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

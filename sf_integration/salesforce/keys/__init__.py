@@ -13,17 +13,19 @@ from .certificates import (
     make_certificate,
     mismatch,
     read_certificate,
+    read_subject,
     require_match,
 )
 from .limits import LARGEST_INPUT
 from .pairs import MINIMUM_BITS, SIZES, fingerprint, from_sealed_der, make_key, to_der
-from .private import PASSPHRASE_CODES, Taken, read_private_key, take
+from .private import PASSPHRASE_CODES, PASSPHRASE_NEEDED, Taken, read_private_key, take
 
 __all__ = [
     "LARGEST_INPUT",
     "LONGEST_DAYS",
     "MINIMUM_BITS",
     "PASSPHRASE_CODES",
+    "PASSPHRASE_NEEDED",
     "SIZES",
     "Certificate",
     "Taken",
@@ -35,6 +37,7 @@ __all__ = [
     "mismatch",
     "read_certificate",
     "read_private_key",
+    "read_subject",
     "require_match",
     "take",
     "to_der",

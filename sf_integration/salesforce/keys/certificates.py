@@ -21,6 +21,12 @@ from .repair import Repaired, repair
 LONGEST_DAYS = 3650
 CLOCK_LEEWAY = dt.timedelta(minutes=5)
 """A certificate holds from a little before it is made: the org's clock may be behind ours."""
+_SUBJECT = {
+    NameOID.COMMON_NAME: "common_name",
+    NameOID.ORGANIZATION_NAME: "organization",
+    NameOID.COUNTRY_NAME: "country",
+}
+_SUBJECT_FORM = "Write it as acme, or as CN=acme,O=Acme GmbH,C=DE."
 _LABELS = ("CERTIFICATE", "X509 CERTIFICATE")
 
 
@@ -75,6 +81,22 @@ def make_certificate(
         .sign(key, hashes.SHA256())
     )
     return _describe(certificate)
+
+
+def read_subject(text: str) -> dict[str, str]:
+    """`common_name`, `organization` and `country` of `CN=acme,O=Acme GmbH,C=DE`; a text without `=` is the common name.
+
+    Raises InvalidInput. The form is that of RFC 4514, in which a comma in a name is written `\\,`.
+    """
+    if "=" not in text:
+        return {"common_name": text}
+    try:
+        given = {part.oid: str(part.value) for part in x509.Name.from_rfc4514_string(text)}
+    except ValueError as exc:
+        raise InvalidInput(f"The subject “{text}” can't be read. {_SUBJECT_FORM}") from exc
+    if NameOID.COMMON_NAME not in given or not set(given) <= set(_SUBJECT):
+        raise InvalidInput(f"A subject has CN, and maybe O and C. {_SUBJECT_FORM}")
+    return {_SUBJECT[oid]: value for oid, value in given.items()}
 
 
 def read_certificate(data: bytes, *, belonging_to: str = "") -> Certificate:

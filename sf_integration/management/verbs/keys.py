@@ -1,0 +1,89 @@
+"""Signing keys: `make-key`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from django.db import transaction
+
+from ... import access, audit, keystore
+from ...access import Act
+from ...keystore import UPLOAD_PATHS
+from ...models import AppKind, SigningKey
+from ...salesforce import keys
+from ...salesforce.errors import InvalidInput
+from .verb import Output, Verb
+
+
+def _make_key(options: argparse.Namespace, output: Output) -> bool:
+    access.require(access.SHELL, Act.MANAGE_KEYS)
+    _require_new_key_name(options.name)
+    subject = keys.read_subject(options.subject or options.name)
+    path: Path = options.out or Path(f"{options.name}.crt")
+    # One transaction: no key without its certificate in the caller's hands.
+    with transaction.atomic():
+        made = keystore.make(name=options.name, bits=options.bits, days=options.days, **subject)
+        audit.record("made key", made, actor=access.SHELL)
+        _write(made.certificate, path)
+    if output.as_json:
+        told = {"name": made.name, "certificate_file": str(path), "fingerprint": made.certificate_fingerprint}
+        output.data(told | {"not_after": made.not_after.isoformat() if made.not_after else None})
+        return True
+    output.line(f"Signing key {made.name}: {made.size} bits, certificate to {made.not_after:%Y-%m-%d}.")
+    output.line(f"SHA-256 of the certificate: {keys.colon_pairs(made.certificate_fingerprint)}")
+    output.line(f"Upload {path} to the app in Salesforce, then import with --signing-key {made.name}.")
+    for kind, menu in UPLOAD_PATHS.items():
+        output.line(f"{AppKind(kind).label}: {menu}", indent=2)
+    return True
+
+
+def _write(certificate: str, path: Path) -> None:
+    try:
+        with path.open("x") as file:
+            file.write(certificate)
+    except OSError as exc:
+        raise InvalidInput(
+            f"The certificate can't be written to {path}: {exc.strerror}. Choose another file with --out."
+        ) from exc
+
+
+def _require_new_key_name(name: str) -> None:
+    """A key of that name would be taken for the new one later, and its certificate with it."""
+    if not re.fullmatch(r"[\w.-]{1,64}", name):
+        raise InvalidInput("A signing key's name has 1 to 64 letters, digits, dots, hyphens and underscores.")
+    if SigningKey.objects.filter(name=name).exists():
+        raise InvalidInput(f"There is a signing key “{name}” already. Choose another name.")
+
+
+def _make_key_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="of the signing key")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="where the certificate goes (default: NAME.crt)"
+    )
+    parser.add_argument("--bits", type=int, default=keys.MINIMUM_BITS, choices=keys.SIZES)
+    parser.add_argument(
+        "--days", type=int, default=365, help="how long the certificate holds (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--subject",
+        metavar="TEXT",
+        help="of the certificate: a common name, or CN=acme,O=Acme GmbH,C=DE (default: NAME)",
+    )
+
+
+VERBS = (
+    Verb(
+        "make-key",
+        "make a signing key here and write its certificate to a file",
+        _make_key,
+        arguments=_make_key_arguments,
+        examples=[
+            "make-key acme",
+            "make-key acme --bits 4096 --days 730 --subject 'CN=acme,O=Acme GmbH,C=DE'",
+            "import acme --signing-key acme --login-url …",
+        ],
+        details="The private key never leaves the database, where it lies sealed.",
+    ),
+)
