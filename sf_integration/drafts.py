@@ -26,7 +26,7 @@ class Leftovers:
     signing_key: SigningKey | None
     """Stored since the draft was begun, and used by nothing else."""
     connection: ConnectedApp | None
-    """Made from the draft, and never green."""
+    """Made from the draft, and never signed in."""
 
 
 def suggested_name(login_url: str) -> str:
@@ -144,8 +144,8 @@ def save(draft: ConnectionDraft, *, actor: Any) -> ConnectedApp:
 
 def leftovers(draft: ConnectionDraft) -> Leftovers:
     connection, key = draft.connection, draft.signing_key
-    if connection and (connection.last_success_at or connection.created_at < draft.created_at):
-        connection = None
+    if connection and (connection.last_success_at or connection.tokens.filter(value__isnull=False).exists()):
+        connection = None  # it has a session in the org: to be left by its own page, which ends that
     if key and (key.created_at < draft.created_at or _used_elsewhere(key, draft, connection)):
         key = None
     return Leftovers(key, connection)
