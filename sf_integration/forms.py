@@ -27,6 +27,7 @@ from .models import ConnectedApp, SigningKey
 from .salesforce import ids, keys, soql
 from .salesforce.errors import InvalidInput, InvalidPrivateKey, NotAllowedHere
 from .salesforce.secret import Secret, SecretBytes
+from .state import CERTIFICATE_STAGES
 
 LARGEST_UPLOAD = 64 * 1024
 """Bytes. Keys and certificates have a few thousand."""
@@ -507,12 +508,12 @@ class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         help_text="2048 is what Salesforce needs; larger ones sign more slowly.",
     )
     days = forms.IntegerField(
-        label="Certificate holds",
+        label="Days of the certificate",
         min_value=1,
         max_value=keys.LONGEST_DAYS,
         initial=365,
         required=False,
-        help_text=f"Days, 1 to {keys.LONGEST_DAYS}. You are warned from 60 days before its end.",
+        help_text=f"1 to {keys.LONGEST_DAYS}. You are warned from {CERTIFICATE_STAGES[0]} days before its end.",
     )
     common_name = forms.CharField(
         max_length=64, required=False, help_text="Of the certificate's subject. Empty: the name above."

@@ -25,6 +25,10 @@ PURE = [
     "setup_kit",
     "my_domain",
     "origin",
+    "stages",
+    "trace",
+    "young_apps",
+    "problem",
 ]
 
 

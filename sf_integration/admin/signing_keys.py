@@ -56,7 +56,7 @@ class SigningKeyAdmin(ManagedAdmin):
         (
             "Or have one made",
             {
-                "fields": ("make_key", ("bits", "days"), ("common_name", "organization", "country")),
+                "fields": ("make_key", *NewSigningKeyForm.PAIR_FIELDS),
                 "description": "With a certificate that it signs itself: Salesforce asks for no other.",
             },
         ),
@@ -231,8 +231,8 @@ def certificate_to_upload(key: SigningKey) -> str:
     """The link to the file, and where it goes in Salesforce."""
     url = reverse("admin:sf_integration_signingkey_certificate", args=[key.pk])
     return format_html(
-        '<span><a href="{}">Download {}.crt</a> and upload it to the app in Salesforce. '
-        "External Client App: {}. Connected App: {}.</span>",
+        '<span><a href="{}">Download {}.crt</a> and upload it to the app in Salesforce.<br>'
+        "External Client App: {}<br>Connected App: {}</span>",
         url,
         _slug(key),
         keystore.UPLOAD_PATHS[AppKind.EXTERNAL_CLIENT_APP],

@@ -271,7 +271,8 @@ def _guide(
         "steps_done": sum(room.done for room in shown),
         "steps_total": len(setup_guide.STEPS),
         "is_stand_in": facts.is_stand_in(draft),
-        "audience": hosts.default_audience(draft.login_url),
+        "audience": (draft.connection.audience if draft.connection else "")
+        or hosts.default_audience(draft.login_url),
         "environment": hosts.environment_of(draft.login_url),
         "key_form": key_form or KeyForm(choices=access.visible_keys(request.user)),
         "values_form": values_form or ValuesForm(draft=draft),
