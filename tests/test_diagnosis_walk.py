@@ -459,7 +459,7 @@ TABLE: dict[str, Row] = {
         "may not use the API",
         "API Enabled",
         "Setup → Permission Sets",
-        step="limits",
+        step="environment",
     ),
     "limits refused": Row(
         org(limits_refused=True),

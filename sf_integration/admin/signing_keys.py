@@ -114,7 +114,7 @@ class SigningKeyAdmin(ManagedAdmin):
 
     @admin.display(description="Certificate ends", ordering="not_after")
     def ends(self, key: SigningKey) -> str:
-        return when(key.not_after, never="not known")
+        return format_html('<span class="{}">{}</span>', _warned(key), when(key.not_after, never="not known"))
 
     @admin.display(description="Certificate ends")
     def ends_on(self, key: SigningKey) -> str:
@@ -122,7 +122,7 @@ class SigningKeyAdmin(ManagedAdmin):
             return "not known: add the certificate below, so that you are warned before it ends"
         return format_html(
             '<span class="{}">{}</span>',
-            "sf-warned" if key.ending_stage(timezone.now()) is not None else "",
+            _warned(key),
             when(key.not_after, exact=True),
         )
 
@@ -246,6 +246,11 @@ def tell_of_new_key(request: HttpRequest, form: KeyInputs, key: SigningKey) -> N
         messages.info(request, f"Signing key {key.name}: {' '.join(form.key_notes)}")
     if key.origin == SigningKey.Origin.MADE:
         messages.info(request, certificate_to_upload(key))
+
+
+def _warned(key: SigningKey) -> str:
+    """The class of what tells the certificate's end."""
+    return "" if key.ending_stage(timezone.now()) is None else "sf-warned"
 
 
 def _shown_pairs(fingerprint: str) -> str:

@@ -101,7 +101,7 @@ def _environment(run: Run) -> str:
         )
         row = page.records[0]
     except (ApiError, IndexError) as exc:
-        if isinstance(exc, ApiError) and exc.status_code == 401:
+        if isinstance(exc, ApiError) and _is_about_the_api(exc, has_answered=False):
             raise
         return (
             f"{run.connection.known_environment}, by its host; the user may not read the Organization record"
