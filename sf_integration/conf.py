@@ -41,6 +41,11 @@ class Settings:
         return str(self._get("DEFAULT", ""))
 
     @property
+    def PROMOTE_STAGED_KEYS(self) -> bool:
+        """Whether a connection takes its staged signing key for its own once the org takes it; else a person does."""
+        return bool(self._get("PROMOTE_STAGED_KEYS", True))
+
+    @property
     def KEEP_CHECKS_DAYS(self) -> int:
         """How long the history of checks is kept."""
         return int(self._get("KEEP_CHECKS_DAYS", 30))

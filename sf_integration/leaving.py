@@ -47,7 +47,7 @@ def uses(connection: ConnectedApp, now: dt.datetime | None = None) -> list[Use]:
         .annotate(last=Max("at"), times=Sum("count"))
     )
     found = [
-        Use("code of this site", f"as {row.username}", row.last_used_at)
+        Use("code or pages of this site", f"as {row.username}", row.last_used_at)
         for row in by_code
         if row.last_used_at
     ]

@@ -30,10 +30,12 @@ SESSION_MINUTES = (15, 30, 60, 120, 240, 480, 720, 1440)
 """The values Salesforce offers. Source: Metadata API Developer Guide, ProfileSessionSetting."""
 EXTRA_USERNAME_IDLES_AFTER = dt.timedelta(hours=24)
 EXTRA_USERNAME_FORGOTTEN_AFTER = dt.timedelta(days=30)
+UNDO_FOR = dt.timedelta(days=7)
+"""How long a promoted signing key can be taken back."""
 EARLY_ENDS_THAT_TELL = 3
 """Sessions in a row that ended before the session length: fewer may be an admin's doing, or chance."""
 
-RESERVED_NAMES = ("new", "guide", "explain", "import", "export")
+RESERVED_NAMES = ("new", "guide", "explain", "import", "export", "keys")
 """Pages beside those of the connections, at addresses that a connection of this name would have."""
 
 SIGN_IN_FIELDS = {"login_url", "audience", "consumer_key", "username", "signing_key"}
@@ -95,6 +97,12 @@ class SigningKey(Base):
     warned_stage = models.SmallIntegerField(
         null=True, editable=False, help_text="The last stage before the certificate's end that was warned of."
     )
+    replaced_at = models.DateTimeField(
+        null=True, editable=False, help_text="When a connection first left it for its staged one."
+    )
+    retired_at = models.DateTimeField(
+        null=True, editable=False, help_text="When its private key was erased, as nothing used it any more."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -113,6 +121,8 @@ class SigningKey(Base):
         """What keeps the private key from being opened, as far as its stored form tells; empty for nothing."""
         if self.can_be_opened:
             return ""
+        if self.private_key is None and self.retired_at:
+            return f"retired: its private key was erased on {self.retired_at:%Y-%m-%d}"
         if self.private_key is None:
             return "stored without its private key"
         if not self.private_key.key_id:
@@ -220,8 +230,23 @@ class ConnectedApp(Base):
         related_name="staged_connections",
         null=True,
         blank=True,
-        help_text="The next key, once its certificate is in Salesforce.",
+        help_text="The next one: in force by itself once the org takes it.",
     )
+    staged_at = models.DateTimeField(null=True, editable=False)
+    staged_trial = models.JSONField(
+        null=True,
+        editable=False,
+        help_text="The last sign-in with the staged signing key: {fingerprint, at, accepted, code, words}.",
+    )
+    previous_signing_key = models.ForeignKey(
+        SigningKey,
+        on_delete=models.PROTECT,
+        related_name="previous_connections",
+        null=True,
+        editable=False,
+        help_text="The one before the promotion, as long as that can be undone.",
+    )
+    promoted_at = models.DateTimeField(null=True, editable=False)
     api_version = models.CharField(
         "API version",
         max_length=5,
@@ -461,7 +486,38 @@ class ConnectedApp(Base):
         if not SIGN_IN_FIELDS & set(changed):
             return set()
         self.settings_since = timezone.now()
-        return {"settings_since"}
+        return {"settings_since", *(self._end_rotation() if "signing_key" in changed else ())}
+
+    def _end_rotation(self) -> set[str]:
+        """Somebody chose a signing key: there is no promotion to undo, and what was chosen is no longer the next one."""
+        self.previous_signing_key = self.promoted_at = None
+        ended = {"previous_signing_key", "promoted_at"}
+        if self.staged_signing_key_id != self.signing_key_id:
+            return ended
+        self.staged_signing_key = self.staged_at = self.staged_trial = None
+        return ended | {"staged_signing_key", "staged_at", "staged_trial"}
+
+    @property
+    def next_signing_key_id(self) -> uuid.UUID | None:
+        """The staged one, unless it is in force already."""
+        return self.staged_signing_key_id if self.staged_signing_key_id != self.signing_key_id else None
+
+    def can_undo_promotion(self, now: dt.datetime) -> bool:
+        return (
+            self.previous_signing_key_id is not None
+            and self.promoted_at is not None
+            and now < self.promoted_at + UNDO_FOR
+        )
+
+    def spare_signing_key(self, now: dt.datetime) -> SigningKey | None:
+        """What to sign with when the org doesn't know the present one's certificate: the staged one; else the one before it,
+        which some of the org's servers may still go by.
+
+        Source: Salesforce Help: a changed app is known everywhere after up to ten minutes.
+        """
+        if self.next_signing_key_id is not None:
+            return self.staged_signing_key
+        return self.previous_signing_key if self.can_undo_promotion(now) else None
 
     def summary(self, now: dt.datetime) -> dict[str, str]:
         """The connection as `salesforce list --json` and health.json begin it."""
@@ -663,14 +719,14 @@ class AccessToken(Base):
         return self.settings_fingerprint == settings_fingerprint(self.connection, self.username)
 
 
-def settings_fingerprint(connection: ConnectedApp, username: str) -> str:
-    """Hash of all that a token was issued for. Another hash means: no token, no back-off."""
+def settings_fingerprint(connection: ConnectedApp, username: str, *, key: SigningKey | None = None) -> str:
+    """Hash of all that a token was issued for. Another hash means: no token, no back-off. `key`: instead of the present one."""
     parts = (
         connection.login_url,
         connection.effective_audience,
         connection.consumer_key,
         username.lower(),
-        connection.signing_key.fingerprint,
+        (key or connection.signing_key).fingerprint,
     )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

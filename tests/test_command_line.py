@@ -503,7 +503,12 @@ def test_make_key_takes_size_days_and_subject(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("subject", "words"),
-    [("O=Acme", "CN"), ("CN=a,L=Rome", "CN"), ("CN=a,C=Germany", "CN=acme,O=Acme GmbH,C=DE"), ("CN=a,,", "can't be read")],
+    [
+        ("O=Acme", "CN"),
+        ("CN=a,L=Rome", "CN"),
+        ("CN=a,C=Germany", "CN=acme,O=Acme GmbH,C=DE"),
+        ("CN=a,,", "can't be read"),
+    ],
 )
 def test_make_key_refuses_a_subject_that_cannot_be(folder: Path, subject: str, words: str) -> None:
     ran = salesforce("make-key", "own", "--subject", subject)

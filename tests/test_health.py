@@ -430,7 +430,7 @@ def test_the_daily_task_tells_what_time_has_changed(
     heard.clear()
     now = timezone.now()
     assert health.tell_changes(now) == 0
-    SigningKey.objects.update(not_after=now + dt.timedelta(days=30, hours=1))
+    SigningKey.objects.update(not_after=now + dt.timedelta(days=60, hours=1))
     assert health.tell_changes(now) == 0
     assert health.tell_changes(now + dt.timedelta(hours=2)) == 1
     assert health.tell_changes(now + dt.timedelta(hours=3)) == 0

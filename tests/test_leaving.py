@@ -68,7 +68,7 @@ def test_use_by_code_is_known_and_checks_are_none(salesforce_org: ConnectableOrg
     with get_client("acme") as sf:
         sf.limits()
     [use] = leaving.uses(app)
-    assert (use.who, use.what) == ("code of this site", f"as {salesforce_org.user.username}")
+    assert (use.who, use.what) == ("code or pages of this site", f"as {salesforce_org.user.username}")
 
 
 def test_uses_are_those_of_the_last_30_days_the_latest_first(salesforce_org: ConnectableOrg) -> None:
@@ -98,7 +98,7 @@ def test_the_question_says_who_used_it(salesforce_org: ConnectableOrg, browser: 
     get_token("acme")
     audit.record("looked up", app, actor="alice")
     page = browser.get(url("delete", app)).content.decode()
-    assert "code of this site" in page
+    assert "code or pages of this site" in page
     assert "alice: looked up, last" in page
     assert "By nobody" not in page
 
@@ -109,7 +109,7 @@ def test_the_question_for_several_says_it_too(salesforce_org: ConnectableOrg, br
     data = {"action": "delete_selected", "_selected_action": [str(used.pk), str(idle.pk)]}
     changelist = reverse("admin:sf_integration_connectedapp_changelist")
     page = browser.post(changelist, data).content.decode()
-    assert "used: used in the last 30 days by code of this site" in page
+    assert "used: used in the last 30 days by code or pages of this site" in page
     assert "idle: no use is known of" in page
     answer = browser.post(changelist, data | {"post": "yes"}, follow=True)
     assert not ConnectedApp.objects.exists()

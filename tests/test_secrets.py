@@ -205,6 +205,8 @@ def use_everything(canaries: Canaries) -> bytes:
         ["list", "--json"],
         ["check", "acme", "--trace"],
         ["check", "acme", "--trace", "--json"],
+        ["reencrypt"],
+        ["reencrypt", "--json"],
     ):
         call_command("salesforce", *arguments, stdout=output, stderr=output)
     call_command("dumpdata", "sf_integration", stdout=output)
@@ -237,6 +239,8 @@ def pages(password: str) -> Iterator[bytes]:
         urls.append(reverse(f"{name}_changelist"))
         for row in model.objects.all()[:3]:
             urls += [reverse(f"{name}_change", args=[row.pk]), reverse(f"{name}_history", args=[row.pk])]
+            if model in (ConnectedApp, SigningKey):
+                urls.append(reverse(f"{name}_delete", args=[row.pk]))
     posts = [
         ("check", {}),
         ("refresh", {}),

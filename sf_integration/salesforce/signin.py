@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
-from . import assertion, oauth, origin
+from . import assertion, diagnosis, oauth, origin
 from .assertion import Claims
-from .errors import ApiError, LoginUnavailable, RetryableError, SalesforceError
+from .errors import ApiError, AuthenticationError, LoginUnavailable, RetryableError, SalesforceError
 from .http import Answer, Http
 from .oauth import Token
 from .secret import Secret
@@ -20,11 +20,21 @@ CALL_SECONDS = 10.0
 """Most that one sign-in may take, the second POST included."""
 _REPEAT_AFTER_SECONDS = 1.0
 _REVOKE_SECONDS = 2.0
+_SPARE_NEEDS_SECONDS = 1.0
 CORRECTED_SKEW_SECONDS = 120.0
 """From here on times are told by the host's clock: an assertion lives 180 s, so a clock this far off is near a refusal."""
 # Salesforce asks for a repeat, or the request never reached it. After a time-out or a refused connection the second
 # try would only double the load on a host in trouble.
 _REPEATABLE = {"unknown_error", "connection_stale"}
+
+
+@dataclass(frozen=True)
+class SpareKey:
+    """Another signing key of the same app: the org knows one certificate at a time, and another one since a moment ago."""
+
+    key: RSAPrivateKey = field(repr=False)
+    fingerprint: str
+    """SHA-256 of the public key."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,10 @@ class SignIn:
     consumer_key: str
     username: str
     key: RSAPrivateKey = field(repr=False)
+    key_fingerprint: str = ""
+    """SHA-256 of the public key; empty where nobody asks for it."""
+    spare: SpareKey | None = None
+    """Tried when the org does not know the certificate of `key`."""
     session: dt.timedelta = oauth.DEFAULT_SESSION
     clock_skew_seconds: float = 0.0
     """How far our clock was ahead of the host's at its last answer."""
@@ -64,6 +78,8 @@ class Outcome:
     answer: Answer | None = field(default=None, repr=False)
     organization_id: str = ""
     """Of the org that the token is of; looked for only when a certain one is expected, and empty when nothing tells it."""
+    key_fingerprint: str = ""
+    """Of the signing key that the answer is about: the spare one's if the org knew that."""
 
     def require(self) -> Token:
         """The token; raises the error when there is none."""
@@ -83,19 +99,43 @@ def run(request: SignIn, http: Http, signed: Secret | None = None) -> Outcome:
     `signed`: the assertion, where it was made a moment ago; else it is made now.
     """
     started = time.monotonic()
-    outcome = _attempt(request, signed or sign(request), http, started)
-    left = CALL_SECONDS - (time.monotonic() - started)
-    if outcome.error is not None and outcome.error.code in _REPEATABLE and left > 2 * _REPEAT_AFTER_SECONDS:
-        time.sleep(_REPEAT_AFTER_SECONDS)
-        outcome = _attempt(request, sign(request), http, started)
+    outcome = _tried(request, signed or sign(request), http, started)
+    if request.spare is not None and refuses_signature(outcome.error):
+        outcome = _with_spare(request, request.spare, outcome, http, started)
     if outcome.token is None or not request.expected_org_id:
         return outcome
     return replace(_with_org(request, outcome, http, started), seconds=time.monotonic() - started)
 
 
+def refuses_signature(error: SalesforceError | None) -> bool:
+    """Whether the org does not know the certificate of the key that signed."""
+    return isinstance(error, AuthenticationError) and diagnosis.signature_was_refused(
+        error.error, error.description
+    )
+
+
 def corrected_skew(seconds: float | None) -> float:
     """The skew as far as it is allowed for: what is small may be the way of the answer, and does no harm."""
     return seconds if seconds is not None and abs(seconds) >= CORRECTED_SKEW_SECONDS else 0.0
+
+
+def _tried(request: SignIn, signed: Secret, http: Http, started: float) -> Outcome:
+    """One attempt, and a second one where Salesforce asks for it or the first did not reach it."""
+    outcome = _attempt(request, signed, http, started)
+    left = CALL_SECONDS - (time.monotonic() - started)
+    if outcome.error is not None and outcome.error.code in _REPEATABLE and left > 2 * _REPEAT_AFTER_SECONDS:
+        time.sleep(_REPEAT_AFTER_SECONDS)
+        outcome = _attempt(request, sign(request), http, started)
+    return outcome
+
+
+def _with_spare(request: SignIn, spare: SpareKey, refused: Outcome, http: Http, started: float) -> Outcome:
+    """What the spare key brings; `refused` where the org does not know that one either."""
+    if CALL_SECONDS - (time.monotonic() - started) < _SPARE_NEEDS_SECONDS:
+        return refused
+    other = replace(request, key=spare.key, key_fingerprint=spare.fingerprint, spare=None)
+    outcome = _tried(other, sign(other), http, started)
+    return refused if refuses_signature(outcome.error) else outcome
 
 
 def _with_org(request: SignIn, outcome: Outcome, http: Http, started: float) -> Outcome:
@@ -165,4 +205,5 @@ def _attempt(request: SignIn, signed: Secret, http: Http, started: float) -> Out
         seconds=time.monotonic() - started,
         clock_skew_seconds=skew,
         answer=answer,
+        key_fingerprint=request.key_fingerprint,
     )

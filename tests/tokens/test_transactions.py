@@ -81,13 +81,13 @@ def test_a_connection_that_was_rolled_back_hurts_no_other(salesforce_org: Connec
     first = salesforce_org.connect("acme")
     get_token("acme")
     with transaction.atomic():
-        salesforce_org.connect("new", signing_key=first.signing_key)
-        get_token("new")
+        salesforce_org.connect("fresh", signing_key=first.signing_key)
+        get_token("fresh")
         transaction.set_rollback(True)
     look_again()
     assert get_token("acme")
     with pytest.raises(UnknownConnection):
-        get_token("new")
+        get_token("fresh")
 
 
 @pytest.mark.django_db(transaction=True)

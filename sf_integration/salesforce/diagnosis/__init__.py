@@ -16,6 +16,7 @@ from .lookup import (
     explain_transport,
     is_catch_all,
     session_has_ended,
+    signature_was_refused,
 )
 from .text import LARGEST_TEXT, Finding, explain_text, first_words
 
@@ -40,4 +41,5 @@ __all__ = [
     "first_words",
     "is_catch_all",
     "session_has_ended",
+    "signature_was_refused",
 ]

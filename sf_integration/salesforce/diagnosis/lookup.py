@@ -84,6 +84,11 @@ def session_has_ended(status: int, code: str, message: str) -> bool:
     return explain(code, message) in _ENDED_SESSIONS
 
 
+def signature_was_refused(code: str, description: str) -> bool:
+    """Whether an org does not know the certificate of the signing key, or no longer."""
+    return explain(code, description) is _REFUSED_SIGNATURE
+
+
 def is_catch_all(entry: Diagnosis) -> bool:
     """Whether it stands for all that the other entries of its code don't."""
     return not entry.fragment and len(_BY_CODE[entry.code]) > 1
@@ -98,6 +103,7 @@ def _family(code: str) -> tuple[Diagnosis, ...]:
     return next((_BY_CODE[family] for family in FAMILIES if code.startswith(family)), ())
 
 
+_REFUSED_SIGNATURE = explain("invalid_grant", "invalid assertion")
 _ENDED_SESSIONS = (
     explain("INVALID_SESSION_ID", "session expired or invalid"),
     explain("Bad_OAuth_Token"),

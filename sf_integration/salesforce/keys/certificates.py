@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.x509.oid import NameOID
 
 from ..errors import InvalidInput
+from ..secret import takes_secrets
 from . import der, mistakes
 from .limits import LARGEST_INPUT
 from .pairs import fingerprint, public_fingerprint
@@ -99,6 +100,7 @@ def read_subject(text: str) -> dict[str, str]:
     return {_SUBJECT[oid]: value for oid, value in given.items()}
 
 
+@takes_secrets("data")  # somebody may give the private key here
 def read_certificate(data: bytes, *, belonging_to: str = "") -> Certificate:
     """The certificate in PEM or DER `data`: of several the one of the key with that fingerprint, else the first.
 
