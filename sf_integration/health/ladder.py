@@ -19,6 +19,8 @@ from ..tokens import lifecycle, pin, renewal
 from .steps import Action, Remark, Run, Warn
 
 USAGE_WARNING_SHARE = 0.8
+_MOST_CALLS = 2**31 - 1
+"""A day. What is more can't be right, nor be stored."""
 
 
 def _settings(run: Run) -> str:
@@ -169,24 +171,28 @@ def _api_version(run: Run) -> str:
 def _limits(run: Run) -> str:
     """Daily API calls. An integration user often may not read the limits: then the answers' own header tells."""
     refused: ApiError | None = None
-    run.usage = run.client.api_usage
     try:
         daily = run.client.limits().get("DailyApiRequests") or {}
-        run.usage = rest.ApiUsage(int(daily["Max"]) - int(daily["Remaining"]), int(daily["Max"]))
+        run.usage = _believed(rest.ApiUsage(int(daily["Max"]) - int(daily["Remaining"]), int(daily["Max"])))
     except ApiError as exc:
-        if _is_about_the_api(exc, has_answered=run.usage is not None):
+        if _is_about_the_api(exc, has_answered=run.client.api_usage is not None):
             raise
-        refused, run.usage = exc, run.client.api_usage
-    except (KeyError, TypeError, ValueError):
-        run.usage = run.client.api_usage
+        refused = exc
+    except (KeyError, TypeError, ValueError, OverflowError):
+        pass
+    run.usage = run.usage or _believed(run.client.api_usage)
     seen = _usage(run.usage)
     if refused is not None:
         raise Remark(refused.code, f"{seen}, says the answers' header.", description=refused.message)
     return seen
 
 
+def _believed(usage: rest.ApiUsage | None) -> rest.ApiUsage | None:
+    return usage if usage and 0 <= usage.used <= _MOST_CALLS and 0 < usage.limit <= _MOST_CALLS else None
+
+
 def _usage(usage: rest.ApiUsage | None) -> str:
-    if usage is None or not usage.limit:
+    if usage is None:
         return "the org tells no limits"
     share = usage.used / usage.limit
     sentence = f"{usage.used:,} of {usage.limit:,} API calls used in 24 hours"

@@ -13,6 +13,9 @@ from . import diagnosis
 from .errors import ApiError, NotFound, QueryCursorLost, SessionExpired, TransportError
 from .http import Answer, excerpt, mask
 
+_LONGEST_MESSAGE = 4000
+"""Several lines of a query may be in it; yet it is stored with every check, and shown."""
+
 
 def raise_for_error(response: requests.Response) -> None:
     """Raise what an answer of 400 or more stands for; nothing for the others."""
@@ -29,7 +32,7 @@ def raise_for_error(response: requests.Response) -> None:
     if not isinstance(first, dict):
         first = {}
     code = mask(str(first.get("errorCode") or first.get("error") or ""))[:80]
-    message = mask(str(first.get("message") or first.get("error_description") or "no message"))
+    message = mask(str(first.get("message") or first.get("error_description") or "no message"))[:_LONGEST_MESSAGE]
     named = first.get("fields")
     fields = tuple(str(field) for field in named) if isinstance(named, list) else ()
     raise _error_class(status, code, message)(message, status_code=status, error_code=code, fields=fields)

@@ -319,7 +319,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 # Each may come back wrapped into lines.
 _SECRET = re.compile(
     r"\beyJ[\w-]+(?:\.[\w-]*){0,2}(?:\s+[\w-]{20,}(?:\.[\w-]*){0,2})*"
-    r"|\b00D\w{12,15}(?:!|%21)[\w.%]+(?:\s+[\w.%]{20,})*"
+    r"|\b00D\w{12,15}(?:!|%(?:25)?21)[\w.%]+(?:\s+[\w.%]{20,})*"
 )
 
 

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -21,6 +22,8 @@ from .signin import Outcome, SignIn
 HEADERS = ("Date", "Content-Type", "Server", "Retry-After", "X-SFDC-Request-Id", "X-Request-Id")
 """Of an answer, what helps to find it in the host's log. All others may hold cookies and the like."""
 _LONGEST_HEADER = 200
+_LONGEST_FIELD = 1000
+_MOST_FIELDS = 50
 _LONGEST_EXCERPT = 1000
 _ANSWER_SHOWN = {
     "error",
@@ -119,8 +122,8 @@ def _harmless(answer: Answer) -> object:
     if not isinstance(data, dict):
         return _excerpt(answer)
     return {
-        _hidden(name): _hidden(text) if name in _ANSWER_SHOWN else _length(text)
-        for name, text in ((name, str(value)) for name, value in data.items())
+        _hidden(name)[:_LONGEST_FIELD]: _hidden(text)[:_LONGEST_FIELD] if name in _ANSWER_SHOWN else _length(text)
+        for name, text in ((name, str(value)) for name, value in islice(data.items(), _MOST_FIELDS))
     }
 
 

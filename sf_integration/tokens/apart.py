@@ -16,7 +16,7 @@ from ..models import AccessToken, settings_fingerprint
 from ..salesforce.errors import SalesforceError
 from ..salesforce.oauth import Token
 from ..salesforce.signin import Outcome
-from . import gate, lifecycle, renewal, rows
+from . import gate, lifecycle, promotion, renewal, rows
 from .process import Handle, Held, Process
 
 log = logging.getLogger("sf_integration.tokens")
@@ -62,6 +62,7 @@ def save(process: Process, handle: Handle, row: AccessToken) -> None:
     now = timezone.now()
     try:
         if _holds(held, row, now) and _is_news(held, row):
+            promotion.note([(row, held.outcome, held.error)])
             renewal.record([(row, held.outcome, held.error)])
         rows.add_logins(row, len(process.uncounted_logins.get(handle, ())), now)
     except DatabaseError:

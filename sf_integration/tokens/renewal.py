@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -27,7 +28,7 @@ from ..salesforce.problem import problem_of
 from ..salesforce.signin import Outcome, SignIn
 from ..signals import connection_health_changed, token_refresh_failed, token_refreshed
 from ..state import ConnectionState
-from . import lifecycle, pin, rows
+from . import lifecycle, pin, promotion, rows
 from .process import Process
 
 log = logging.getLogger("sf_integration.tokens")
@@ -72,7 +73,9 @@ def require_callable(connection: ConnectedApp) -> None:
 def prepare(process: Process, connection: ConnectedApp, username: str) -> SignIn:
     """All that a sign-in needs, as plain values. Raises ActionNeeded when it can't be tried at all."""
     guard(connection, username)
-    return request(process, connection, username, process.private_key(connection.signing_key))
+    key = process.private_key(connection.signing_key)
+    fingerprint, spare = connection.signing_key.fingerprint, promotion.spare(process, connection)
+    return replace(request(process, connection, username, key), key_fingerprint=fingerprint, spare=spare)
 
 
 def request(process: Process, connection: ConnectedApp, username: str, key: RSAPrivateKey) -> SignIn:
@@ -109,6 +112,7 @@ def settle(row: AccessToken, outcome: Outcome) -> Token:
     """Write an outcome down, tell the log and the listeners, hand out the token or raise the error."""
     try:
         error = verdict(row.connection, outcome)
+        promotion.note([(row, outcome, error)])
         record([(row, outcome, error)])
     except BaseException:
         rows.release([row])

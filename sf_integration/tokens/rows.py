@@ -191,8 +191,9 @@ def claim_batch(row_ids: Collection[UUID], now: dt.datetime) -> list[AccessToken
     AccessToken.objects.filter(pk__in=ids).free_to_claim(now).update(
         **_claimed(claimant, now, now + lifecycle.CLAIM_LAPSE, now - HOUR)
     )
-    mine = AccessToken.objects.filter(pk__in=ids, claimed_by=claimant)
-    return list(mine.order_by().select_related("connection__signing_key"))
+    mine = AccessToken.objects.filter(pk__in=ids, claimed_by=claimant).order_by()
+    keys = ("signing_key", "staged_signing_key", "previous_signing_key")
+    return list(mine.select_related(*(f"connection__{key}" for key in keys)))
 
 
 def new_claimant() -> str:
@@ -415,6 +416,19 @@ def forgive_org(connection: ConnectedApp) -> None:
     """
     refused = AccessToken.objects.filter(connection=connection, last_error__type="WrongOrg")
     refused.update(last_error=None, next_try_at=None, failures=0, version=F("version") + 1)
+
+
+def carry_over(connection: ConnectedApp, old: SigningKey, new: SigningKey) -> None:
+    """Let tokens live on under another signing key of the same app, and forget refusals that a person had to end.
+
+    Row by row, and only where the row still is of the old key: no statement waits while it holds another row.
+    """
+    for row in AccessToken.objects.filter(connection=connection).only("username", "last_error"):
+        before, after = (settings_fingerprint(connection, row.username, key=key) for key in (old, new))
+        changes: Changes = {"settings_fingerprint": after}
+        if (row.last_error or {}).get("kind") == "set-up":
+            changes |= {"last_error": None, "next_try_at": None, "failures": 0}
+        AccessToken.objects.filter(pk=row.pk, settings_fingerprint=before).update(**changes)
 
 
 def add_logins(row: AccessToken, count: int, now: dt.datetime) -> None:

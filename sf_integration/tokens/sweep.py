@@ -23,7 +23,7 @@ from ..salesforce import signin
 from ..salesforce.errors import SalesforceError
 from ..salesforce.secret import Secret
 from ..salesforce.signin import Outcome, SignIn
-from . import lifecycle, renewal, rows
+from . import lifecycle, promotion, renewal, rows
 from .process import Process, current
 
 log = logging.getLogger("sf_integration.tokens")
@@ -96,6 +96,7 @@ def _renew_claimed(process: Process, claimed: Sequence[AccessToken], started: fl
             for row, outcome in finished
             if outcome is not None
         ]
+        promotion.note(results)
         with transaction.atomic():
             renewal.record(results)
         for result in results:

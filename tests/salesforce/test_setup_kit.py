@@ -364,6 +364,12 @@ def test_objects_are_read_with_their_rights() -> None:
     assert read_objects(" , ") == ()
 
 
+def test_a_field_finds_its_object_however_that_is_spelled() -> None:
+    assert read_objects("Account.Industry, account") == (
+        ObjectAccess("account", fields=(FieldAccess("Industry"),)),
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -129,6 +129,15 @@ def test_there_is_a_trace_of_every_kind_of_trouble(org, http, fault):
     assert "Answered" in text or "Came to nothing" in text
 
 
+def test_a_long_answer_is_cut(org, http):
+    """It is stored with every check."""
+    answer = {"error": "invalid_grant", "error_description": "x y " * 100_000} | {f"k{n}": "" for n in range(9999)}
+    org.fail("answer", times=None, status=400, body=answer)
+    found = traced(org, http)
+    assert len(json.dumps(found)) < 5_000
+    assert found["answer"]["error_description"].startswith("x y x y")
+
+
 def test_calls_are_recorded_in_order_with_their_soql_and_no_other_query(org, http):
     request = sign_in_request(org)
     with recorded() as calls:

@@ -258,6 +258,7 @@ _ESCAPES = {
     "\\u0027": "'",
     "\\u2019": "'",
     "\\u0022": '"',
+    "\\u001b": "\x1b",
     "\\u0021": "!",
     "\\u003d": "=",
     "\\u0026": "&",
@@ -265,6 +266,8 @@ _ESCAPES = {
     "\\n": "  ",
     "\\t": "  ",
 }
+_COLOURS = re.compile(r"\x1b\[[0-9;]{0,20}[A-Za-z]")
+"""As programs write them for a terminal."""
 _BACKSLASHES = re.compile(r"\\{1,8}(?=[\"'/])")
 _IN_ADDRESS = re.compile(
     r"(?<=[?&#;\s\"'])error(?:_description|_code|code|_uri)?=[^\s\"'<>]{1,4000}", re.IGNORECASE
@@ -272,7 +275,7 @@ _IN_ADDRESS = re.compile(
 
 
 def _decoded(text: str) -> str:
-    """`text` with the marks of HTML, JSON and addresses undone, line by line as before."""
+    """`text` with the marks of HTML, JSON, addresses and terminals undone, line by line as before."""
     text = plain_apostrophes(text).replace("\N{NO-BREAK SPACE}", " ")
     if "&" in text:
         for written, meant in _ENTITIES.items():
@@ -281,6 +284,8 @@ def _decoded(text: str) -> str:
         for written, meant in _ESCAPES.items():
             text = text.replace(written, meant)
         text = _BACKSLASHES.sub("", text)
+    if "\x1b" in text:
+        text = _COLOURS.sub("", text)
     if "error" in text.lower() and "=" in text:
         text = _IN_ADDRESS.sub(lambda met: " ".join(unquote_plus(met.group()).splitlines()), text)
     return text
@@ -308,23 +313,34 @@ def _excerpt(plain: str, start: int, end: int) -> str:
 
 _KEY_BLOCK = re.compile(r"-----BEGIN [A-Z0-9 ]{1,40}-----(?:.*?-----END [A-Z0-9 ]{1,40}-----|.*)", re.DOTALL)
 _NAMED_SECRET = re.compile(
-    r"(?<![A-Za-z0-9_])((?:access|refresh|id|oauth|security|session)[_ -]?token|(?:client|consumer)[_ -]?secret|secret"
-    r"|pass(?:word|wd|phrase)|pwd|assertion|api[_ -]?key|authorization|(?:set-)?cookie|session[_ -]?id|sid)"
-    r"([\"']?\s{0,3}[:=]\s{0,3}[\"']?)((?:bearer|oauth|basic)\s+)?[^\s\"'&,;}<>]+",
+    r"(?<![A-Za-z0-9])((?:(?:access|refresh|id|oauth|security|session)[_ -]?)?token|(?:client|consumer)[_ -]?secret"
+    r"|(?:private|secret|encryption|api)[_ -]?keys?|secret|pass(?:word|wd|phrase)|pwd|assertion|session[_ -]?id|sid)"
+    r"([\"']?\s{0,3}(?:=>|[:=>])\s{0,3}\[?)(?:(?:bearer|oauth|basic)\s+)?"
+    r"(?:(?P<quote>[\"'])(?:(?!(?P=quote))[^\n])*|[^\s\"'&,;}<>]+)",
+    re.IGNORECASE,
+)
+_OPTION = re.compile(r"(--[a-z-]{0,30}(?:password|passphrase|secret|token)[ =])\S+", re.IGNORECASE)
+# Their values have several parts.
+_HEADER = re.compile(
+    r"\b(authorization|cookie)([\"']?\s{0,3}[:=]\s{0,3}[\"']?)"
+    r"(?:(?:bearer|oauth|basic)\s+[^\s\"'&,;}<>]+|[^\n\"']+)",
     re.IGNORECASE,
 )
 _BEARER = re.compile(r"\b(bearer|oauth|basic)\s+[\w.!%+/=~-]{20,}", re.IGNORECASE)
 _USER_IN_ADDRESS = re.compile(r"(?<=://)[^\s/@]{1,500}@")
-_REFRESH_TOKEN = re.compile(r"\b5Aep[\w.%]{20,}")
+_GRANT = re.compile(r"\b(?:5Aep|aPrx)[\w.%=]{20,}")
+"""A refresh token or an authorization code."""
 _LONG_RUN = re.compile(r"[A-Za-z0-9+/=_%-]{40,}")
 _HIDDEN = "[hidden]"
 
 
 def _harmless(text: str) -> str:
     """`text` without what might be a secret: better too little shown than too much."""
-    text = _NAMED_SECRET.sub(rf"\1\2{_HIDDEN}", _KEY_BLOCK.sub(_HIDDEN, text))
+    text = _HEADER.sub(rf"\1\2{_HIDDEN}", _KEY_BLOCK.sub(_HIDDEN, text))
+    text = _OPTION.sub(rf"\1{_HIDDEN}", text)
+    text = _NAMED_SECRET.sub(lambda met: f"{met[1]}{met[2]}{met['quote'] or ''}{_HIDDEN}", text)
     text = mask(_BEARER.sub(rf"\1 {_HIDDEN}", text))
-    text = _REFRESH_TOKEN.sub(_HIDDEN, _USER_IN_ADDRESS.sub(f"{_HIDDEN}@", text))
+    text = _GRANT.sub(_HIDDEN, _USER_IN_ADDRESS.sub(f"{_HIDDEN}@", text))
     return _LONG_RUN.sub(
         lambda run: _HIDDEN if any(letter.isdigit() for letter in run.group()) else run.group(), text
     )

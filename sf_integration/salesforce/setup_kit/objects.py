@@ -43,21 +43,16 @@ def read_objects(text: str) -> tuple[ObjectAccess, ...]:
     read = [_split(item) for item in items]
     _refuse_twice(name for name, _ in read)
     rights = {name: given for name, given in read if "." not in name}
-    fields = [(name, given) for name, given in read if "." in name]
-    for name, given in fields:
-        _require_object(name, given, rights)
-    return tuple(
-        ObjectAccess(
-            name,
-            rights[name],
-            tuple(
-                FieldAccess(field.partition(".")[2], given is Rights.WRITE)
-                for field, given in sorted(fields)
-                if field.partition(".")[0] == name
-            ),
-        )
-        for name in sorted(rights)
-    )
+    as_given = {name.lower(): name for name in rights}
+    fields: dict[str, list[FieldAccess]] = {name: [] for name in rights}
+    for name, given in sorted(read):
+        if "." not in name:
+            continue
+        sobject, _, field = name.partition(".")
+        sobject = as_given.get(sobject.lower(), sobject)
+        _require_object(name, sobject, given, rights)
+        fields[sobject].append(FieldAccess(field, given is Rights.WRITE))
+    return tuple(ObjectAccess(name, rights[name], tuple(fields[name])) for name in sorted(rights))
 
 
 def _split(item: str) -> tuple[str, Rights]:
@@ -87,8 +82,7 @@ def _refuse_twice(names: Iterable[str]) -> None:
         seen.add(name.lower())
 
 
-def _require_object(field: str, given: Rights, rights: dict[str, Rights]) -> None:
-    name = field.partition(".")[0]
+def _require_object(field: str, name: str, given: Rights, rights: dict[str, Rights]) -> None:
     if name not in rights:
         raise InvalidInput(f"The field {field} needs its object too: add {name}.")
     if given is Rights.WRITE and rights[name] is Rights.READ:

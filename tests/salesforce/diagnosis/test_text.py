@@ -320,6 +320,20 @@ def test_plain_words_count_where_codes_stand(text: str) -> None:
         "client_secret=c0ffee",
         '"password": "c0ffee"',
         "refresh_token=5Aep861.c0ffee",
+        '"password": "two words, c0ffee"',
+        "client_secret => 'two c0ffee'",
+        '"passphrase": ["c0ffee"]',
+        "SF_PASSWORD=c0ffee",
+        "my_client_secret=c0ffee",
+        "SECRET_KEY=c0ffee",
+        "private_key: c0ffee",
+        "token=c0ffee",
+        "<sessionId>c0ffee</sessionId>",
+        "login --client-secret c0ffee",
+        "code=aPrxc0ffee.c0ffee.c0ffee.c0ffee==",
+        "-H 'Authorization: Digest username=u, response=c0ffee'",
+        "-H 'Cookie: BrowserId=a; sid=c0ffee'",
+        TOKEN.replace("!", "%2521"),
         "https://me:c0ffee@proxy.example:3128",
         "1C0FFEE0" * 8,
         f"&assertion={quote_plus(ASSERTION)}",
@@ -331,6 +345,13 @@ def test_secrets_never_come_back(before_or_after: str, secret: str) -> None:
         assert "inactive user" in shown
         for part in (TOKEN[16:], ASSERTION[-20:], "c0ffee", "1C0FFEE0", "s3cr3t", "eyJ"):
             assert part not in shown
+
+
+@pytest.mark.parametrize("escape", ["\x1b", "\\u001b"])
+def test_colours_of_a_terminal_hide_no_error(escape: str) -> None:
+    text = f"{escape}[1;31minvalid_grant{escape}[0m: inactive user"
+    assert codes(text) == ["invalid_grant"]
+    assert explain_text(text)[0].excerpt == "invalid_grant: inactive user"
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\\n", "\\\\n", " "])

@@ -1,0 +1,92 @@
+"""A sign-in with the staged signing key alone: does the org take it yet? Taken, its token is everybody's; refused, nobody notices."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.utils import timezone
+
+from ..models import AccessToken, ConnectedApp
+from ..salesforce.errors import InvalidInput, LoginUnavailable, RetryableError, SalesforceError
+from ..salesforce.problem import problem_of
+from ..salesforce.signin import Outcome, SignIn
+from . import gate, lifecycle, promotion, renewal, rows
+from .process import Process
+
+
+@dataclass(frozen=True)
+class Trial:
+    row: AccessToken
+    """Claimed, so that nobody signs in for it meanwhile."""
+    request: SignIn
+
+
+def begin(process: Process, connection: ConnectedApp) -> Trial:
+    """What to post, with the claim of the row; `finish` has to follow. Raises SalesforceError when it can't be tried now."""
+    now = timezone.now()
+    _require_pause(connection, now)
+    row = _row(connection)
+    present = row.connection
+    renewal.guard(present, row.username)
+    gate.require_logins_left(row, now)
+    staged = present.staged_signing_key if present.next_signing_key_id else None
+    if staged is None:
+        raise InvalidInput(f"The connection “{present.name}” has no staged signing key to try.")
+    key = process.private_key(staged)
+    if not rows.claim(row, now):
+        gate.require_fuse(row, now)
+        raise gate.still_signing_in()
+    request = renewal.request(process, present, row.username, key)
+    return Trial(row, replace(request, key_fingerprint=staged.fingerprint))
+
+
+def finish(trial: Trial, outcome: Outcome | None, *, actor: Any) -> SalesforceError | None:
+    """Store what came of it; the error if the org did not take the key. No outcome: nothing was sent."""
+    row = trial.row
+    if outcome is None:
+        rows.release([row], called=False)
+        return LoginUnavailable("It was not tried: the time was up.", code="not_tried")
+    try:
+        error = renewal.verdict(row.connection, outcome)
+        if error is None:
+            promotion.accept(row.connection, outcome.key_fingerprint, actor=actor)
+            renewal.record([(row, outcome, None)])
+        else:
+            rows.release([row])
+            _note_refusal(row.connection, error)
+    except BaseException:
+        rows.release([row])
+        raise
+    if error is None:
+        renewal.announce(row, outcome, None)
+    return error
+
+
+def _note_refusal(connection: ConnectedApp, error: SalesforceError) -> None:
+    """Unless trouble that passes kept the org from saying again that it takes the key."""
+    if isinstance(error, RetryableError) and promotion.has_accepted(connection):
+        return
+    found = problem_of(error)
+    promotion.note_trial(connection, accepted=False, code=found.code, words=found.words or found.cause)
+
+
+def _row(connection: ConnectedApp) -> AccessToken:
+    rows.ensure([connection])
+    row = rows.find(connection.name, None)
+    if row is None:
+        raise InvalidInput(f"The connection “{connection.name}” was deleted or renamed meanwhile.")
+    return row
+
+
+def _require_pause(connection: ConnectedApp, now: dt.datetime) -> None:
+    """As for “try now”: at most once in ten seconds."""
+    last = promotion.trial_of(connection)
+    if last is None or last.get("accepted"):
+        return
+    wait = dt.datetime.fromisoformat(last["at"]) + lifecycle.TRY_NOW_EVERY - now
+    if wait > dt.timedelta(0):
+        raise LoginUnavailable(
+            "It was tried a moment ago.", code="tried_a_moment_ago", retry_after=wait.total_seconds()
+        )
