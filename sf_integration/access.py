@@ -66,13 +66,14 @@ def sees_all(user: Any) -> bool:
 
 
 def visible_keys(user: Any) -> QuerySet[SigningKey]:
-    """The signing keys that `user` may know of and choose: used or staged by a visible connection, or used by none."""
+    """The signing keys that `user` may know of and choose: used, staged or just left by a visible connection, or used by none."""
     everything = SigningKey.objects.all()
     if not may(user, Act.VIEW_HEALTH):
         return everything.none()
     if user.is_superuser:
         return everything
-    uses = Q(signing_key=OuterRef("pk")) | Q(staged_signing_key=OuterRef("pk"))
+    this = OuterRef("pk")
+    uses = Q(signing_key=this) | Q(staged_signing_key=this) | Q(previous_signing_key=this)
     return everything.filter(
         Exists(visible_to(user).filter(uses)) | ~Exists(ConnectedApp.objects.filter(uses))
     )
@@ -88,12 +89,11 @@ def visible_drafts(user: Any) -> QuerySet[ConnectionDraft]:
 
 
 def own_drafts(user: Any) -> QuerySet[ConnectionDraft]:
-    """The unfinished set-ups that `user` began."""
-    return (
-        ConnectionDraft.objects.filter(made_by=user)
-        if may(user, Act.MANAGE_KEYS)
-        else ConnectionDraft.objects.none()
-    )
+    """The unfinished set-ups that `user` began, unless what was made of them is hidden from them by now."""
+    if not may(user, Act.MANAGE_KEYS):
+        return ConnectionDraft.objects.none()
+    in_sight = Q(connection=None) | Q(connection__in=visible_to(user).values("pk"))
+    return ConnectionDraft.objects.filter(in_sight, made_by=user)
 
 
 def require(user: Any, act: Act, connection: ConnectedApp | None = None) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import functools
 import io
 import json
 import re
@@ -45,11 +46,14 @@ FILE_COLUMNS = ("key_file", "certificate_file")
 LISTS = ("sample_fields", "extra_usernames", "tags")
 LARGEST_BYTES = 10_000_000
 MOST_ROWS = 10_000
+_MOST_UNKNOWN = 10
+"""Columns that are none of ours; a file with more is about something else."""
 
 _DELIMITERS = ",;\t"
 _EXCEL_SAYS = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 # What a spreadsheet would run as a formula, or what looks like our mark before such a text.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY")
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,11 @@ def read(text: str, *, name: str) -> list[Row]:
     begins = text.lstrip()[:1]
     is_json = PurePath(name).suffix.lower() == ".json" or begins in ("[", "{")
     rows = _read_json(text, name) if is_json else _read_csv(text, name)
+    if _PRIVATE_KEY.search(text):
+        raise InvalidInput(
+            f"{name} has a private key in it, which belongs in no list. Store the signing key first and name it in the column "
+            "signing_key, or at the command line name its file in key_file."
+        )
     if not rows:
         raise InvalidInput(f"{name} has no connection in it.")
     if len(rows) > MOST_ROWS:
@@ -144,12 +153,14 @@ def _read_csv(text: str, name: str) -> list[Row]:
             f"{name} can't be read as CSV ({exc}): is a quotation mark missing or too much?"
         ) from exc
     columns = _columns(head, name)
+    unknown = _unknown(filter(None, columns), tell_all=True)
+    if len(unknown) > _MOST_UNKNOWN:
+        raise InvalidInput(f"{name}: {_other_things(unknown)}")
     rows = [
         _row_of_line(number, columns, line)
         for number, line in enumerate(lines, start=2)
         if any(cell.strip() for cell in line)
     ]
-    unknown = _unknown(filter(None, columns), tell_all=True)
     return [Row(1, {}, unknown), *rows] if unknown else rows
 
 
@@ -233,7 +244,10 @@ def _row_of_entry(number: int, entry: object) -> Row:
             problems[column] = "Give a text, a number, true or false, or a list of texts."
         elif cell.strip():
             cells[column] = cell
-    return Row(number, cells, problems | _unknown(entry, tell_all=True))
+    unknown = _unknown(entry, tell_all=True)
+    if len(unknown) > _MOST_UNKNOWN:
+        return Row(number, cells, {"": _other_things(unknown)})
+    return Row(number, cells, problems | unknown)
 
 
 def _cell_of_value(value: object) -> str | None:
@@ -263,6 +277,15 @@ def _unknown(columns: Iterable[str], *, tell_all: bool = False) -> dict[str, str
     return {column: _not_a_column(column, tell_all=tell_all) for column in columns if column not in COLUMNS}
 
 
+def _other_things(unknown: Iterable[str]) -> str:
+    names = list(unknown)
+    return (
+        f"There are {len(names):,} columns that no connection has, as “{names[0][:40]}” and “{names[1][:40]}”: leave them out. "
+        f"A connection has: {', '.join(COLUMNS)}."
+    )
+
+
+@functools.lru_cache(maxsize=1000)
 def _not_a_column(column: str, *, tell_all: bool) -> str:
     near = difflib.get_close_matches(column, COLUMNS, n=1, cutoff=0.6)
     if near:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
+from django.dispatch import receiver
+from django.utils import timezone
 
 from . import access, audit, operations, profiles
 from .models import ConnectedApp, ConnectionDraft, SigningKey
@@ -15,8 +18,12 @@ from .operations import Outcome
 from .salesforce import my_domain, setup_guide
 from .salesforce.errors import InvalidInput
 from .salesforce.setup_guide import Copied
+from .signals import connection_health_changed
+from .state import ConnectionState
 
 _LONGEST_NAME = 60
+_ROOM_FOR_NUMBER = 4
+_LONGEST_LABEL = 100
 
 
 @dataclass(frozen=True)
@@ -31,14 +38,14 @@ class Leftovers:
 
 def suggested_name(login_url: str) -> str:
     """`acme-uat` for the sandbox uat of acme, with a number if that is taken; empty when the URL names no org."""
-    wanted = re.sub(r"[^a-z0-9-]+", "-", "-".join(filter(None, my_domain.names(login_url))))[:_LONGEST_NAME]
-    return _free(wanted.strip("-")) if wanted else ""
+    wanted = re.sub(r"[^a-z0-9-]+", "-", "-".join(filter(None, my_domain.names(login_url))))
+    return _free(wanted[: _LONGEST_NAME - _ROOM_FOR_NUMBER].strip("-")) if wanted else ""
 
 
 def suggested_label(login_url: str) -> str:
     """`Acme uat`."""
     domain, sandbox = my_domain.names(login_url)
-    return " ".join(filter(None, (domain.replace("-", " ").capitalize(), sandbox)))
+    return " ".join(filter(None, (domain.replace("-", " ").capitalize(), sandbox)))[:_LONGEST_LABEL].strip()
 
 
 def name_is_taken(name: str, draft: ConnectionDraft | None = None) -> bool:
@@ -80,6 +87,17 @@ def take_key(draft: ConnectionDraft, take: Callable[[], SigningKey], *, actor: A
         if key.pk not in known:
             audit.record("added", key, actor=actor)
         _use(draft, key)
+
+
+def make_key(draft: ConnectionDraft, make: Callable[[], SigningKey], *, instead_of: str, actor: Any) -> None:
+    """As `take_key`, unless the draft's signing key is no longer the one with the id `instead_of`.
+
+    A second click, or a page that is old, must not replace a key whose certificate is in Salesforce already.
+    """
+    with transaction.atomic():
+        row = ConnectionDraft.objects.select_for_update().get(pk=draft.pk)
+        if str(row.signing_key_id or "") == instead_of:
+            take_key(draft, make, actor=actor)
 
 
 def choose_key(draft: ConnectionDraft, key: SigningKey, *, actor: Any) -> None:
@@ -129,23 +147,33 @@ def save(draft: ConnectionDraft, *, actor: Any) -> ConnectedApp:
         "consumer_key": draft.consumer_key,
         "username": draft.username,
     }
-    made = draft.connection
+    made = _made_meanwhile(draft)
     saved = profiles.save(
         made.name if made else draft.name,
         values,
         actor=actor,
         key=draft.signing_key,
         must_be_new=made is None,
+        may_use_key=True,
     )
     draft.connection = saved.connection
     draft.save(update_fields=["connection", "updated_at"])
     return saved.connection
 
 
+@receiver(connection_health_changed)
+def end_finished(connection: ConnectedApp, state: ConnectionState, **more: Any) -> None:
+    """The set-up of a connection that works is over, whoever found that out: it must not bring old values back."""
+    if state in (ConnectionState.HEALTHY, ConnectionState.NEEDS_ATTENTION):
+        ConnectionDraft.objects.filter(connection=connection).delete()
+
+
 def leftovers(draft: ConnectionDraft) -> Leftovers:
     connection, key = draft.connection, draft.signing_key
-    if connection and (connection.last_success_at or connection.tokens.filter(value__isnull=False).exists()):
-        connection = None  # it has a session in the org: to be left by its own page, which ends that
+    signed_in = Q(value__isnull=False) | Q(claimed_until__gt=timezone.now())
+    if connection and (connection.last_success_at or connection.tokens.filter(signed_in).exists()):
+        # It has a session in the org, or gets one at this moment: to be left by its own page, which ends that.
+        connection = None
     if key and (key.created_at < draft.created_at or _used_elsewhere(key, draft, connection)):
         key = None
     return Leftovers(key, connection)
@@ -163,6 +191,16 @@ def discard(draft: ConnectionDraft, *, actor: Any, with_leftovers: bool) -> None
     if left.signing_key:
         audit.record("deleted key", left.signing_key, actor=actor)
         left.signing_key.delete()
+
+
+def _made_meanwhile(draft: ConnectionDraft) -> ConnectedApp | None:
+    """The draft's connection, which a second click at the same moment may have made. Raises InvalidInput when that has
+    finished the set-up."""
+    rows = ConnectionDraft.objects.select_for_update(of=("self",)).select_related("connection__signing_key")
+    row = rows.filter(pk=draft.pk).first()
+    if row is None:
+        raise InvalidInput("This set-up is finished or discarded meanwhile: look in the list of connections.")
+    return row.connection
 
 
 def _use(draft: ConnectionDraft, key: SigningKey) -> None:

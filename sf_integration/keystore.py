@@ -199,7 +199,8 @@ def _seal_anew(row: SigningKey, key: RSAPrivateKey) -> None:
     """Unless somebody else just did."""
     sealed = seal(SigningKey, "private_key", row.pk, keys.to_der(key))
     if row.private_key is None:
-        SigningKey.objects.filter(pk=row.pk, private_key__isnull=True).update(private_key=sealed)
+        retired = SigningKey.objects.filter(pk=row.pk, private_key__isnull=True)
+        retired.update(private_key=sealed, replaced_at=None, retired_at=None)
     else:
         SealedColumn(SigningKey, "private_key").swap([(row.pk, row.private_key, {"private_key": sealed})])
     row.refresh_from_db(fields=["private_key"])

@@ -214,7 +214,9 @@ def _without_consumer_key(kit: Kit, finish: str) -> Kit:
 
 
 def _import_command(connection: ConnectedApp, key: SigningKey) -> str:
-    label = ["--label", connection.label] if connection.label else []
+    # On one line: it is copied from a README and a terminal.
+    plain = setup_kit.one_line(connection.label)
+    label = ["--label", plain] if plain else []
     parts = [
         *("manage.py", "salesforce", "import", connection.name),
         *("--login-url", connection.login_url),
@@ -243,8 +245,9 @@ def write(kit: Kit, folder: Path) -> list[Path]:
     made = setup_kit.files(kit)
     try:
         old = _files_of_old_kit(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o755)
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            folder.chmod(0o755)
         for path in set(old) - set(made):
             (folder / path).unlink()
         for path, text in made.items():

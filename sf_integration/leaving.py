@@ -62,10 +62,12 @@ def uses(connection: ConnectedApp, now: dt.datetime | None = None) -> list[Use]:
 def keys_left_over(connections: Collection[ConnectedApp], *, actor: Any) -> list[SigningKey]:
     """Signing keys that nothing else uses once these connections are gone, as far as `actor` may know of them."""
     gone = [connection.pk for connection in connections]
-    used = {key for each in connections for key in (each.signing_key_id, each.staged_signing_key_id) if key}
+    ways = ("signing_key", "staged_signing_key", "previous_signing_key")
+    used = {getattr(each, f"{way}_id") for each in connections for way in ways} - {None}
     others = ConnectedApp.objects.exclude(pk__in=gone)
-    kept = Q(pk__in=others.values("signing_key")) | Q(drafts__isnull=False)
-    kept |= Q(pk__in=others.filter(staged_signing_key__isnull=False).values("staged_signing_key"))
+    kept = Q(drafts__isnull=False)
+    for way in ways:
+        kept |= Q(pk__in=others.filter(**{f"{way}__isnull": False}).values(way))
     return list(access.visible_keys(actor).filter(pk__in=used).exclude(kept).order_by("name"))
 
 

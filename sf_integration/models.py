@@ -30,6 +30,7 @@ SESSION_MINUTES = (15, 30, 60, 120, 240, 480, 720, 1440)
 """The values Salesforce offers. Source: Metadata API Developer Guide, ProfileSessionSetting."""
 EXTRA_USERNAME_IDLES_AFTER = dt.timedelta(hours=24)
 EXTRA_USERNAME_FORGOTTEN_AFTER = dt.timedelta(days=30)
+UPLOAD_IS_LATE_AFTER = dt.timedelta(days=14)
 UNDO_FOR = dt.timedelta(days=7)
 """How long a promoted signing key can be taken back."""
 EARLY_ENDS_THAT_TELL = 3
@@ -541,6 +542,10 @@ class ConnectedApp(Base):
         told = f"The certificate {self.signing_key.end_in_words(now)}."
         known = diagnosis.explain("certificate_ending")
         facts = {name: getattr(known, name) for name in ("code", "cause", "remedy", "who", "where")}
+        if self.next_signing_key_id:
+            facts["remedy"] = "Have the certificate of the staged signing key uploaded to the app."
+        if self.next_signing_key_id and self.staged_at and self.staged_at <= now - UPLOAD_IS_LATE_AFTER:
+            told += f" The next one has been waiting to be uploaded since {self.staged_at:%Y-%m-%d}."
         return [*self.warnings, {"step": "signing_key", "message": told} | facts]
 
     def session_advice(self, tokens: Iterable[AccessToken] | None = None) -> SessionAdvice | None:

@@ -92,10 +92,12 @@ def save(
     key: KeyMaterial | ProvedKey | SigningKey | None = None,
     certificate: bytes | None = None,
     must_be_new: bool = False,
+    may_use_key: bool = False,
 ) -> Saved:
     """Make the connection `name`, or set those of its FIELDS that `values` names, each of its field's type. Nobody is called.
 
-    Without a `key` the present one stays. `must_be_new` refuses to touch one that is there. Raises InvalidInput (mostly
+    Without a `key` the present one stays. `must_be_new` refuses to touch one that is there. `may_use_key`: that a stored
+    key may be used was settled when it was given or chosen. Raises InvalidInput (mostly
     Refused), InvalidPrivateKey, NotAllowedHere, EncryptionKeyMissing or AccessDenied, and then nothing at all is changed.
     """
     if not set(values) <= set(FIELDS):
@@ -109,7 +111,7 @@ def save(
     connection = found or ConnectedApp(name=name)
     before = _snapshot(connection, values) if found else {}
     note = _set_values(connection, values)
-    if isinstance(key, SigningKey) and key.pk != connection.signing_key_id:
+    if isinstance(key, SigningKey) and key.pk != connection.signing_key_id and not may_use_key:
         # One given as a file is its holder's to use; one chosen has to be in sight.
         access.require_key(actor, key)
     _set_signing_key(connection, key, certificate, actor)

@@ -11,7 +11,7 @@ from celery.signals import worker_ready
 from django.db import DatabaseError, IntegrityError, connections
 from django.utils import timezone
 
-from . import clock, health, keystore, tokens
+from . import clock, health, keystore, rotation, tokens
 from .models import ConnectedApp, Heartbeat
 from .schedule import PERIOD_SECONDS
 from .sealed_columns import missing_keys
@@ -64,6 +64,7 @@ def housekeeping() -> None:
     keystore.warn_of_ends()
     health.prune_checks()
     tokens.delete_unused()
+    rotation.retire_unused()
 
 
 @worker_ready.connect

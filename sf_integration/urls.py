@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from .views import corrections, detail, explaining, guide, kits, lists, lookups
+from .views import corrections, detail, explaining, guide, kits, lists, lookups, rotation
 
 app_name = "sf_integration"
 urlpatterns = [
@@ -21,6 +21,12 @@ urlpatterns = [
     path("new/<uuid:draft_id>/setup-kit.zip", kits.draft, name="draft_kit_download"),
     path("new/<uuid:draft_id>/check/", guide.check, name="draft_check"),
     path("new/<uuid:draft_id>/discard/", guide.discard, name="draft_discard"),
+    path("keys/", rotation.keys, name="keys"),
+    path("keys/<uuid:key_id>/certificate.crt", rotation.certificate, name="key_certificate"),
+    path("keys/<uuid:key_id>/rotation/", rotation.board, name="rotation"),
+    path("keys/<uuid:key_id>/rotation/start/", rotation.start, name="rotation_start"),
+    path("keys/<uuid:key_id>/rotation/try/", rotation.try_staged, name="rotation_try"),
+    path("keys/<uuid:key_id>/rotation/<str:what>/", rotation.act, name="rotation_act"),
     path("<slug:name>/", detail.detail, name="detail"),
     path("<slug:name>/certificate.crt", detail.certificate, name="certificate"),
     path("<slug:name>/setup-kit.zip", kits.connection, name="kit"),

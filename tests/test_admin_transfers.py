@@ -69,7 +69,7 @@ def test_preview_shows_what_would_happen_and_saves_nothing(admin_client: Client)
     assert [cells[:3] for cells in lines(page)] == [
         ["4", "bad", "refused"],
         ["2", "old", "same"],
-        ["3", "fresh", "created"],
+        ["3", "fresh", "would be created"],
     ]
     assert "enabled" in lines(page)[0][3]
     assert "Nothing is saved yet" in page
@@ -92,10 +92,24 @@ def test_refused_row_keeps_all_back_unless_it_is_to_be_left_out(admin_client: Cl
     stored_key()
     page = upload(admin_client, csv_of(line("acme"), line("bad", enabled="perhaps")))
     assert "Save the other, leave out 1" in page
-    assert "Nothing was saved of orgs.csv" in confirm(admin_client, page)
+    assert lines(page)[1][2] == "would be created"
+    assert "Nothing was saved of orgs.csv: 1 would be created, 1 refused." in confirm(admin_client, page)
     assert not ConnectedApp.objects.exists()
     assert "Saved orgs.csv: 1 created, 1 refused." in confirm(admin_client, page, keep_going="on")
     assert ConnectedApp.objects.get().name == "acme"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[" * 100_000, "got lost on the way"),
+        ('"name\\nac\\u0000me"', "zero bytes"),
+        ('"name\\nac\\ud800me"', "no text in UTF-8"),
+    ],
+)
+def test_spoiled_confirmation_is_refused_with_a_sentence(admin_client: Client, text: str, words: str) -> None:
+    page = admin_client.post(IMPORT, {"name": "orgs.csv", "text": text}).content.decode()
+    assert words in text_of(page)
 
 
 def test_json_is_taken_too(admin_client: Client) -> None:
@@ -120,6 +134,15 @@ def test_file_that_is_none_is_refused_and_not_shown_again(
     page = upload(admin_client, data)
     assert words in text_of(page)
     assert "c2VjcmV0" not in page
+
+
+def test_a_private_key_in_the_list_is_refused_and_comes_back_in_no_page(admin_client: Client) -> None:
+    stored_key()
+    pasted = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----"
+    page = upload(admin_client, csv_of(line("globex"), line("acme", notes=pasted)))
+    assert "has a private key in it" in text_of(page)
+    assert "c2VjcmV0" not in page
+    assert not ConnectedApp.objects.exists()
 
 
 def test_files_beside_the_list_are_for_the_command_line(admin_client: Client) -> None:

@@ -29,10 +29,14 @@ ADMIN = "/admin/sf_integration"
 PATHS = (
     "/connections/",
     "/connections/?q=nothing",
+    "/connections/guide/",
+    "/connections/guide/?connection=acme",
+    "/connections/new/",
     "/connections/explain/",
     "/connections/explain/?q=audience",
     "/connections/acme/",
     "/connections/sick/",
+    "/connections/moved/accept-org/",
     "/connections/acme/identity/",
     "/connections/acme/record/",
     "/connections/acme/query/",
@@ -53,7 +57,8 @@ def cookie(salesforce_org: ConnectableOrg, admin_client: Client) -> str:
     """Session of an administrator who sees a connection that works and one that doesn't."""
     salesforce_org.connect("acme", label="Acme Coffee")
     salesforce_org.connect("sick", consumer_key="3MVG9nonsense")
-    for name in ("acme", "sick"):
+    salesforce_org.connect("moved", expected_org_id="00D5g000004FaKeEAK")
+    for name in ("acme", "sick", "moved"):
         admin_client.post(f"/connections/{name}/check/")
     return admin_client.cookies[settings.SESSION_COOKIE_NAME].value
 

@@ -392,6 +392,14 @@ def test_import_says_what_it_made_and_calls_nobody(folder: Path, salesforce_org:
     assert ConnectedApp.objects.get().login_url == salesforce_org.url, "the last of two counts"
 
 
+def test_text_in_another_encoding_is_refused_with_a_sentence() -> None:
+    ran = salesforce("setup-kit", "acme", "--out", "kit", "--label", "M\udcfcller")
+    assert ran.status == 1
+    assert ran.err == (
+        "CommandError: What was given as label is no text in UTF-8: set the terminal to UTF-8.\n"
+    )
+
+
 def test_import_takes_the_address_of_a_page_and_says_what_it_made_of_it(folder: Path) -> None:
     salesforce("import", "acme", *ACME, "--key-file", "server.key")
     ran = salesforce(

@@ -117,6 +117,13 @@ def test_entries_that_hold_what_no_column_takes_are_refused_one_by_one() -> None
     ]
 
 
+def test_an_entry_about_something_else_is_refused_in_one_sentence() -> None:
+    entry = {"name": "acme"} | {f"field_{number}": "x" for number in range(11)}
+    (row,) = read(json.dumps([entry]), name="orgs.json")
+    assert list(row.problems) == [""]
+    assert "11 columns that no connection has, as “field_0” and “field_1”" in row.problems[""]
+
+
 # ---- what can't be read at all --------------------------------------------------------------------------------------
 
 
@@ -134,6 +141,9 @@ def test_entries_that_hold_what_no_column_takes_are_refused_one_by_one() -> None
         ("[" * 100_000, "no valid JSON"),
         ("name\n" + "acme\n" * (MOST_ROWS + 1), "at most 10,000 go at once"),
         ("name,notes\nacme," + "x" * 200_000, "can't be read as CSV"),
+        ('name,notes\nacme,"-----BEGIN RSA PRIVATE KEY-----\nAAAA"', "private key in it"),
+        ('[{"name": "acme", "key": "-----BEGIN PRIVATE KEY-----\\nAAAA"}]', "private key in it"),
+        ("Id,Name," + ",".join(f"Field_{n}__c" for n in range(10)), "11 columns that no connection has"),
     ],
     ids=lambda value: value[:20],
 )

@@ -13,11 +13,13 @@ from django.test import Client
 from django.urls import URLPattern
 from django.utils import timezone
 
-from sf_integration import tokens, urls
+from sf_integration import access, drafts, health, tokens, urls
 from sf_integration.models import RESERVED_NAMES, AuditEvent, ConnectedApp, ConnectionDraft, SigningKey
 from sf_integration.salesforce import setup_guide
+from sf_integration.salesforce.errors import InvalidInput
 from sf_integration.testing.apps import App
 from sf_integration.testing.django import ConnectableOrg
+from sf_integration.tokens import lifecycle, rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -265,6 +267,32 @@ def test_bad_beginning_is_told(dora: Client, values: dict[str, str], told: str) 
     assert not ConnectionDraft.objects.exists()
 
 
+@pytest.mark.parametrize("domain", ["a" * 120, "a" * 63, f"{'a' * 50}--{'b' * 10}.sandbox"])
+def test_what_is_made_of_a_long_address_fits(dora: Client, domain: str) -> None:
+    values = {"login_url": f"https://{domain}.my.salesforce.com", "app_kind": "external_client_app"}
+    for _ in range(2):
+        assert dora.post("/connections/new/", values).status_code == 302
+        draft = ConnectionDraft.objects.first()
+        assert draft
+        draft.clean_fields(exclude={"objects_wanted", "steps_done"})
+        ConnectedApp(name=draft.name, label=draft.label).clean_fields(
+            exclude={field.name for field in ConnectedApp._meta.fields} - {"name", "label"}
+        )
+
+
+@pytest.mark.parametrize(
+    "address", [f"https://acme.my.site.com/{'a' * 300}", f"https://{'a' * 300}.my.salesforce.com"]
+)
+def test_address_that_is_too_long_is_refused_wherever_it_is_given(
+    salesforce_org: ConnectableOrg, dora: Client, address: str
+) -> None:
+    values = {"login_url": address, "app_kind": "external_client_app", "name": "long"}
+    assert "at most 255 characters" in text_of(dora.post("/connections/new/", values))
+    draft = begin(dora, salesforce_org)
+    later = {"login_url": address, "later": "1"}
+    assert "at most 255 characters" in text_of(dora.post(f"/connections/new/{draft.pk}/check/", later))
+
+
 def test_beginning_can_be_corrected(salesforce_org: ConnectableOrg, dora: Client) -> None:
     draft = begin(dora, salesforce_org)
     page = dora.get(f"/connections/new/{draft.pk}/change/").content.decode()
@@ -374,6 +402,17 @@ def test_bad_key_is_refused(salesforce_org: ConnectableOrg, dora: Client, given:
     assert not SigningKey.objects.exists()
 
 
+def test_key_that_one_has_serves_though_a_hidden_connection_uses_it(
+    salesforce_org: ConnectableOrg, dora: Client
+) -> None:
+    salesforce_org.connect("hidden").groups.set([Group.objects.create(name="others")])
+    draft = begin(dora, salesforce_org)
+    given = {"private_key": str(salesforce_org.app.private_key_pem)}
+    assert dora.post(f"/connections/new/{draft.pk}/key/", given).status_code == 302
+    answer = check(dora, draft, salesforce_org, salesforce_org.app)
+    assert answer["Location"] == "/connections/acme/"
+
+
 def test_hidden_key_can_not_be_chosen(salesforce_org: ConnectableOrg, dora: Client) -> None:
     hidden = salesforce_org.connect("closed")
     hidden.groups.add(Group.objects.create(name="others"))
@@ -448,6 +487,89 @@ def test_button_pressed_before_signing_in_anew_does_nothing(
     assert not SigningKey.objects.exists()
 
 
+def test_discarding_takes_nothing_from_a_check_under_way(
+    salesforce_org: ConnectableOrg, dora: Client
+) -> None:
+    draft = begin(dora, salesforce_org)
+    make_key(dora, draft)
+    check(dora, draft, salesforce_org, admin_makes_app(salesforce_org, dora, draft, users=set()))
+    row = ConnectedApp.objects.get().tokens.get()
+    assert rows.claim(row, timezone.now())
+    dora.post(f"/connections/new/{draft.pk}/discard/", {"leftovers": "on"})
+    assert ConnectedApp.objects.get().signing_key
+    assert not ConnectionDraft.objects.exists()
+
+
+@pytest.mark.parametrize("act", ["steps", "key", "check"])
+def test_who_comes_back_from_signing_in_hears_that_nothing_was_saved(
+    salesforce_org: ConnectableOrg, dora: Client, act: str
+) -> None:
+    draft = begin(dora, salesforce_org)
+    response = dora.get(f"/connections/new/{draft.pk}/{act}/", follow=True)
+    assert "Nothing was saved just now" in text_of(response)
+
+
+def test_set_up_that_is_over_says_where_it_went(salesforce_org: ConnectableOrg, dora: Client) -> None:
+    draft = begin(dora, salesforce_org)
+    make_key(dora, draft)
+    app = admin_makes_app(salesforce_org, dora, draft)
+    check(dora, draft, salesforce_org, app)
+    again = check(dora, draft, salesforce_org, app)
+    assert again.status_code == 404
+    assert "a set-up that is finished has become a connection" in text_of(again)
+
+
+def test_two_clicks_at_once_make_one_connection(salesforce_org: ConnectableOrg, dora: Client) -> None:
+    draft = begin(dora, salesforce_org, username="integration@acme.example")
+    make_key(dora, draft)
+    drafts.change(draft, {"consumer_key": "3MVG9"})
+    first, second = ConnectionDraft.objects.get(), ConnectionDraft.objects.get()
+    made = drafts.save(first, actor=access.SHELL)
+    assert drafts.save(second, actor=access.SHELL) == made
+    first.delete()
+    with pytest.raises(InvalidInput, match="finished or discarded meanwhile"):
+        drafts.save(second, actor=access.SHELL)
+    assert ConnectedApp.objects.count() == 1
+
+
+def test_second_click_or_an_old_page_makes_no_second_key(
+    salesforce_org: ConnectableOrg, dora: Client
+) -> None:
+    draft = begin(dora, salesforce_org)
+    key = make_key(dora, draft)
+    assert make_key(dora, draft) == key
+    assert SigningKey.objects.get() == key
+    dora.post(f"/connections/new/{draft.pk}/key/", {"make_key": "on", "instead_of": str(key.pk)})
+    draft.refresh_from_db()
+    assert draft.signing_key not in (None, key)
+
+
+def test_set_up_ends_when_its_connection_works_whoever_checked_it(
+    salesforce_org: ConnectableOrg, dora: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = begin(dora, salesforce_org)
+    make_key(dora, draft)
+    app = admin_makes_app(salesforce_org, dora, draft, users=set())
+    check(dora, draft, salesforce_org, app)
+    assert ConnectionDraft.objects.exists()
+    app.users = None
+    monkeypatch.setattr(lifecycle, "TRY_NOW_EVERY", dt.timedelta(0))
+    assert health.check_connection(ConnectedApp.objects.get(), asked_by="beat").healthy
+    assert not ConnectionDraft.objects.exists()
+    assert "unfinished" not in text_of(dora.get("/connections/"))
+
+
+def test_set_up_of_a_connection_that_was_hidden_since_is_hidden_too(
+    salesforce_org: ConnectableOrg, dora: Client
+) -> None:
+    draft = begin(dora, salesforce_org)
+    make_key(dora, draft)
+    check(dora, draft, salesforce_org, admin_makes_app(salesforce_org, dora, draft, users=set()))
+    ConnectedApp.objects.get().groups.set([Group.objects.create(name="others")])
+    assert dora.get(f"/connections/new/{draft.pk}/").status_code == 404
+    assert "Acme" not in text_of(dora.get("/connections/new/"))
+
+
 # ---- discarding -----------------------------------------------------------------------------------------------------
 
 
@@ -499,6 +621,23 @@ def test_guide_can_be_read_without_a_set_up(salesforce_org: ConnectableOrg, dora
     assert response["Location"] == "/connections/guide/?kind=connected_app&connection=acme#step-attach"
     assert 'id="step-attach"' in dora.get(response["Location"]).content.decode()
     assert dora.get("/connections/guide/?step=nonsense").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("app", "place"),
+    [({"users": set()}, "&step=attach"), ({"scopes": ("api",)}, "&step=scopes"), ({}, "")],
+)
+def test_page_of_a_failing_connection_leads_to_the_guide(
+    salesforce_org: ConnectableOrg, dora: Client, app: dict[str, object], place: str
+) -> None:
+    made = salesforce_org.add_app(name="Acme", certificate_pem=salesforce_org.app.certificate_pem, **app)
+    connection = salesforce_org.connect("acme", consumer_key=made.consumer_key)
+    if not place:
+        salesforce_org.user.ip_restricted = True
+    link = f'href="/connections/guide/?connection=acme{place.replace("&", "&amp;")}"'
+    assert link not in dora.get("/connections/acme/").content.decode()
+    health.check_connection(connection, asked_by="test")
+    assert link in dora.get("/connections/acme/").content.decode()
 
 
 def test_guide_tells_nothing_of_hidden_connections(salesforce_org: ConnectableOrg, dora: Client) -> None:

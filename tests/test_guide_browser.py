@@ -24,6 +24,12 @@ from tests.test_browser import TOO_SMALL, browser
 pytestmark = [pytest.mark.chromium, pytest.mark.django_db(transaction=True)]
 
 
+IN_SIGHT = """element => {
+    const box = element.getBoundingClientRect();
+    return box.top >= 0 && box.bottom <= innerHeight;
+}"""
+
+
 @pytest.fixture
 def cookie(admin_client: Client) -> str:
     return admin_client.cookies[settings.SESSION_COOKIE_NAME].value
@@ -148,6 +154,17 @@ def test_step_left_out_is_found_done_and_checked_again(
         page.get_by_role("button", name="Check again").click()
         page.wait_for_url("**/connections/acme/")
         page.get_by_text("Connection acme: Healthy.").wait_for()
+
+
+def test_refused_form_is_in_sight(live_server: Any, cookie: str, salesforce_org: ConnectableOrg) -> None:
+    with browser(live_server.url, cookie, java_script_enabled=False) as page:
+        begin(page, salesforce_org)
+        page.get_by_text("Use one that you have").click()
+        page.get_by_role("button", name="Use this signing key").click()
+        mistake = page.get_by_text("Paste a private key or choose its file")
+        assert mistake.evaluate(IN_SIGHT)
+        page.get_by_role("button", name="Save and check").click()
+        assert page.get_by_text("Copy it from the app in Salesforce.").evaluate(IN_SIGHT)
 
 
 def test_ticks_address_and_values_answer_at_once(

@@ -9,6 +9,7 @@ from django.utils import timezone
 from sf_integration import get_token, health
 from sf_integration.health import checking, ladder
 from sf_integration.models import ConnectedApp, ConnectionCheck, SigningKey
+from sf_integration.salesforce.errors import NotAllowedHere
 from sf_integration.signals import connection_health_changed
 from sf_integration.state import ConnectionState
 from sf_integration.testing.django import ConnectableOrg
@@ -125,6 +126,26 @@ def test_user_who_may_not_read_the_limits_is_healthy(salesforce_org: Connectable
     assert (step["status"], step["code"]) == ("ok", "API_DISABLED_FOR_ORG")
     assert "API calls used in 24 hours, says the answers' header." in str(step["message"])
     assert "View Setup and Configuration" in str(step["remedy"])
+
+
+@pytest.mark.parametrize(
+    "daily",
+    [
+        '{"Max": 1e999, "Remaining": 1}',
+        '{"Max": 5, "Remaining": 9}',
+        f'{{"Max": {10**30}, "Remaining": 1}}',
+        "[7]",
+    ],
+)
+def test_limits_that_can_not_be_are_left_to_the_answers_header(
+    salesforce_org: ConnectableOrg, daily: str
+) -> None:
+    salesforce_org.connect("acme", api_version="67.0")
+    body = f'{{"DailyApiRequests": {daily}}}'
+    salesforce_org.fail("answer", where="/services/data/v67.0/limits", times=None, body=body)
+    found = check()
+    assert (found.healthy, steps_of(found)["limits"]["status"]) == (True, "ok")
+    assert found.api_limit == salesforce_org.api_limit
 
 
 def test_user_who_may_not_read_the_limits_is_warned_of_a_used_up_quota(
@@ -392,6 +413,23 @@ def test_a_check_that_an_edit_overtook_stores_no_facts(
     check()
     connection = ConnectedApp.objects.get()
     assert (connection.expected_org_id, connection.last_full_check_at) == ("", None)
+
+
+def test_a_failed_check_that_an_edit_overtook_is_no_healthy_one(
+    salesforce_org: ConnectableOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it saw is not the state of the present settings, yet it failed."""
+    salesforce_org.connect("acme")
+    assert check().healthy
+
+    def edit_meanwhile(run: object) -> str:
+        ConnectedApp.objects.update(label="", username="new@acme.example")
+        raise NotAllowedHere("planted")
+
+    monkeypatch.setattr(checking, "LADDER", [*ladder.LADDER[:-1], ("sample_record", edit_meanwhile)])
+    found = check()
+    assert steps_of(found)["sample_record"]["status"] == "failed"
+    assert not found.healthy
 
 
 def test_a_failure_is_looked_at_again_soon(salesforce_org: ConnectableOrg) -> None:

@@ -63,6 +63,9 @@ def test_login_urls_are_brought_into_one_form(typed, stored):
         "https://acme.my.salesforce.com\x00",
         "https://äcme.my.salesforce.com",
         "two words",
+        "https://.my.salesforce.com",
+        "https://acme..my.salesforce.com",
+        "https://https://acme.my.salesforce.com",
     ],
 )
 def test_what_is_no_login_url_is_told(typed):

@@ -16,7 +16,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.template.loader import render_to_string
 from django.test import Client
 
-from sf_integration import keystore
+from sf_integration import PermissionMissing, keystore, kits
 from sf_integration.models import AuditEvent, ConnectedApp, ConnectionDraft, SigningKey
 from sf_integration.salesforce import setup_kit
 from sf_integration.testing.django import ConnectableOrg
@@ -159,6 +159,17 @@ def test_org_may_make_the_consumer_key_and_one_command_brings_it_here(folder: Pa
     assert AuditEvent.objects.filter(act="made set-up kit", subject="globex").exists()
 
 
+def test_an_odd_label_steers_neither_terminal_nor_readme(folder: Path) -> None:
+    label = "Globex\n```\n# Heading\x1b[31m"
+    ran = salesforce("setup-kit", "globex", *NEW, "--label", label, "--org-mints-key", "--out", "kit")
+    assert ran.status == 0, ran.err
+    readme = read(Path("kit"))["README.md"]
+    (command,) = [text.strip() for text in ran.out.splitlines() if "salesforce import" in text]
+    assert f"\n{command}\n```\n" in readme
+    assert "\x1b" not in readme + ran.out
+    assert "\n# Heading" not in readme
+
+
 def test_kit_and_connection_fit_the_same_private_key(folder: Path, salesforce_org: ConnectableOrg) -> None:
     """The stand-in's admin takes what the kit says, as a deploy would, and the check is green."""
     arguments = ("--login-url", salesforce_org.url, "--username", salesforce_org.user.username)
@@ -214,6 +225,13 @@ def test_folder_with_anything_else_is_left_alone(folder: Path, put: Any) -> None
     assert tables() == rows
 
 
+def test_a_private_folder_stays_private(folder: Path) -> None:
+    acme()
+    (folder / "kit").mkdir(mode=0o700)
+    written("acme", "--out", "kit")
+    assert stat.S_IMODE((folder / "kit").stat().st_mode) == 0o700
+
+
 def test_other_file_in_an_earlier_kit_is_not_lost(folder: Path) -> None:
     acme()
     written("acme", "--out", "kit")
@@ -224,14 +242,27 @@ def test_other_file_in_an_earlier_kit_is_not_lost(folder: Path) -> None:
     assert mine.exists()
 
 
-def test_link_in_the_place_of_a_kit_file_is_not_followed(folder: Path) -> None:
+@pytest.mark.parametrize(
+    "path", [".gitignore", "force-app/main/default/externalClientApps/acme.eca-meta.xml"]
+)
+def test_link_in_the_place_of_a_kit_file_is_not_followed(folder: Path, path: str) -> None:
     acme()
     written("acme", "--out", "kit")
     (folder / "precious").write_text("mine")
-    (folder / "kit" / ".gitignore").unlink()
-    (folder / "kit" / ".gitignore").symlink_to(folder / "precious")
+    (folder / "kit" / path).unlink()
+    (folder / "kit" / path).symlink_to(folder / "precious")
     assert salesforce("setup-kit", "acme", "--out", "kit").status == 1
     assert (folder / "precious").read_text() == "mine"
+
+
+def test_kit_of_a_connection_needs_the_right_to_manage_this_one() -> None:
+    connection = acme()
+    connection.groups.set([Group.objects.create(name="others")])
+    person = User.objects.create_user("mia", email="mia@us.example")
+    person.user_permissions.set(Permission.objects.filter(codename__in=["view_health", "manage_keys"]))
+    with pytest.raises(PermissionMissing):
+        kits.of_connection(connection, actor=person)
+    assert not AuditEvent.objects.filter(act="made set-up kit").exists()
 
 
 # ---- refusals -------------------------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ def test_a_check_of_another_connection_is_not_found(salesforce_org: ConnectableO
     assert alice.get(address(ConnectionCheck.objects.get())).status_code == 404
 
 
-@pytest.mark.parametrize("form", ["token", "description", "html", "assertion"])
+@pytest.mark.parametrize("form", ["token", "description", "signature", "html", "assertion"])
 def test_no_secret_is_stored_or_shown_whatever_the_host_answers(
     salesforce_org: ConnectableOrg, admin_client: Client, form: str
 ) -> None:
@@ -99,6 +99,7 @@ def test_no_secret_is_stored_or_shown_whatever_the_host_answers(
     answers: dict[str, dict[str, object]] = {
         "token": {"status": 200, "body": {"access_token": TOKEN, "instance_url": salesforce_org.url}},
         "description": {"status": 400, "body": {"error": "invalid_grant", "error_description": TOKEN}},
+        "signature": {"status": 400, "body": {"error": "invalid_grant", "error_description": f"no: {'CANARY' * 57}"}},
         "html": {"status": 500, "body": f"<html><h1>Oops</h1><p>{TOKEN}</p></html>", "content_type": "text/html"},
         "assertion": {
             "status": 200,

@@ -15,7 +15,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 
-from sf_integration import PermissionMissing, access, connection_file, transfer
+from sf_integration import PermissionMissing, access, connection_file, profiles, transfer
 from sf_integration.management.verbs import many
 from sf_integration.models import AuditEvent, ConnectedApp, ConnectionCheck, SigningKey
 from sf_integration.testing.django import ConnectableOrg
@@ -129,7 +129,7 @@ def test_report_for_people_says_that_nothing_was_saved_and_what_to_do(folder: Pa
     (folder / "orgs.csv").write_text(csv_of(*forty_with_four_bad()))
     ran = salesforce("import", "--file", "orgs.csv")
     assert "would be created" in ran.out
-    assert "Nothing was saved: 36 created, 4 refused." in ran.out
+    assert "Nothing was saved: 36 would be created, 4 refused." in ran.out
     assert "--keep-going" in ran.out
 
 
@@ -139,7 +139,7 @@ def test_dry_run_tells_and_saves_nothing(folder: Path) -> None:
     before = tables()
     ran = salesforce("import", "--file", "orgs.csv", "--dry-run")
     assert ran.status == 0
-    assert "this was a trial: 2 created." in ran.out
+    assert "this was a trial: 2 would be created." in ran.out
     assert tables() == before
 
 
@@ -237,6 +237,22 @@ def test_all_that_is_wrong_with_a_row_is_told_at_once() -> None:
     stored_key()
     report = bring_in(line("acme", enabled="perhaps", session_minutes="45", signing_key="none"))
     assert list(report.results[0].problems) == ["signing_key", "session_minutes", "enabled"]
+
+
+def test_row_that_somebody_else_makes_at_the_same_moment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored_key()
+    validate = profiles._validate
+
+    def overtaken(wanted: ConnectedApp) -> None:
+        validate(wanted)
+        if wanted.name == "acme":
+            monkeypatch.setattr(profiles, "_validate", validate)
+            bring_in(line("acme"))
+
+    monkeypatch.setattr(profiles, "_validate", overtaken)
+    report = bring_in(line("acme"), line("globex"), keep_going=True)
+    assert outcomes(report) == [("acme", "refused"), ("globex", "created")]
+    assert "Somebody else" in report.results[0].problems["name"]
 
 
 # ---- keys from files ------------------------------------------------------------------------------------------------

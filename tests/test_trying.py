@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from django.contrib.auth.models import Group, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from sf_integration import health, operations, tokens
+from sf_integration import PermissionMissing, health, operations, tokens
 from sf_integration.models import AccessToken, AuditEvent, ConnectedApp, ConnectionCheck, SigningKey
 from sf_integration.salesforce import keys
 from sf_integration.testing.django import ConnectableOrg
@@ -47,6 +50,7 @@ def test_values_that_work_are_told_and_stored_nowhere(
     told = text_of(html)
     assert "These values work. Nothing was saved, and the session was ended." in told
     assert "passed Sample record" in told
+    assert "bits, certificate to 20" in told
     assert "Give the private key again before you save" in told
     assert f'value="{salesforce_org.app.consumer_key}"' in html
     assert counts() == [0, 0, 0, 0]
@@ -208,18 +212,21 @@ def test_a_foreign_instance_gets_neither_calls_nor_the_token_to_revoke(
     salesforce_org: ConnectableOrg,
 ) -> None:
     foreign = salesforce_org.add_org(name="Elsewhere")
+    elsewhere = socket.create_server(("127.0.0.1", 0))
+    elsewhere.setblocking(False)
     salesforce_org.fail(
         "answer",
         body={
             "access_token": "00D5g000004FaKe!AQEAQplanted.token",
-            "instance_url": "https://elsewhere.example",
+            "instance_url": f"http://127.0.0.1:{elsewhere.getsockname()[1]}",
             "id": f"{foreign.url}/id/{foreign.id}/{foreign.user.id}",
         },
     )
     trial = health.try_values(*unsaved(salesforce_org))
     failed = next(step for step in trial.steps if step.status == health.FAILED)
     assert failed.code == "not_allowed_here"
-    assert not [request for request in salesforce_org.requests if request.path.endswith("/revoke")]
+    with elsewhere, pytest.raises(BlockingIOError):
+        elsewhere.accept()  # nobody has knocked
 
 
 @pytest.mark.parametrize("acts", [["view_health", "manage_keys"], ["view_health", "run_checks"]])
@@ -244,6 +251,27 @@ def test_other_code_may_try_values(salesforce_org: ConnectableOrg, admin_user: o
     assert trial.healthy
     assert [step.step for step in trial.steps][-1] == "sample_record"
     assert trial.trace
+
+
+@pytest.mark.parametrize("acts", [["view_health", "manage_keys"], ["view_health", "run_checks"]])
+def test_other_code_may_not_without_both_rights(salesforce_org: ConnectableOrg, acts: list[str]) -> None:
+    staff("mia", *acts)
+    with pytest.raises(PermissionMissing):
+        operations.try_values(*unsaved(salesforce_org), actor=User.objects.get(username="mia"))
+    assert not salesforce_org.requests
+    assert not AuditEvent.objects.filter(act="tested values").exists()
+
+
+def test_other_code_may_not_try_a_connection_that_is_hidden_from_the_person(
+    salesforce_org: ConnectableOrg,
+) -> None:
+    hidden = salesforce_org.connect("acme")
+    hidden.groups.set([Group.objects.create(name="others")])
+    staff("mia", "view_health", "manage_keys", "run_checks")
+    _, key = unsaved(salesforce_org)
+    with pytest.raises(PermissionMissing):
+        operations.try_values(hidden, key, actor=User.objects.get(username="mia"))
+    assert not salesforce_org.requests
 
 
 def unsaved(org: ConnectableOrg) -> tuple[ConnectedApp, RSAPrivateKey]:

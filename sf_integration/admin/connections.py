@@ -200,9 +200,8 @@ class ConnectedAppAdmin(ManyAtOnceAdmin):
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """The foreign keys are signing keys."""
-        return super().formfield_for_foreignkey(
-            db_field, request, queryset=access.visible_keys(request.user), **kwargs
-        )
+        chosen_from = access.visible_keys(request.user).filter(retired_at__isnull=True)
+        return super().formfield_for_foreignkey(db_field, request, queryset=chosen_from, **kwargs)
 
     @method_decorator(takes_secret_inputs("private_key", "passphrase"))
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:

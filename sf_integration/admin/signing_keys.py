@@ -16,6 +16,7 @@ from django.utils.text import slugify
 from .. import access, audit, keystore
 from ..forms import KeyInputs, NewSigningKeyForm, SigningKeyForm
 from ..models import AppKind, SigningKey
+from ..rotation import progress
 from ..salesforce import keys
 from ..sensitive import takes_secret_inputs
 from ..templatetags.sf_integration_tags import when
@@ -155,8 +156,9 @@ class SigningKeyAdmin(ManagedAdmin):
     @admin.display(description="Replace it")
     def replacing(self, key: SigningKey) -> str:
         return format_html(
-            '<a href="{}">Add the new key pair</a>, upload its certificate in each org, then choose it on each connection. '
-            "Connections go on with this one until then.",
+            '{}<a href="{}">add the new key pair</a>, stage it on each connection, and have its certificate uploaded in each '
+            "org. Connections go on with this one until their org takes the other.",
+            _board_link(key),
             reverse("admin:sf_integration_signingkey_add"),
         )
 
@@ -257,6 +259,11 @@ def _shown_pairs(fingerprint: str) -> str:
     if not fingerprint:
         return "not known here"
     return format_html('<code class="sf-pairs">{}</code>', keys.colon_pairs(fingerprint))
+
+
+def _board_link(key: SigningKey) -> str:
+    url = progress.board_url(key.pk)
+    return format_html('<a href="{}">Rotate it without a gap</a>, or by hand: ', url) if url else "By hand: "
 
 
 def _slug(key: SigningKey) -> str:

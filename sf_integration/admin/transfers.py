@@ -36,8 +36,9 @@ class _Rows(forms.Form):
     file_text: str
     file_name: str
 
-    def _read(self, text: str, name: str) -> None:
+    def _read(self, data: bytes, name: str) -> None:
         try:
+            text = connection_file.decode(data, name=name, most=LARGEST_UPLOAD)
             self.rows = connection_file.read(text, name=name)
         except InvalidInput as error:
             raise ValidationError(str(error)) from error
@@ -53,12 +54,8 @@ class UploadForm(_Rows):
     def clean_file(self) -> UploadedFile[Any]:
         upload: UploadedFile[Any] = self.cleaned_data["file"]
         name = upload.name or "The file"
-        try:
-            # One byte more tells that there is more.
-            text = connection_file.decode(upload.read(LARGEST_UPLOAD + 1), name=name, most=LARGEST_UPLOAD)
-        except InvalidInput as error:
-            raise ValidationError(str(error)) from error
-        self._read(text, name)
+        # One byte more tells that there is more.
+        self._read(upload.read(LARGEST_UPLOAD + 1), name)
         return upload
 
 
@@ -75,9 +72,9 @@ class ConfirmForm(_Rows):
         if "text" in data and "name" in data:
             try:
                 text = json.loads(data["text"])
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValidationError("The file got lost on the way: choose it again.") from error
-            self._read(str(text), data["name"])
+            self._read(str(text).encode(errors="surrogatepass"), data["name"])
         return data
 
 
@@ -169,21 +166,24 @@ def _forget_facts(copy: ConnectedApp, original: ConnectedApp | None) -> None:
 
 
 def _told(report: Report) -> dict[str, Any]:
-    counts = report.counts
     return {
         "report": report,
-        "counts": ", ".join(f"{number} {outcome}" for outcome, number in counts.items() if number),
         # What somebody has to look at comes first.
-        "lines": [_line(each) for each in sorted(report.results, key=lambda each: each.outcome != "refused")],
+        "lines": [
+            _line(each, is_saved=report.saved)
+            for each in sorted(report.results, key=lambda each: each.outcome != "refused")
+        ],
         "can_save": report.changes > 0,
     }
 
 
-def _line(result: Result) -> dict[str, Any]:
+def _line(result: Result, *, is_saved: bool) -> dict[str, Any]:
+    is_only_wish = not is_saved and result.outcome in ("created", "changed")
     return {
         "row": result.row,
         "name": result.name,
         "outcome": result.outcome,
+        "told": f"would be {result.outcome}" if is_only_wish else result.outcome,
         "changed": listed(map(word, result.changed)) if result.outcome == "changed" else "",
         "problems": list(result.problems.items()),
         "note": result.note,

@@ -171,23 +171,27 @@ def _api_version(run: Run) -> str:
 def _limits(run: Run) -> str:
     """Daily API calls. An integration user often may not read the limits: then the answers' own header tells."""
     refused: ApiError | None = None
+    told: rest.ApiUsage | None = None
+    run.usage = _believed(run.client.api_usage)
     try:
         daily = run.client.limits().get("DailyApiRequests") or {}
-        run.usage = _believed(rest.ApiUsage(int(daily["Max"]) - int(daily["Remaining"]), int(daily["Max"])))
+        told = _believed(rest.ApiUsage(int(daily["Max"]) - int(daily["Remaining"]), int(daily["Max"])))
     except ApiError as exc:
-        if _is_about_the_api(exc, has_answered=run.client.api_usage is not None):
+        if _is_about_the_api(exc, has_answered=run.usage is not None):
             raise
         refused = exc
     except (KeyError, TypeError, ValueError, OverflowError):
         pass
-    run.usage = run.usage or _believed(run.client.api_usage)
+    run.usage = told or _believed(run.client.api_usage)
     seen = _usage(run.usage)
     if refused is not None:
-        raise Remark(refused.code, f"{seen}, says the answers' header.", description=refused.message)
+        source = ", says the answers' header." if run.usage else "."
+        raise Remark(refused.code, f"{seen}{source}", description=refused.message)
     return seen
 
 
 def _believed(usage: rest.ApiUsage | None) -> rest.ApiUsage | None:
+    """None for numbers that can't be."""
     return usage if usage and 0 <= usage.used <= _MOST_CALLS and 0 < usage.limit <= _MOST_CALLS else None
 
 

@@ -14,7 +14,7 @@ from ..salesforce import oauth, rest, trace
 from ..salesforce.errors import SalesforceError
 from ..salesforce.oauth import Token
 from ..salesforce.signin import Outcome, SignIn
-from ..tokens import renewal
+from ..tokens import promotion, renewal
 
 log = logging.getLogger("sf_integration.health")
 
@@ -48,12 +48,16 @@ class Shared:
     def sign_in(self) -> Token:
         name = self._connection.name
         if self._renew:
-            return tokens.refresh(name, observe=self._observe)
+            token = tokens.refresh(name, observe=self._observe)
+            promotion.follow(self._connection)
+            return token
         refused = tokens.refusal(name)
         if refused is not None:
             # The stored token may still be served, but the org has refused the next one.
             raise refused
-        return tokens.get(name, counts_as_use=False)
+        token = tokens.get(name, counts_as_use=False)
+        promotion.follow(self._connection)
+        return token
 
     def _observe(self, request: SignIn, outcome: Outcome) -> None:
         self.trace = trace.describe(request, outcome)

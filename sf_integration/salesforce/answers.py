@@ -32,7 +32,9 @@ def raise_for_error(response: requests.Response) -> None:
     if not isinstance(first, dict):
         first = {}
     code = mask(str(first.get("errorCode") or first.get("error") or ""))[:80]
-    message = mask(str(first.get("message") or first.get("error_description") or "no message"))[:_LONGEST_MESSAGE]
+    message = mask(str(first.get("message") or first.get("error_description") or "no message"))[
+        :_LONGEST_MESSAGE
+    ]
     named = first.get("fields")
     fields = tuple(str(field) for field in named) if isinstance(named, list) else ()
     raise _error_class(status, code, message)(message, status_code=status, error_code=code, fields=fields)

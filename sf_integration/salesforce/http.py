@@ -320,6 +320,8 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _SECRET = re.compile(
     r"\beyJ[\w-]+(?:\.[\w-]*){0,2}(?:\s+[\w-]{20,}(?:\.[\w-]*){0,2})*"
     r"|\b00D\w{12,15}(?:!|%(?:25)?21)[\w.%]+(?:\s+[\w.%]{20,})*"
+    # An assertion without its beginning. Consumer keys are shorter.
+    r"|\b[A-Za-z0-9_-]{100,}(?:\s+[A-Za-z0-9_-]{20,})*"
 )
 
 

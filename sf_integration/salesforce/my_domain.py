@@ -49,8 +49,10 @@ _PAGE_DOMAINS = re.compile(
     r"\.(?:(?:lightning|vf|file)\.(?:force\.com|crmforce\.mil|force\.mil|sfcrmapps\.cn|sfcrmproducts\.cn)"
     r"|salesforce-setup\.(?:com|mil)|setup\.sfcrmproducts\.cn)$"
 )
-_WRAPPED = re.compile(r"""[<"'](.*)[>"']""", re.DOTALL)
+_WRAPPED = re.compile(r"""[<"'\u201c\u2018\u201e\xab](.*)[>"'\u201d\u2019\u201c\xbb]""", re.DOTALL)
 """As in mails and quotations."""
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_EMPTY_LABEL = re.compile(r"(?:^|\.)\.")
 _SITES = (".force.com", ".my.site.com")
 
 
@@ -70,7 +72,7 @@ def read(text: str) -> Address:
     """
     wrapped = _WRAPPED.fullmatch(text.strip())
     typed = (wrapped[1] if wrapped else text).strip()
-    if "://" not in typed:
+    if not _SCHEME.match(typed):
         typed = f"https://{typed}"
     parts = split(typed)
     if parts.scheme not in ("https", "http"):
@@ -79,6 +81,8 @@ def read(text: str) -> Address:
     if not is_web_address(bare):
         raise _not_a_login_url(parts)
     host = (urlsplit(bare).hostname or "").rstrip(".")
+    if _EMPTY_LABEL.search(host):
+        raise _not_a_login_url(parts)
     if _is_salesforce(host) and split(bare).port in (None, 443):
         return _of_salesforce(parts, host)
     url = bare + parts.path.rstrip("/")

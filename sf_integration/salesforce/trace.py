@@ -122,7 +122,9 @@ def _harmless(answer: Answer) -> object:
     if not isinstance(data, dict):
         return _excerpt(answer)
     return {
-        _hidden(name)[:_LONGEST_FIELD]: _hidden(text)[:_LONGEST_FIELD] if name in _ANSWER_SHOWN else _length(text)
+        _hidden(name)[:_LONGEST_FIELD]: _hidden(text)[:_LONGEST_FIELD]
+        if name in _ANSWER_SHOWN
+        else _length(text)
         for name, text in ((name, str(value)) for name, value in islice(data.items(), _MOST_FIELDS))
     }
 

@@ -13,10 +13,11 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from ..models import AccessToken, settings_fingerprint
+from ..salesforce import origin
 from ..salesforce.errors import SalesforceError
 from ..salesforce.oauth import Token
 from ..salesforce.signin import Outcome
-from . import gate, lifecycle, promotion, renewal, rows
+from . import gate, lifecycle, pin, promotion, renewal, rows
 from .process import Handle, Held, Process
 
 log = logging.getLogger("sf_integration.tokens")
@@ -101,7 +102,9 @@ def _holds(held: Held, row: AccessToken, now: dt.datetime) -> bool:
         return False
     if held.error is not None:
         return now < held.next_try_at
-    return now < held.outcome.require().expected_expiry
+    token = held.outcome.require()
+    found = held.outcome.organization_id or origin.told_by(token)
+    return now < token.expected_expiry and pin.fits(row.connection, found)  # it may be pinned since
 
 
 def _is_news(held: Held, row: AccessToken) -> bool:

@@ -28,6 +28,10 @@ log = logging.getLogger("sf_integration.tokens")
 BY_ITSELF = "sign-in"
 """Who promoted a key, in the audit trail, when no person did."""
 
+NOT_KNOWN = "not_known"
+UNDONE = "undone"
+"""Codes of a trial: the org does not know the certificate of the staged key; a person went back to the key before."""
+
 _KEYS = {"signing_key", "staged_signing_key", "previous_signing_key"}
 _FIELDS = (*_KEYS, "staged_at", "staged_trial", "promoted_at", "settings_since")
 
@@ -91,18 +95,26 @@ def trial_of(connection: ConnectedApp) -> dict[str, Any] | None:
     return trial if staged and trial and trial.get("fingerprint") == staged.fingerprint else None
 
 
-def note_trial(connection: ConnectedApp, *, accepted: bool, code: str = "", words: str = "") -> None:
-    """Store what came of a sign-in with the staged signing key, if it still is the staged one."""
-    staged = connection.staged_signing_key
-    if staged is None:
-        return
-    connection.staged_trial = {
+def trial_facts(
+    staged: SigningKey, *, accepted: bool = False, code: str = "", words: str = ""
+) -> dict[str, Any]:
+    """As they are stored. `code`: NOT_KNOWN, UNDONE, or that of another trouble, which `words` tell."""
+    at = timezone.now().isoformat()
+    return {
         "fingerprint": staged.fingerprint,
-        "at": timezone.now().isoformat(),
+        "at": at,
         "accepted": accepted,
         "code": code,
         "words": words,
     }
+
+
+def note_trial(connection: ConnectedApp, *, accepted: bool = False, code: str = "", words: str = "") -> None:
+    """Store what came of a sign-in with the staged signing key, if it still is the staged one."""
+    staged = connection.staged_signing_key
+    if staged is None:
+        return
+    connection.staged_trial = trial_facts(staged, accepted=accepted, code=code, words=words)
     same = ConnectedApp.objects.filter(pk=connection.pk, staged_signing_key=staged)
     same.update(staged_trial=connection.staged_trial)
 
@@ -160,6 +172,12 @@ def adopt(connection: ConnectedApp, fingerprint: str) -> bool:
     for name in _FIELDS:
         setattr(connection, name, getattr(now, name))
     return True
+
+
+def follow(connection: ConnectedApp) -> None:
+    """As `adopt`, after a sign-in that another instance of this connection made; asks only where one may have promoted."""
+    if connection.next_signing_key_id and connection.staged_signing_key:
+        adopt(connection, connection.staged_signing_key.fingerprint)
 
 
 def _tell(connection: ConnectedApp, old: SigningKey, new: SigningKey) -> None:

@@ -27,7 +27,7 @@ from ..models import (
     normal_username,
     settings_fingerprint,
 )
-from ..salesforce import oauth, origin
+from ..salesforce import diagnosis, oauth, origin
 from ..salesforce.diagnosis import Kind
 from ..salesforce.errors import EncryptionKeyMissing, SalesforceError, UnknownConnection, without_secrets
 from ..salesforce.oauth import Token
@@ -429,6 +429,17 @@ def carry_over(connection: ConnectedApp, old: SigningKey, new: SigningKey) -> No
         if (row.last_error or {}).get("kind") == "set-up":
             changes |= {"last_error": None, "next_try_at": None, "failures": 0}
         AccessToken.objects.filter(pk=row.pk, settings_fingerprint=before).update(**changes)
+
+
+def open_for_another_key(connection: ConnectedApp) -> None:
+    """Open the gate of rows whose org did not know the certificate: there is another signing key to try now."""
+    failing = AccessToken.objects.filter(connection=connection, last_error__kind="set-up")
+    for row in failing.only("last_error", "next_try_at"):
+        stored = row.last_error or {}
+        if diagnosis.signature_was_refused(stored.get("code", ""), stored.get("description", "")):
+            AccessToken.objects.filter(pk=row.pk, next_try_at=row.next_try_at).update(
+                next_try_at=timezone.now()
+            )
 
 
 def add_logins(row: AccessToken, count: int, now: dt.datetime) -> None:

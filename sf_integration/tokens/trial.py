@@ -9,6 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from ..models import AccessToken, ConnectedApp
+from ..salesforce import signin
 from ..salesforce.errors import InvalidInput, LoginUnavailable, RetryableError, SalesforceError
 from ..salesforce.problem import problem_of
 from ..salesforce.signin import Outcome, SignIn
@@ -42,12 +43,9 @@ def begin(process: Process, connection: ConnectedApp) -> Trial:
     return Trial(row, replace(request, key_fingerprint=staged.fingerprint))
 
 
-def finish(trial: Trial, outcome: Outcome | None, *, actor: Any) -> SalesforceError | None:
-    """Store what came of it; the error if the org did not take the key. No outcome: nothing was sent."""
+def finish(trial: Trial, outcome: Outcome, *, actor: Any) -> SalesforceError | None:
+    """Store what came of it; the error if the org did not take the key."""
     row = trial.row
-    if outcome is None:
-        rows.release([row], called=False)
-        return LoginUnavailable("It was not tried: the time was up.", code="not_tried")
     try:
         error = renewal.verdict(row.connection, outcome)
         if error is None:
@@ -64,12 +62,20 @@ def finish(trial: Trial, outcome: Outcome | None, *, actor: Any) -> SalesforceEr
     return error
 
 
+def give_up(trial: Trial) -> None:
+    """Give the claim back; what the sign-in may bring is lost."""
+    rows.release([trial.row])
+
+
 def _note_refusal(connection: ConnectedApp, error: SalesforceError) -> None:
     """Unless trouble that passes kept the org from saying again that it takes the key."""
     if isinstance(error, RetryableError) and promotion.has_accepted(connection):
         return
+    if signin.refuses_signature(error):
+        promotion.note_trial(connection, code=promotion.NOT_KNOWN)
+        return
     found = problem_of(error)
-    promotion.note_trial(connection, accepted=False, code=found.code, words=found.words or found.cause)
+    promotion.note_trial(connection, code=found.code, words=found.cause)
 
 
 def _row(connection: ConnectedApp) -> AccessToken:

@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 
-from .. import access, health, operations
+from .. import access, health, operations, rotation
 from ..access import Act
 from ..models import ConnectedApp, ConnectionCheck, normal_username
 from ..operations import Outcome
@@ -44,6 +44,7 @@ def detail(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
         "usage": facts.api_usage(connection),
         "checks_per_day": health.CALLS_PER_DAY,
         "scheduler": facts.scheduler_note(now),
+        "rotation": rotation.stand(connection, now),
         "offers": Offers.of(connection, may_run=context["may_run"], may_manage=context["may_manage"]),
     }
     return render(request, "sf_integration/detail.html", context)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import wraps
-from typing import Any, cast
+from typing import cast
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -25,10 +25,9 @@ from ..salesforce import setup_guide
 from ..salesforce.errors import SalesforceError
 from ..salesforce.setup_guide import KIND_WORDS, Kind, Step
 from ..sensitive import takes_secret_inputs
-from ..state import ConnectionState
 from . import facts, guide_rooms, problems
 from .gate import View, allowed, refusal, signed_in
-from .guide_forms import KeyForm, StartForm, ValuesForm
+from .guide_forms import KeyForm, StartForm, ValuesForm, show_mistake
 from .problems import YOURS
 
 managing = allowed(Act.MANAGE_KEYS)
@@ -42,11 +41,18 @@ def for_draft(view: View) -> View:
     def gated(request: HttpRequest, draft_id: UUID) -> HttpResponse:
         found = access.visible_drafts(request.user).select_related("signing_key", "connection__signing_key")
         draft = found.filter(pk=draft_id).first()
-        if draft is None:
-            raise Http404("There is no such set-up: it is finished, discarded, or somebody else's.")
-        return view(request, draft)
+        return _no_such_draft(request) if draft is None else view(request, draft)
 
     return gated
+
+
+def _no_such_draft(request: HttpRequest) -> HttpResponse:
+    problem = problems.Shown.of(
+        "This set-up is finished, discarded, or somebody else's.",
+        remedy="Look in the list: a set-up that is finished has become a connection.",
+    )
+    context = {"title": "No such set-up", "problem": problem}
+    return render(request, "sf_integration/refused.html", context, status=404)
 
 
 def posted(view: View) -> View:
@@ -54,9 +60,12 @@ def posted(view: View) -> View:
 
     @wraps(view)
     def gated(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
-        return (
-            view(request, draft) if request.method == "POST" else redirect("sf_integration:draft", draft.pk)
+        if request.method == "POST":
+            return view(request, draft)
+        messages.warning(
+            request, "Nothing was saved just now: what was sent got lost on the way. Send it again."
         )
+        return redirect("sf_integration:draft", draft.pk)
 
     return gated
 
@@ -142,7 +151,10 @@ def key(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
     form = KeyForm(request.POST, request.FILES, choices=access.visible_keys(request.user))
     if not form.is_valid():
         return _guide(request, draft, key_form=form)
-    if form.cleaned_data["stored"]:
+    if form.cleaned_data["make_key"]:
+        instead_of = request.POST.get("instead_of", "")
+        drafts.make_key(draft, lambda: form.take_key(draft.name), instead_of=instead_of, actor=request.user)
+    elif form.cleaned_data["stored"]:
         drafts.choose_key(draft, form.cleaned_data["stored"], actor=request.user)
     else:
         drafts.take_key(draft, lambda: form.take_key(draft.name), actor=request.user)
@@ -282,7 +294,9 @@ def _guide(
         "disclaimer": setup_guide.DISCLAIMER,
         "may_run": access.may(request.user, Act.RUN_CHECKS),
     }
-    refused = key_form is not None or values_form is not None
+    refused = key_form or values_form
+    if refused:
+        show_mistake(refused)
     return render(request, "sf_integration/guide.html", context, status=YOURS if refused else 200)
 
 
@@ -294,12 +308,7 @@ def _found(draft: ConnectionDraft) -> problems.Shown | None:
 
 
 def _explaining(draft: ConnectionDraft, found: problems.Shown | None) -> list[Step]:
-    """The steps that, left out, lead to what was found; the likeliest first."""
-    connection = draft.connection
-    if found is None or connection is None or connection.connection_state() is not ConnectionState.FAILING:
-        return []
-    error: dict[str, Any] = connection.last_error or {}
-    return setup_guide.steps_explaining(error.get("code", ""), error.get("words") or error.get("seen", ""))
+    return problems.steps_left_out(draft.connection) if found and draft.connection else []
 
 
 def _ladder(draft: ConnectionDraft) -> list[facts.ShownStep]:

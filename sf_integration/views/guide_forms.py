@@ -6,13 +6,29 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxLengthValidator
 from django.db.models import QuerySet
 
 from .. import drafts, hosts
 from ..forms import KeyInputs, LoginURLInput, read_login_url
 from ..models import RESERVED_NAMES, AppKind, ConnectedApp, ConnectionDraft, SigningKey
 
+_LONGEST_URL = ConnectedApp._meta.get_field("login_url").max_length
 _PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}
+
+
+def show_mistake(form: forms.Form) -> None:
+    """Let the page, which is long, come up at the first field that is wrong; without one, at what is wrong with all of it."""
+    wrong = next((name for name in form.fields if name in form.errors), "")
+    if wrong:
+        form.fields[wrong].widget.attrs["autofocus"] = True
+
+
+def _read_login_url(text: str) -> hosts.LoginAddress:
+    """Pages have long addresses, login URLs have not."""
+    address = read_login_url(text)
+    MaxLengthValidator(_LONGEST_URL)(address.login_url)
+    return address
 
 
 class StartForm(forms.Form):
@@ -62,7 +78,7 @@ class StartForm(forms.Form):
         self.note = ""
 
     def clean_login_url(self) -> str:
-        address = read_login_url(self.cleaned_data["login_url"])
+        address = _read_login_url(self.cleaned_data["login_url"])
         self.note = address.note
         return address.login_url
 
@@ -149,7 +165,7 @@ class ValuesForm(forms.Form):
         self.fields["consumer_key"].required = self.fields["username"].required = needs_all
 
     def clean_login_url(self) -> str:
-        address = read_login_url(self.cleaned_data["login_url"])
+        address = _read_login_url(self.cleaned_data["login_url"])
         self.note = address.note
         problem = hosts.app_kind_problem(self.draft.app_kind, login_url=address.login_url, audience="")
         if problem:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass, replace
 from typing import Any, Self
+from uuid import UUID
 
 from ..models import ConnectedApp, SessionAdvice, session_length
-from ..salesforce import diagnosis
+from ..rotation.progress import board_url
+from ..salesforce import diagnosis, setup_guide
 from ..salesforce.errors import ApiError, InvalidInput, RetryableError, SalesforceError, UnknownConnection
 from ..salesforce.problem import Problem, problem_of
+from ..salesforce.setup_guide import Step
 from ..state import ConnectionState
 
 YOURS, THE_ORGS = 422, 424
@@ -29,6 +32,9 @@ class Shown(Problem):
     button: str = ""
     """What a button says that mends it, and its view, which takes the connection's name."""
     button_view: str = ""
+    link: str = ""
+    link_url: str = ""
+    """Where it is put right, on another page."""
 
     @property
     def is_aligned(self) -> bool:
@@ -56,7 +62,9 @@ def of_error(error: SalesforceError) -> Shown:
 def things_to_do(connection: ConnectedApp, now: dt.datetime, *, may_run: bool) -> list[Shown]:
     """What the state asks for, one or more; nothing when all is well."""
     if connection.connection_state(now) is ConnectionState.NEEDS_ATTENTION:
-        return [_of_warning(warning) for warning in connection.present_warnings(now)]
+        return [
+            _of_warning(warning, connection.signing_key_id) for warning in connection.present_warnings(now)
+        ]
     first = first_thing_to_do(connection, now, may_run=may_run)
     return [first] if first else []
 
@@ -97,6 +105,14 @@ def first_thing_to_do(connection: ConnectedApp, now: dt.datetime, *, may_run: bo
     return None
 
 
+def steps_left_out(connection: ConnectedApp) -> list[Step]:
+    """The steps of the set-up guide that, left out, lead to the present failure; the likeliest first."""
+    if connection.connection_state() is not ConnectionState.FAILING:
+        return []
+    error: dict[str, str] = connection.last_error or {}
+    return setup_guide.steps_explaining(error.get("code", ""), error.get("words") or error.get("seen", ""))
+
+
 def of_advice(advice: SessionAdvice | None, *, may_manage: bool) -> Shown | None:
     if advice is None:
         return None
@@ -117,10 +133,14 @@ def of_advice(advice: SessionAdvice | None, *, may_manage: bool) -> Shown | None
     )
 
 
-def _of_warning(warning: dict[str, str]) -> Shown:
+def _of_warning(warning: dict[str, str], key_id: UUID) -> Shown:
     seen, cause = warning.get("message", ""), warning.get("cause", "")
     shown = _of_stored(warning, seen if cause in seen else f"{seen} {cause}")
-    return replace(shown, note="The connection works meanwhile.")
+    shown = replace(shown, note="The connection works meanwhile.")
+    if shown.code != "certificate_ending":
+        return shown
+    url = board_url(key_id)
+    return replace(shown, link="Rotate the signing key" if url else "", link_url=url)
 
 
 def _of_stored(error: dict[str, str], sentence: str) -> Shown:

@@ -117,6 +117,13 @@ def test_a_token_that_is_echoed_does_not_come_through(body):
     assert "planted" not in f"{error} {vars(error)}"
 
 
+def test_a_long_message_is_cut():
+    """Checks store it, pages show it."""
+    error = refusal(400, rest("X", "x y " * 100_000))
+    assert error.message.startswith("x y x y")
+    assert len(str(error)) < 5_000
+
+
 def test_success_that_is_no_json_is_told():
     with pytest.raises(TransportError) as caught:
         json_of(answer(200, "<html>Log in</html>", "text/html"))

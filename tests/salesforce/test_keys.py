@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
 
 from sf_integration.salesforce import keys
 from sf_integration.salesforce.errors import ActionNeeded, InvalidInput, InvalidPrivateKey
-from sf_integration.salesforce.keys import pem, private
+from sf_integration.salesforce.keys import pem, private, repair
 
 from .conftest import app_certificate, app_key
 
@@ -376,7 +376,39 @@ def test_as_many_rounds_as_are_recommended_are_no_trouble():
     assert keys.take(in_pkcs12(encryption=locked(600_000)), PASSPHRASE)
 
 
-@pytest.mark.parametrize("text", ["-" * 65_000, "- " * 32_000, "-----BEGIN " + " " * 60_000, "A" * 65_000])
+def large_dsa(bits: int = 160_000) -> bytes:
+    """Quickly made; whoever loads it works out the public half."""
+    numbers = tlv(0x30, integer(2**bits - 1), integer(2**bits - 3), integer(2))
+    return tlv(0x30, integer(0), tlv(0x30, oid("2a8648ce380401"), numbers), tlv(4, integer(2**bits - 5)))
+
+
+def test_a_large_key_of_another_kind_takes_no_time():
+    bare = tlv(0x30, oid("2a864886f70d010c0a0101"), tlv(0xA0, large_dsa(48_000)))
+    for data in (large_dsa(), by_mac(2048, bare)):
+        began = time.perf_counter()
+        with pytest.raises(InvalidPrivateKey, match="a DSA key"):
+            keys.take(data, PASSPHRASE)
+        assert time.perf_counter() - began < 1
+
+
+def test_an_encrypted_key_that_could_hide_a_large_one_is_refused():
+    with pytest.raises(InvalidPrivateKey, match="larger than one of 8192 bits"):
+        keys.take(written(huge(), passphrase=PASSPHRASE), PASSPHRASE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-" * 65_000,
+        "- " * 32_000,
+        "-----BEGIN " + " " * 60_000,
+        "A" * 65_000,
+        "\\" * 65_000,
+        "\\r" + "\\" * 65_000,
+        "a." * 32_000,
+    ],
+    ids=["dashes", "dashes apart", "blanks", "letters", "backslashes", "backslashes behind r", "a name"],
+)
 def test_no_text_takes_long(text):
     for data in (text.encode(), b"-----BEGIN RSA PRIVATE KEY-----\n" + text.encode()[:65_000]):
         began = time.perf_counter()
@@ -391,6 +423,22 @@ def test_a_bug_in_the_library_is_a_refusal_and_no_crash(monkeypatch):
     with pytest.raises(InvalidPrivateKey, match="damaged") as caught:
         keys.take(written())
     assert_tells_nothing_of(caught.value, b"")
+
+
+@pytest.mark.parametrize("form", [PKCS8, PKCS1])
+def test_half_a_character_written_with_a_backslash_is_no_crash(form):
+    text = written(form=form, passphrase=PASSPHRASE).replace(b"\n", b"\\n")
+    for read in (keys.take, keys.read_certificate):
+        with pytest.raises(InvalidInput if read is keys.read_certificate else InvalidPrivateKey):
+            read(text[:300] + rb"\ud83d" + text[300:])
+
+
+@pytest.mark.parametrize("passphrase", ["\0planted", "planted\0"])
+def test_a_zero_byte_in_a_passphrase_does_not_reach_the_librarys_crash_report(capfd, passphrase):
+    with pytest.raises(InvalidPrivateKey) as caught:
+        keys.take(in_pkcs12(encryption=locked()), passphrase)
+    assert caught.value.code == private.PASSPHRASE_WRONG
+    assert "panicked" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("encoding", [PEM, DER])
@@ -579,6 +627,31 @@ def test_bag_attributes_of_openssl_are_left_out_and_the_certificate_is_taken(ope
 
 
 @pytest.mark.openssl
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("pkcs8", "-topk8", "-v2", "camellia-256-cbc"),
+        ("pkcs8", "-topk8", "-v2", "aes-256-cfb"),
+        ("rsa", "-traditional", "-camellia256"),
+    ],
+    ids=["PKCS#8 with Camellia", "PKCS#8 with CFB", "traditional with Camellia"],
+)
+def test_an_unusual_cipher_is_not_told_as_a_wrong_passphrase(openssl, arguments):
+    run, _ = openssl
+    data = run(*arguments, "-in", "plain.key", "-passout", "pass:word")
+    with pytest.raises(InvalidPrivateKey, match="encrypted in a way that can't be read here"):
+        keys.take(data, "word")
+
+
+@pytest.mark.openssl
+def test_a_certificate_with_trust_settings_is_read(openssl):
+    run, folder = openssl
+    trusted = run("x509", "-in", "plain.crt", "-trustout", "-addtrust", "serverAuth")
+    assert trusted.startswith(b"-----BEGIN TRUSTED")
+    assert keys.read_certificate(trusted) == keys.read_certificate((folder / "plain.crt").read_bytes())
+
+
+@pytest.mark.openssl
 @pytest.mark.parametrize("kind", ["-text", "-pubout"])
 def test_the_text_of_openssl_around_a_key_is_left_out_and_a_public_key_is_named(openssl, kind):
     run, _ = openssl
@@ -687,6 +760,32 @@ def test_certificates_are_repaired_like_keys(change):
 
 def test_a_certificate_in_der_is_read():
     assert keys.read_certificate(certificate_der()).pem == app_certificate()
+
+
+def in_base64(text: str | bytes) -> str:
+    return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
+
+
+@pytest.mark.parametrize("chain", [0, 3])
+def test_of_a_kubernetes_secret_key_and_certificate_are_taken(chain):
+    others = keys.make_certificate(OTHER_KEY, common_name="ca").pem * chain
+    secret = (
+        f"apiVersion: v1\ndata:\n  tls.crt: {in_base64(app_certificate() + others)}\n"
+        f"  tls.key: {in_base64(written())}\nkind: Secret\n"
+    ).encode()
+    taken = keys.take(secret)
+    assert keys.fingerprint(taken.key) == keys.fingerprint(app_key())
+    assert taken.notes == (repair.BASE64, private.CERTIFICATE_TAKEN)
+    assert keys.read_certificate(secret).pem == app_certificate()
+
+
+@pytest.mark.parametrize(
+    "around", ["ENV SF_INTEGRATION_PRIVATE_KEY {}", "key = <<EOT\n{}\nEOT\n", "<<-EOT\n{}\nEOT\n"]
+)
+def test_what_stands_before_base64_is_no_part_of_it(around):
+    assert keys.fingerprint(keys.take(around.format(in_base64(written())).encode()).key) == keys.fingerprint(
+        app_key()
+    )
 
 
 def test_a_certificate_behind_its_key_is_found():

@@ -46,6 +46,8 @@ path = st.sampled_from(
     [
         ("https://acme.lightning.force.com/lightning/page/home", ACME),
         ("acme.lightning.force.com", ACME),
+        ("acme.lightning.force.com/one/one.app?back=https://evil.example/", ACME),
+        ("“https://acme.lightning.force.com/lightning/page/home”", ACME),
         ("https://acme--uat.sandbox.lightning.force.com/lightning/r/Account/001/view?x=1#y", UAT),
         ("https://acme-dev-ed.develop.lightning.force.com/", "https://acme-dev-ed.develop.my.salesforce.com"),
         ("https://calm-bear-1.scratch.lightning.force.com", "https://calm-bear-1.scratch.my.salesforce.com"),

@@ -129,9 +129,18 @@ def test_there_is_a_trace_of_every_kind_of_trouble(org, http, fault):
     assert "Answered" in text or "Came to nothing" in text
 
 
+def test_headers_that_may_hold_secrets_are_left_out(org, http):
+    headers = {"Set-Cookie": "BrowserId=planted", "X-Anything": "planted", "Retry-After": "120"}
+    org.fail("answer", times=None, status=400, body={"error": "invalid_grant"}, headers=headers)
+    assert "planted" not in shown(org, http)
+    assert traced(org, http)["headers"]["Retry-After"] == "120"
+
+
 def test_a_long_answer_is_cut(org, http):
     """It is stored with every check."""
-    answer = {"error": "invalid_grant", "error_description": "x y " * 100_000} | {f"k{n}": "" for n in range(9999)}
+    answer = {"error": "invalid_grant", "error_description": "x y " * 100_000} | {
+        f"k{n}": "" for n in range(9999)
+    }
     org.fail("answer", times=None, status=400, body=answer)
     found = traced(org, http)
     assert len(json.dumps(found)) < 5_000

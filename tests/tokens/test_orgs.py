@@ -231,6 +231,18 @@ def test_a_pin_set_later_takes_the_stored_token_away(salesforce_org: Connectable
         get_token("acme")
 
 
+def test_a_pin_set_later_takes_the_token_held_in_transactions_away(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    with suppress(ZeroDivisionError), transaction.atomic():
+        get_token("acme")
+        raise ZeroDivisionError
+    ConnectedApp.objects.update(expected_org_id=OTHER)
+    tokens.current().forget(("acme", None))  # as after five seconds
+    with transaction.atomic(), pytest.raises(WrongOrg):
+        get_token("acme")
+    assert not AccessToken.objects.filter(value__isnull=False).exists()
+
+
 def test_a_pin_corrected_by_hand_opens_the_gate(salesforce_org: ConnectableOrg) -> None:
     salesforce_org.connect("acme", expected_org_id=OTHER)
     with pytest.raises(WrongOrg):

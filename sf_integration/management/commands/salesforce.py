@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +17,19 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from ...salesforce.errors import SalesforceError
-from ..verbs import checking, data, explaining, keys, kit, making, many, orgs, reencrypting, signing_in
+from ..verbs import (
+    checking,
+    data,
+    explaining,
+    keys,
+    kit,
+    making,
+    many,
+    orgs,
+    reencrypting,
+    rotating,
+    signing_in,
+)
 from ..verbs.verb import Output, Verb, sentence
 
 VERBS: tuple[Verb, ...] = (
@@ -30,6 +43,7 @@ VERBS: tuple[Verb, ...] = (
     *signing_in.VERBS,
     *orgs.VERBS,
     *reencrypting.VERBS,
+    *rotating.VERBS,
 )
 
 
@@ -47,6 +61,7 @@ class Command(BaseCommand):
             _add_verb(subparsers, verb, everywhere)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        _require_text(options)
         verb = next(verb for verb in VERBS if verb.name == options["verb"])
         output = Output(
             self.stdout, self.stderr, as_json=options.get("json", False), colour=not options["no_color"]
@@ -70,6 +85,13 @@ class Command(BaseCommand):
             done = False
         if not done:
             sys.exit(1)
+
+
+def _require_text(options: Mapping[str, Any]) -> None:
+    """Other bytes come as halves of characters, which no database takes. Paths may have them."""
+    for name, value in options.items():
+        if isinstance(value, str) and not value.isascii() and re.search("[\ud800-\udfff]", value):
+            raise CommandError(f"What was given as {name} is no text in UTF-8: set the terminal to UTF-8.")
 
 
 def _add_verb(subparsers: Any, verb: Verb, everywhere: argparse.ArgumentParser) -> None:

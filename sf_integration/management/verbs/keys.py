@@ -26,7 +26,7 @@ def _make_key(options: argparse.Namespace, output: Output) -> bool:
     with transaction.atomic():
         made = keystore.make(name=options.name, bits=options.bits, days=options.days, **subject)
         audit.record("made key", made, actor=access.SHELL)
-        _write(made.certificate, path)
+        write_certificate(made.certificate, path)
     if output.as_json:
         told = {"name": made.name, "certificate_file": str(path), "fingerprint": made.certificate_fingerprint}
         output.data(told | {"not_after": made.not_after.isoformat() if made.not_after else None})
@@ -39,7 +39,8 @@ def _make_key(options: argparse.Namespace, output: Output) -> bool:
     return True
 
 
-def _write(certificate: str, path: Path) -> None:
+def write_certificate(certificate: str, path: Path) -> None:
+    """Into a new file. Raises InvalidInput."""
     try:
         with path.open("x") as file:
             file.write(certificate)

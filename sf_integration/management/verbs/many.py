@@ -138,7 +138,7 @@ def _what(result: Result) -> str:
 
 
 def _conclude(report: Report, checks: dict[str, ConnectionCheck], output: Output, *, dry_run: bool) -> None:
-    counts = ", ".join(f"{number} {outcome}" for outcome, number in report.counts.items() if number)
+    counts = report.in_words
     if report.saved:
         output.say(f"{counts}.")
     elif dry_run:

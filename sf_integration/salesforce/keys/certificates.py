@@ -28,7 +28,7 @@ _SUBJECT = {
     NameOID.COUNTRY_NAME: "country",
 }
 _SUBJECT_FORM = "Write it as acme, or as CN=acme,O=Acme GmbH,C=DE."
-_LABELS = ("CERTIFICATE", "X509 CERTIFICATE")
+_LABELS = ("CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE")
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,8 @@ def certificates_in(repaired: Repaired) -> list[Certificate]:
     what = "" if bodies else _mistake(repaired)
     try:
         if bodies:
-            return [_describe(x509.load_der_x509_certificate(each)) for each in bodies]
+            # Behind a trusted one its trust settings stand.
+            return [_describe(x509.load_der_x509_certificate(each[: der.length_of(each)])) for each in bodies]
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as exc:
         what = _mistake(repaired)
         if not what:

@@ -40,6 +40,16 @@ def version_of(data: bytes) -> int | None:
     return int.from_bytes(number, "big") if tag == INTEGER else None
 
 
+def algorithm_of(data: bytes) -> bytes:
+    """The object id of the algorithm that a private key in PKCS#8 names; empty for anything else."""
+    try:
+        (first, _), (second, algorithm), *_ = values(next(values(data))[1])
+        tag, name = next(values(algorithm))
+    except (Malformed, StopIteration, ValueError):
+        return b""
+    return name if (first, second, tag) == (INTEGER, SEQUENCE, OBJECT_ID) else b""
+
+
 def values(data: bytes) -> Iterator[Value]:
     """The values that stand one after another. Raises Malformed, possibly after some of them."""
     start = 0

@@ -1,7 +1,8 @@
 """Bounds of the work that what somebody uploads may cause. Encrypted keys say themselves how hard they are to open.
 
 What a PKCS#12 file hides inside one of its encrypted parts can't be seen before it is opened. The bound on their size
-then bounds the time at some ten seconds.
+bounds the size of such a key, not the rounds that one asks for which is encrypted once more in there: such a file, which
+nobody makes but to do harm, takes minutes.
 """
 
 from __future__ import annotations
@@ -34,6 +35,15 @@ def require_modest_work(data: bytes) -> None:
         raise InvalidPrivateKey(
             "The private key is encrypted so that opening it would take too much time or memory.",
             remedy="Encrypt it anew with the defaults of `openssl pkcs8 -topk8`, and give that file.",
+        )
+
+
+def require_modest_size(data: bytes) -> None:
+    """The same for an encrypted key, in which a huge one of another kind could lie."""
+    if len(data) > LARGEST_SEALED_PART:
+        raise InvalidPrivateKey(
+            f"This private key is larger than one of {LARGEST_BITS} bits is.",
+            remedy="Make a new key pair of 2048 to 4096 bits and upload its certificate.",
         )
 
 

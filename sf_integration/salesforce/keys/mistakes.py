@@ -53,7 +53,7 @@ _SHAPES = (
     (r"PuTTY-User-Key-File-", _PUTTY),
     (r"(?:ssh-|ecdsa-|sk-ssh-|sk-ecdsa-)[\w@.-]+ +AAAA", "an OpenSSH public key"),
     (r"<!doctype html|<html", "a web page"),
-    (r"<", "a web page or XML"),
+    (r"<(?!<)", "a web page or XML"),
     (r"eyJ[\w-]{8,}\.[\w-]+\.[\w-]*$", "a signed token (JWT)"),
     (r"00D[A-Za-z0-9]{12}(?:[A-Za-z0-9]{3})?!", "an access token of Salesforce"),
     (r"3MVG9[\w.]+$", "a consumer key of Salesforce"),

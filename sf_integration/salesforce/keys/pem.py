@@ -31,6 +31,7 @@ _ENCRYPTED_HEAD = re.compile(
     r"[\s>|]*Proc-Type:\s*4\s*,\s*ENCRYPTED[\s>|\"'`,]*DEK-Info:\s*"
     r"(AES-(?:128|192|256)-CBC\s*,\s*[0-9A-Fa-f]{32}|DES(?:-EDE3)?-CBC\s*,\s*[0-9A-Fa-f]{16})"
 )
+_ODD_HEAD = re.compile(rb"Proc.Type:4ENCRYPTED")
 # What quoting, mails and lists of strings leave between the lines; nothing of it can be part of base64.
 _LITTER = re.compile(r"[\s>|\"'`,;\\]+")
 _URLSAFE = str.maketrans("-_", "+/")
@@ -59,6 +60,11 @@ class Block:
     @property
     def is_traditionally_encrypted(self) -> bool:
         return b"Proc-Type: 4,ENCRYPTED" in self.pem
+
+    @property
+    def is_encrypted_otherwise(self) -> bool:
+        """With those two lines, but a cipher of which we don't know where its IV ends."""
+        return _ODD_HEAD.search(self.pem.replace(b"\n", b"")) is not None
 
 
 def blocks(text: str, notes: list[str]) -> tuple[list[Block], str]:
@@ -100,7 +106,7 @@ def _block(label: str, text: str, ended: bool, notes: list[str]) -> Block:
     lines = [f"-----BEGIN {label}-----", *head, *wrapped]
     if ended:
         lines.append(f"-----END {label}-----")
-    return Block(label, ("\n".join(lines) + "\n").encode(), _decoded(body))
+    return Block(label, ("\n".join(lines) + "\n").encode(errors="replace"), _decoded(body))
 
 
 def _note_lines(text: str, notes: list[str]) -> None:

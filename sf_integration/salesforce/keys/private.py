@@ -34,6 +34,8 @@ _HOW_TO_MAKE = (
     "Give the private key file that was made together with the certificate (server.key in most tutorials)."
 )
 _UNREADABLE = (ValueError, TypeError, OverflowError, InternalError)
+# id-dsa. Source: RFC 3279 section 2.3.2.
+_DSA = bytes.fromhex("2a8648ce380401")
 # keyBag and pkcs8ShroudedKeyBag. Source: RFC 7292 appendix D.
 _KEY_BAGS = (bytes.fromhex("2a864886f70d010c0a0101"), bytes.fromhex("2a864886f70d010c0a0102"))
 
@@ -64,6 +66,9 @@ def take(data: bytes, passphrase: str | None = None) -> Taken:
         raise InvalidPrivateKey(
             "This is too large to be a private key: it has more than 64 KB.", remedy=_HOW_TO_MAKE
         )
+    if passphrase and "\0" in passphrase:
+        # The library would panic, with the passphrase in what it writes to standard error.
+        raise _wrong_passphrase("private key")
     try:
         return _take(repair(data), passphrase)
     except BaseException as exc:
@@ -106,10 +111,13 @@ def _open_block(block: Block, passphrase: str | None) -> object:
         raise _mistaken(mistakes.of_label(block.label))
     if block.is_traditionally_encrypted:
         return _open_traditional(block, _needed(passphrase))
+    if block.is_encrypted_otherwise:
+        raise _unsupported_encryption()
     return _open_der(block.body, passphrase)
 
 
 def _open_der(data: bytes, passphrase: str | None) -> object:
+    _refuse_dsa(der.algorithm_of(data) == _DSA)
     try:
         return serialization.load_der_private_key(data, None, unsafe_skip_rsa_key_validation=True)
     except TypeError:
@@ -122,12 +130,15 @@ def _open_der(data: bytes, passphrase: str | None) -> object:
         raise (_mistaken(what) if what else limits.damaged()) from exc
     words = _needed(passphrase)
     limits.require_modest_work(data)
+    limits.require_modest_size(data)
     try:
         return serialization.load_der_private_key(data, words.encode(), unsafe_skip_rsa_key_validation=True)
     except UnsupportedAlgorithm as exc:
         raise _unsupported_encryption() from exc
     except _UNREADABLE as exc:
-        raise _wrong_passphrase("private key") from exc
+        # Its word for a cipher that it lacks; of a wrong passphrase it says `Incorrect`.
+        unknown = str(exc).startswith("Unknown")
+        raise (_unsupported_encryption() if unknown else _wrong_passphrase("private key")) from exc
 
 
 def _open_traditional(block: Block, passphrase: str) -> object:
@@ -159,10 +170,9 @@ def _open_openssh(block: Block) -> object:
 def _open_pkcs12(data: bytes, passphrase: str | None) -> tuple[object, list[Certificate]]:
     limits.require_modest_work(data)
     limits.require_modest_parts(data)
-    bags = sum(
-        tag == der.OBJECT_ID and content in _KEY_BAGS for level in der.groups(data) for tag, content in level
-    )
-    if bags > 1:
+    named = [content for level in der.groups(data) for tag, content in level if tag == der.OBJECT_ID]
+    _refuse_dsa(_DSA in named)
+    if (bags := sum(each in _KEY_BAGS for each in named)) > 1:
         raise _several(bags)
     found = _load_pkcs12(data, passphrase)
     if found.key is None:
@@ -235,6 +245,12 @@ def _own(
     if own:
         return own, (CERTIFICATE_TAKEN,)
     return None, (CERTIFICATE_LEFT,) if found else ()
+
+
+def _refuse_dsa(is_dsa: bool) -> None:
+    """Before the library loads one: it then works out the public half, for minutes if the numbers are large."""
+    if is_dsa:
+        raise _mistaken("a DSA key")
 
 
 def _needed(passphrase: str | None) -> str:

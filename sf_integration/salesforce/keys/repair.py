@@ -21,10 +21,14 @@ _LAYERS = 4
 """Twice base64 around text or DER, and one to spare."""
 _SHORTEST_BASE64 = 100
 _BASE64_LINES = re.compile(r"(?:[A-Za-z0-9+/_-]{16,}[ \t\n]*)*[A-Za-z0-9+/_-]+={0,2}")
+# What stands before a value, as in YAML and JSON, or in a Dockerfile; its letters could be base64 too.
+_NAMES = re.compile(r"(?<![\w.-])[\w.-]{1,100}[\"']?[ \t]{0,4}:")
+_PACKED_BEGIN = re.compile(r"(?<![ \t])[ \t]+(?=LS0tLS1CRUdJTi)")
 _QUOTE_MARKS = re.compile(r"^[ \t>|]+", re.MULTILINE)
-_ESCAPED_BREAK = re.compile(r"\\+r\\*\\n|\\+[nr]")
-_ESCAPED_LETTER = re.compile(r"\\+u([0-9A-Fa-f]{4})")
-_LINE_END_BACKSLASH = re.compile(r"\\+(?=\n|$)")
+# A run of backslashes is tried once, so that no text takes long.
+_ESCAPED_BREAK = re.compile(r"(?<!\\)\\+(?:r\\*\\n|[nr])")
+_ESCAPED_LETTER = re.compile(r"(?<!\\)\\+u([0-9A-Fa-f]{4})")
+_LINE_END_BACKSLASH = re.compile(r"(?<!\\)\\+(?=\n|$)")
 _TYPOGRAPHY = str.maketrans(
     dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d", "-")
     | dict.fromkeys("\u00a0\u1680\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B))), " ")
@@ -128,9 +132,16 @@ def _unescaped(text: str) -> str:
 
 
 def _unpacked(text: str) -> bytes:
-    """What the longest stretch of base64 in the text holds; nothing when there is none worth the name."""
-    longest = max(_BASE64_LINES.findall(_QUOTE_MARKS.sub("", text)), key=len, default="")
-    packed = re.sub(r"\s", "", longest).rstrip("=")
+    """What the base64 in the text holds: all that is PEM, as key and certificate in a Kubernetes secret are, else the longest
+    stretch; nothing when there is none worth the name."""
+    apart = _NAMES.sub(";", _PACKED_BEGIN.sub(";", _QUOTE_MARKS.sub("", text)))
+    stretches = sorted(_BASE64_LINES.findall(apart), key=len, reverse=True)
+    held = [_held(each) for each in stretches if len(each) >= _SHORTEST_BASE64]
+    return b"\n".join(each for each in held if b"-----BEGIN" in each) or next(iter(held), b"")
+
+
+def _held(stretch: str) -> bytes:
+    packed = re.sub(r"\s", "", stretch).rstrip("=")
     if len(packed) < _SHORTEST_BASE64:
         return b""
     if len(packed) % 4 == 1:

@@ -13,6 +13,7 @@ import zipfile
 from .kit import CALLBACK_URL, Kit, is_made_here, new_consumer_key
 from .metadata import FOLDERS, GLOBAL_FOLDER, SOURCE, metadata, project
 from .names import api_name
+from .names import clean as one_line
 from .objects import FieldAccess, ObjectAccess, Rights, read_objects
 from .readme import TITLE, assign_command, deploy_command, readme
 
@@ -30,6 +31,7 @@ __all__ = [
     "is_kit_readme",
     "is_made_here",
     "new_consumer_key",
+    "one_line",
     "read_objects",
     "to_zip",
 ]

@@ -1,0 +1,154 @@
+"""What a person does about the next signing key of connections: stage it, promote it, take it back, give it up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from .. import access, audit, keystore
+from ..access import Act
+from ..models import ConnectedApp, SigningKey
+from ..operations import Outcome
+from ..salesforce import keys
+from ..salesforce.errors import InvalidInput
+from ..tokens import promotion, rows
+
+
+@dataclass(frozen=True)
+class Started:
+    key: SigningKey
+    """The staged one."""
+    was_made: bool
+    outcomes: Sequence[Outcome]
+    """One per connection, in order."""
+
+
+@transaction.atomic
+def start(
+    connections: Sequence[ConnectedApp],
+    *,
+    actor: Any,
+    new_key: SigningKey | None = None,
+    bits: int = keys.MINIMUM_BITS,
+    days: int = 365,
+) -> Started:
+    """Stage one signing key for all of these, a stored one or one made now. Nothing else changes: they go on with their own.
+
+    Raises AccessDenied, or InvalidInput when the key can't be one that follows.
+    """
+    if not connections:
+        raise InvalidInput("There is no connection to stage a signing key for.")
+    for connection in connections:
+        access.require(actor, Act.MANAGE_KEYS, connection)
+    key = new_key or keystore.make(name=connections[0].signing_key.name, bits=bits, days=days)
+    if new_key is None:
+        audit.record("made key", key, actor=actor)
+    else:
+        access.require_key(actor, new_key)
+        key = _usable(new_key)
+    return Started(key, new_key is None, [_stage(each, key, actor) for each in connections])
+
+
+def promote(connection: ConnectedApp, *, actor: Any) -> Outcome:
+    """Put the staged signing key in force, once the org was seen to take it."""
+    access.require(actor, Act.MANAGE_KEYS, connection)
+    staged = connection.staged_signing_key
+    if staged is None or not connection.next_signing_key_id:
+        return _told(connection, "it has no staged signing key to promote.")
+    if not promotion.has_accepted(connection):
+        return _told(connection, f"nobody has seen yet that the org takes “{staged.name}”. Try it first.")
+    if not promotion.promote(connection, actor=actor):
+        return _meanwhile(connection)
+    return _told(connection, f"it signs in with “{staged.name}” from now on.", done=True)
+
+
+def undo(connection: ConnectedApp, *, actor: Any) -> Outcome:
+    """Go back to the signing key before the promotion; the promoted one is staged again.
+
+    So it is right whichever certificate the org has: if it has the promoted one's, the next sign-in promotes it anew.
+    """
+    access.require(actor, Act.MANAGE_KEYS, connection)
+    now = timezone.now()
+    before, promoted = connection.previous_signing_key, connection.signing_key
+    if before is None or not connection.can_undo_promotion(now):
+        return _told(connection, "there is no promotion of the last seven days to undo.")
+    if connection.next_signing_key_id:
+        return _told(connection, "another signing key is staged already. Cancel that first.")
+    if not before.can_be_opened:
+        return _told(connection, f"“{before.name}” can't be used: {before.sealing_problem}.")
+    changes = {
+        "signing_key": before,
+        "staged_signing_key": promoted,
+        "staged_at": now,
+        "staged_trial": promotion.trial_facts(promoted, code=promotion.UNDONE),
+        "previous_signing_key": None,
+        "promoted_at": None,
+        "settings_since": now,
+    }
+    if not promotion.exchange(connection, changes, act="undid promotion", actor=actor):
+        return _meanwhile(connection)
+    SigningKey.objects.filter(pk=before.pk).update(replaced_at=None)
+    rows.carry_over(connection, promoted, before)
+    return _told(
+        connection,
+        f"it is back to “{before.name}”, and “{promoted.name}” is staged. If the org takes only that one, the next sign-in "
+        "promotes it again.",
+        done=True,
+    )
+
+
+def cancel(connection: ConnectedApp, *, actor: Any) -> Outcome:
+    """Give up the staged signing key; it stays stored."""
+    access.require(actor, Act.MANAGE_KEYS, connection)
+    staged = connection.staged_signing_key
+    if staged is None:
+        return _told(connection, "it has no staged signing key to give up.")
+    if connection.next_signing_key_id and promotion.has_accepted(connection):
+        return _told(connection, f"the org takes “{staged.name}” and no other by now. Promote it instead.")
+    changes = {"staged_signing_key": None, "staged_at": None, "staged_trial": None}
+    if not promotion.exchange(connection, changes, act="cancelled rotation", actor=actor):
+        return _meanwhile(connection)
+    return _told(
+        connection, f"“{staged.name}” is staged no more; it goes on with its signing key.", done=True
+    )
+
+
+def _usable(key: SigningKey) -> SigningKey:
+    """Held until the end of the transaction, so that it can't be retired meanwhile."""
+    key = SigningKey.objects.select_for_update().get(pk=key.pk)
+    if not key.can_be_opened:
+        raise InvalidInput(f"The signing key “{key.name}” can't be used: {key.sealing_problem}.")
+    if not key.certificate:
+        raise InvalidInput(
+            f"The certificate of the signing key “{key.name}” is not known here, so nobody could upload it: add it first."
+        )
+    if key.replaced_at is not None:
+        SigningKey.objects.filter(pk=key.pk).update(replaced_at=None)
+    return key
+
+
+def _stage(connection: ConnectedApp, key: SigningKey, actor: Any) -> Outcome:
+    staged = connection.staged_signing_key
+    if connection.signing_key_id == key.pk:
+        return _told(connection, f"it signs in with “{key.name}” already.")
+    if staged is not None and connection.next_signing_key_id:
+        done = staged.pk == key.pk
+        more = "." if done else "; cancel that first."
+        return _told(connection, f"“{staged.name}” is staged already{more}", done=done)
+    changes = {"staged_signing_key": key, "staged_at": timezone.now(), "staged_trial": None}
+    if not promotion.exchange(connection, changes, act="staged signing key", actor=actor):
+        return _meanwhile(connection)
+    rows.open_for_another_key(connection)
+    return _told(connection, f"“{key.name}” is staged.", done=True)
+
+
+def _meanwhile(connection: ConnectedApp) -> Outcome:
+    return _told(connection, "its signing keys were changed meanwhile, and nothing was done. Look again.")
+
+
+def _told(connection: ConnectedApp, sentence: str, *, done: bool = False) -> Outcome:
+    return Outcome(done, f"Connection {connection.name}: {sentence}")
