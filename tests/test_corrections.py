@@ -127,6 +127,7 @@ def test_a_kind_of_org_that_may_not_be_called_is_not_taken(acme: ConnectableOrg,
     assert not outcome.done
     assert "may not call production orgs" in outcome.sentence
     assert len(acme.requests) == before
+    assert connection().login_url == found.login_url
 
 
 @WITH_TLS

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
+from django.utils import timezone
 from django.utils.text import slugify
 
 from ..keystore import UPLOAD_PATHS
@@ -48,7 +49,8 @@ def file_name(key: SigningKey) -> str:
 def _paragraphs(connection: ConnectedApp, key: SigningKey) -> list[str]:
     org = connection.organization.get("name") or connection.login_url
     ends = connection.signing_key.not_after
-    until = f" The one in use ends on {ends:%Y-%m-%d}: please do it before." if ends else ""
+    is_ahead = ends is not None and ends > timezone.now()
+    until = f" The one in use ends on {ends:%Y-%m-%d}: please do it before." if is_ahead else ""
     return [
         (
             f"“{connection}” signs in to {org} as {connection.username}, with a certificate that is being replaced. Please "

@@ -410,14 +410,20 @@ ROOMS: tuple[Room, ...] = (USER, APP, GRANT, VALUES)
 STEPS: tuple[Step, ...] = tuple(step for room in ROOMS for step in room.steps)
 STEP_IDS = frozenset(step.id for step in STEPS)
 
-_OURS = {"scope_api_missing": "scopes", "wrong_user": "copy-username"}
-"""Codes of the check itself, which are no words of Salesforce's."""
+_BY_CODE = {
+    "scope_api_missing": "scopes",
+    "wrong_user": "copy-username",
+    "http_404": "login-url",
+    "http_420": "login-url",
+    "not_json": "login-url",
+}
+"""What tells of one step, however it is worded: codes of the check itself, and answers of a host that is none to sign in at."""
 
 
 def steps_explaining(code: str, description: str = "") -> list[Step]:
     """The steps that, left out, lead to this error; the likeliest first. Empty when the guide has no answer."""
-    if code in _OURS:
-        return [step for step in STEPS if step.id == _OURS[code]]
+    if code in _BY_CODE:
+        return [step for step in STEPS if step.id == _BY_CODE[code]]
     entry = diagnosis.explain(code, description)
     if not entry.code:
         return []
@@ -425,7 +431,7 @@ def steps_explaining(code: str, description: str = "") -> list[Step]:
         (place, step)
         for step in STEPS
         for place, refusal in enumerate(step.skipped)
-        if refusal.entry == entry
+        if refusal.entry.cause == entry.cause  # of which there may be several wordings
     ]
     # First those whose most telling error this is; of these the later step, which is quicker to look at.
     order = {step.id: number for number, step in enumerate(STEPS)}
