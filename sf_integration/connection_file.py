@@ -45,7 +45,8 @@ FILE_COLUMNS = ("key_file", "certificate_file")
 """Paths beside the file; never exported."""
 LISTS = ("sample_fields", "extra_usernames", "tags")
 LARGEST_BYTES = 10_000_000
-MOST_ROWS = 10_000
+MOST_ROWS = 5_000
+"""About ten seconds in one transaction: on SQLite a renewal waits that long for the only writer, and gives up after 20."""
 _MOST_UNKNOWN = 10
 """Columns that are none of ours; a file with more is about something else."""
 

@@ -121,6 +121,18 @@ class WriteOnlyTextarea(forms.Textarea):
         return ""
 
 
+_CERTIFICATES = re.compile(
+    r"\s*(?:-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*)+"
+)
+
+
+class CertificateTextarea(forms.Textarea):
+    """Gives back certificates only: some paste the private key here, by mistake or beside its certificate."""
+
+    def format_value(self, value: Any) -> str:
+        return str(value) if value and _CERTIFICATES.fullmatch(value) else ""
+
+
 _PEM = {"rows": 5, "spellcheck": "false", "class": "vLargeTextField sf-pem"}
 
 
@@ -152,11 +164,11 @@ class KeyInputs(forms.Form):
         help_text="Only when the private key is protected by one. Used once and not kept.",
         widget=forms.PasswordInput({"autocomplete": "off"}),
     )
-    certificate = forms.CharField(
+    certificate = SecretField(
         required=False,
         max_length=LARGEST_UPLOAD,
         help_text="PEM; the one uploaded to Salesforce. Without it the connection works, but its end can't be watched.",
-        widget=forms.Textarea(_PEM),
+        widget=CertificateTextarea(_PEM),
     )
     certificate_file = forms.FileField(
         required=False, label="…or its file", help_text="server.crt in most tutorials."
@@ -583,11 +595,11 @@ class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
 class SigningKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     """What can be changed of a stored key: its name, and its certificate when it has a new one."""
 
-    new_certificate = forms.CharField(
+    new_certificate = SecretField(
         required=False,
         max_length=LARGEST_UPLOAD,
         help_text="PEM; of this very key pair. Needed only when it is missing or was renewed.",
-        widget=forms.Textarea(_PEM),
+        widget=CertificateTextarea(_PEM),
     )
     new_certificate_file = forms.FileField(required=False, label="…or its file")
 

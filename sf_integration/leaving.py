@@ -13,7 +13,7 @@ from django.db.models import Max, Q, Sum
 from django.utils import timezone
 
 from . import access, audit, hosts, tokens
-from .models import AccessToken, AuditEvent, ConnectedApp, SigningKey
+from .models import AccessToken, AuditEvent, ConnectedApp, ConnectionDraft, SigningKey
 from .operations import Outcome
 from .salesforce import oauth
 from .salesforce.errors import SalesforceError
@@ -65,7 +65,12 @@ def keys_left_over(connections: Collection[ConnectedApp], *, actor: Any) -> list
     ways = ("signing_key", "staged_signing_key", "previous_signing_key")
     used = {getattr(each, f"{way}_id") for each in connections for way in ways} - {None}
     others = ConnectedApp.objects.exclude(pk__in=gone)
-    kept = Q(drafts__isnull=False)
+    # Those of the connections themselves go with them.
+    kept = Q(
+        pk__in=ConnectionDraft.objects.exclude(connection__in=gone)
+        .filter(signing_key__isnull=False)
+        .values("signing_key")
+    )
     for way in ways:
         kept |= Q(pk__in=others.filter(**{f"{way}__isnull": False}).values(way))
     return list(access.visible_keys(actor).filter(pk__in=used).exclude(kept).order_by("name"))

@@ -484,10 +484,14 @@ class ConnectedApp(Base):
 
     def note_edit(self, changed: Collection[str]) -> set[str]:
         """Remember the moment when an edit of the fields `changed` concerns the sign-in. Returns what is to be written too."""
-        if not SIGN_IN_FIELDS & set(changed):
-            return set()
-        self.settings_since = timezone.now()
-        return {"settings_since", *(self._end_rotation() if "signing_key" in changed else ())}
+        noted = set()
+        if "staged_signing_key" in changed:
+            self.staged_at = timezone.now()
+            noted.add("staged_at")
+        if SIGN_IN_FIELDS & set(changed):
+            self.settings_since = timezone.now()
+            noted.add("settings_since")
+        return noted | (self._end_rotation() if "signing_key" in changed else set())
 
     def _end_rotation(self) -> set[str]:
         """Somebody chose a signing key: there is no promotion to undo, and what was chosen is no longer the next one."""

@@ -227,6 +227,7 @@ def test_who_may_not_manage_neither_sees_the_button_nor_may_press_it(
     refreshed(salesforce_org)
     client.force_login(person("alice", Act.VIEW_HEALTH, Act.RUN_CHECKS))
     assert "/accept-org/" not in client.get("/connections/acme/").content.decode()
+    assert client.get("/connections/acme/accept-org/").status_code == 403
     assert client.post("/connections/acme/accept-org/", {"found": salesforce_org.id}).status_code == 403
     assert connection().expected_org_id == OTHER
 

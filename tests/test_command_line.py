@@ -475,6 +475,14 @@ def test_key_with_passphrase(folder: Path, way: str, monkeypatch: pytest.MonkeyP
     assert salesforce("import", "acme", *ACME, *options).status == 0
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_passphrase_file_of_windows_is_read(folder: Path, encoding: str) -> None:
+    (folder / "server.key").write_bytes(encrypted_key())
+    (folder / "secret").write_text("opensesame\r\n", encoding=encoding)
+    options = ["--key-file", "server.key", "--passphrase-file", "secret"]
+    assert salesforce("import", "acme", *ACME, *options).status == 0
+
+
 def test_made_key_can_be_used_by_a_new_connection(folder: Path, salesforce_org: ConnectableOrg) -> None:
     made = json.loads(salesforce("make-key", "fresh", "--json").out)
     salesforce_org.app.replace_certificate(Path(made["certificate_file"]).read_text())

@@ -139,7 +139,7 @@ def test_an_entry_about_something_else_is_refused_in_one_sentence() -> None:
         ('[{"name": "acme"', "no valid JSON, line 1"),
         ('{"name": "acme"}', "must be a list of connections"),
         ("[" * 100_000, "no valid JSON"),
-        ("name\n" + "acme\n" * (MOST_ROWS + 1), "at most 10,000 go at once"),
+        ("name\n" + "acme\n" * (MOST_ROWS + 1), "at most 5,000 go at once"),
         ("name,notes\nacme," + "x" * 200_000, "can't be read as CSV"),
         ('name,notes\nacme,"-----BEGIN RSA PRIVATE KEY-----\nAAAA"', "private key in it"),
         ('[{"name": "acme", "key": "-----BEGIN PRIVATE KEY-----\\nAAAA"}]', "private key in it"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -330,6 +331,47 @@ def test_a_real_connection_never_leads_to_this_machine(
 ) -> None:
     made = ConnectedApp(name="x", login_url="https://acme.my.salesforce.com")
     assert [address.login_url for address, _ in fault_finder._candidates(made)] == [made.login_url]
+
+
+@pytest.fixture
+def unlisted() -> Iterator[socket.socket]:
+    """A server on this machine that nobody has allowed to be called."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        yield server
+
+
+def address_of(server: socket.socket) -> str:
+    return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@SANDBOX
+def test_a_host_that_is_not_listed_is_not_tried(
+    salesforce_org: ConnectableOrg, login_hosts: tuple[str, str], unlisted: socket.socket
+) -> None:
+    """The address that the org told at some time may be one that may not be called."""
+    salesforce_org.connect("acme", login_url=login_hosts[0])
+    ConnectedApp.objects.update(organization={"my_domain": address_of(unlisted), "environment": "sandbox"})
+    skipped = [each for each in find().tries if each.milliseconds is None]
+    assert {each.address.login_url for each in skipped} == {address_of(unlisted)}
+    assert "not listed in SF_ALLOWED_HOSTS" in skipped[0].words
+    with pytest.raises(BlockingIOError):
+        unlisted.accept()
+
+
+def test_a_token_that_names_a_foreign_instance_is_not_sent_there(
+    salesforce_org: ConnectableOrg, unlisted: socket.socket
+) -> None:
+    salesforce_org.connect("acme")
+    answer = {
+        "access_token": "00DPLANTED!planted",
+        "instance_url": address_of(unlisted),
+        "token_type": "Bearer",
+    }
+    salesforce_org.fail("answer", body=json.dumps(answer), times=None)
+    assert find().verdict != "works"
+    with pytest.raises(BlockingIOError):
+        unlisted.accept()
 
 
 def test_there_is_a_pause_between_two_sign_ins(

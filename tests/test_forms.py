@@ -205,6 +205,19 @@ def test_secrets_are_not_shown_back_after_a_mistake_elsewhere() -> None:
     assert 'name="consumer_key" value="3MVG9consumer"' in html
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_private_key_pasted_as_the_certificate_is_not_shown_back(beside: bool) -> None:
+    secret = pem(KEY)
+    certificate = keys.make_certificate(KEY, common_name="own").pem
+    bound = form(certificate=(certificate if beside else "") + secret, username="")
+    html = bound.as_p()
+    assert bound.errors
+    assert secret.splitlines()[5] not in html
+    assert secret not in repr(bound.cleaned_data)
+    html = form(certificate=certificate, username="").as_p()
+    assert certificate.splitlines()[5] in html, "one that is given as asked need not be pasted again"
+
+
 def test_known_key_pair_is_not_stored_twice() -> None:
     keystore.take_in(pem(KEY).encode(), name="shared")
     bound = NewSigningKeyForm({"name": "again", "private_key": pem(KEY)})

@@ -176,6 +176,13 @@ def test_a_bug_while_a_key_comes_in_shows_neither_key_nor_passphrase(
         assert not found(secret, error)
 
 
+def test_a_call_with_a_misspelt_argument_does_not_show_the_others(pem: str) -> None:
+    error = raised(lambda: keystore.prove(encrypted(pem), pasphrase=PASSPHRASE))  # type: ignore[call-arg]
+    assert isinstance(error, TypeError)
+    assert "pasphrase" in str(error)
+    assert not found(PASSPHRASE, error)
+
+
 @pytest.mark.parametrize("damage", ["cut", "passphrase", "none", "small"])
 def test_a_key_that_is_refused_is_not_shown(pem: str, damage: str) -> None:
     given: dict[str, tuple[bytes, str | None]] = {
@@ -230,6 +237,22 @@ def test_a_bug_in_a_page_that_takes_keys_shows_nothing_that_was_typed(
         assert secret not in page_shown
         told = "\n".join(pprint.pformat(variables) for variables in frames(seen[0]))
         assert secret not in told
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_bug_after_a_private_key_came_as_the_certificate_does_not_show_it(
+    pem: str, client: Client, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    client.force_login(get_user_model().objects.create_superuser("root"))
+    client.raise_request_exception = False
+    monkeypatch.setattr(forms.KeyInputs, "gives_key", property(broken))
+    data = {"name": "k", "certificate": pem, "login_url": "https://a.my.salesforce.com", "username": "u"}
+    with override_settings(DEBUG=True, DEBUG_PROPAGATE_EXCEPTIONS=False):
+        answer = client.post(reverse(page), data)
+    assert answer.status_code == 500
+    shown = html.unescape(answer.content.decode())
+    assert "Broken" in shown
+    assert line(pem) not in shown
 
 
 # ---- secrets on their way out ---------------------------------------------------------------------------------------

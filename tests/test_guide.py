@@ -420,6 +420,8 @@ def test_hidden_key_can_not_be_chosen(salesforce_org: ConnectableOrg, dora: Clie
     response = dora.post(f"/connections/new/{draft.pk}/key/", {"stored": str(hidden.signing_key_id)})
     assert response.status_code == 422
     assert "closed" not in text_of(response)
+    with pytest.raises(access.AccessDenied):
+        drafts.choose_key(draft, hidden.signing_key, actor=draft.made_by)
 
 
 # ---- who may --------------------------------------------------------------------------------------------------------
@@ -568,6 +570,11 @@ def test_set_up_of_a_connection_that_was_hidden_since_is_hidden_too(
     ConnectedApp.objects.get().groups.set([Group.objects.create(name="others")])
     assert dora.get(f"/connections/new/{draft.pk}/").status_code == 404
     assert "Acme" not in text_of(dora.get("/connections/new/"))
+    draft.refresh_from_db()
+    with pytest.raises(access.AccessDenied):
+        drafts.discard(draft, actor=draft.made_by, with_leftovers=True)
+    assert ConnectedApp.objects.exists()
+    assert ConnectionDraft.objects.exists()
 
 
 # ---- discarding -----------------------------------------------------------------------------------------------------

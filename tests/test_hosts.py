@@ -137,6 +137,12 @@ def test_hosts_that_may_not_be_called(url, word):
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize("host", ["acme.my.salesforce.com", "acme.lightning.force.com"])
+def test_a_port_of_somebody_else_is_not_left_out_of_what_is_judged(host):
+    with pytest.raises(NotAllowedHere):
+        hosts.read_login_url(f"https://{host}:8443/")
+
+
 def test_a_listed_loopback_needs_its_port(settings):
     settings.SF_INTEGRATION = settings.SF_INTEGRATION | {"ALLOWED_HOSTS": ["127.0.0.1", "localhost"]}
     for url in ("http://127.0.0.1:8000", "http://localhost:8000", "https://127.0.0.1:8000"):

@@ -243,10 +243,22 @@ def test_a_certificate_that_has_ended_is_told(told):
 def test_a_renewed_certificate_has_stages_of_its_own(told):
     row = used_key(days=5)
     keystore.warn_of_ends()
+    row.refresh_from_db()
+    assert row.warned_stage == 7
     key = keys.from_sealed_der(row.private_key.open())
     keystore.add_certificate(row, keys.make_certificate(key, common_name="acme", days=40).pem.encode())
     keystore.warn_of_ends()
     assert [stage for _, _, stage in told] == [7, 60]
+
+
+def test_a_certificate_that_is_renewed_just_now_is_not_told(told):
+    seen = used_key(days=5)
+    row = SigningKey.objects.get()
+    key = keys.from_sealed_der(row.private_key.open())
+    keystore.add_certificate(row, keys.make_certificate(key, common_name="acme", days=40).pem.encode())
+    assert not keystore._warn(seen, timezone.now())
+    assert told == []
+    assert keystore.warn_of_ends() == 1
 
 
 def test_keys_that_nobody_uses_are_passed_over(told):

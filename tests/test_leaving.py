@@ -28,7 +28,14 @@ from sf_integration import (
     leaving,
     tokens,
 )
-from sf_integration.models import AccessToken, ApiClient, AuditEvent, ConnectedApp, SigningKey
+from sf_integration.models import (
+    AccessToken,
+    ApiClient,
+    AuditEvent,
+    ConnectedApp,
+    ConnectionDraft,
+    SigningKey,
+)
 from sf_integration.testing.django import ConnectableOrg
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -208,6 +215,42 @@ def test_a_signing_key_that_something_else_uses_stays_whatever_is_ticked(
     assert "something else uses it" in browser.get(url("delete", app)).content.decode()
     delete(browser, app, with_keys="yes")
     assert SigningKey.objects.filter(pk=app.signing_key_id).exists()
+
+
+@pytest.mark.parametrize("of_the_connection", [True, False])
+def test_a_set_up_under_way_keeps_its_signing_key_and_a_finished_one_does_not(
+    salesforce_org: ConnectableOrg, browser: Client, of_the_connection: bool
+) -> None:
+    app = salesforce_org.connect("acme")
+    person = get_user_model().objects.get(username="root")
+    ConnectionDraft.objects.create(
+        made_by=person, signing_key=app.signing_key, connection=app if of_the_connection else None
+    )
+    delete(browser, app, with_keys="yes")
+    assert SigningKey.objects.exists() is not of_the_connection
+
+
+def test_sessions_that_would_keep_the_person_waiting_are_told_and_not_ended(
+    salesforce_org: ConnectableOrg, browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = salesforce_org.connect("acme")
+    token = get_token("acme")
+    monkeypatch.setattr(leaving, "_TOGETHER_SECONDS", -1)
+    assert "in acme (it took too long)" in told(delete(browser, app))
+    assert salesforce_org.find_session(token.value)
+
+
+def test_a_token_is_sent_to_hosts_only_that_are_allowed(
+    salesforce_org: ConnectableOrg, browser: Client
+) -> None:
+    app = salesforce_org.connect("acme")
+    get_token("acme")
+    other = salesforce_org.url.replace("127.0.0.1", "localhost")
+    assert other != salesforce_org.url
+    AccessToken.objects.update(instance_url=other)
+    calls = len(salesforce_org.requests)
+    assert "Not ended in the org" in told(delete(browser, app))
+    assert len(salesforce_org.requests) == calls
 
 
 def test_who_may_not_manage_deletes_nothing(salesforce_org: ConnectableOrg, client: Client) -> None:

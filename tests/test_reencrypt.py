@@ -418,6 +418,16 @@ def test_the_command_tells_counts_and_what_may_be_dropped(encryption_keys: Confi
     assert stored_key_ids() == {NEW_ID: 1}
 
 
+def test_the_new_key_is_not_taken_for_an_old_one_before_it_is_first(encryption_keys: Configure) -> None:
+    key_row("one")
+    encryption_keys(OLD, NEW)
+    output, _, status = command()
+    assert status == 0
+    assert "any more" not in output
+    assert f"Nothing is sealed with {NEW_ID}: " in output
+    assert "move it first on all hosts if it is the new one" in output
+
+
 def test_the_command_names_what_does_not_open_and_exits_1(encryption_keys: Configure) -> None:
     key_row("lost")
     encryption_keys(NEW)

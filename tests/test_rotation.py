@@ -148,6 +148,17 @@ def test_choosing_a_signing_key_ends_what_was_under_way(
     assert rotation.stand(now).stage is Stage.NOTHING
 
 
+def test_staging_in_the_admins_form_is_dated(salesforce_org: ConnectableOrg, next_key: SigningKey) -> None:
+    share(salesforce_org, "acme")
+    chosen = connection()
+    chosen.staged_signing_key = next_key
+    chosen.save(update_fields=["staged_signing_key", *chosen.note_edit(["staged_signing_key"])])
+    stand = rotation.stand(connection())
+    assert stand.stage is Stage.STAGED
+    assert stand.since
+    assert connection().settings_since is None
+
+
 def test_the_address_of_the_board_is_no_name_of_a_connection(salesforce_org: ConnectableOrg) -> None:
     with pytest.raises(ValidationError, match="address of a page"):
         salesforce_org.connect("keys")
@@ -371,6 +382,22 @@ def test_the_board_leads_from_start_to_promotion(
     assert stages() == {"acme": "nothing staged", "globex": "nothing staged"}
 
 
+def test_all_that_were_accepted_are_promoted_at_a_press(
+    salesforce_org: ConnectableOrg, admin_client: Client, next_key: SigningKey, settings: Any
+) -> None:
+    settings.SF_INTEGRATION = {**settings.SF_INTEGRATION, "PROMOTE_STAGED_KEYS": False}
+    names = ("acme", "globex", "initech")
+    rotation.start(share(salesforce_org, *names), actor=SHELL, new_key=next_key)
+    for name in names[:2]:
+        app_of(salesforce_org, name).replace_certificate(next_key.certificate)
+    base = f"/connections/keys/{connection().signing_key_id}/rotation/"
+    admin_client.post(f"{base}try/")
+    assert "Promote all accepted (2)" in text_of(admin_client.get(base))
+    admin_client.post(f"{base}promote/")
+    assert stages() == {"acme": "promoted", "globex": "promoted", "initech": "not uploaded yet"}
+    assert AuditEvent.objects.filter(act="promoted signing key", actor="admin").count() == 2
+
+
 def test_a_long_round_goes_on_where_it_stopped(
     salesforce_org: ConnectableOrg,
     admin_client: Client,
@@ -431,7 +458,7 @@ def test_a_board_of_many_costs_few_queries(
     )
     with django_assert_max_num_queries(15):
         page = admin_client.get(f"/connections/keys/{first.signing_key_id}/rotation/?page=2")
-    assert "51–100 of 121" in text_of(page)
+    assert "51\N{EN DASH}100 of 121" in text_of(page)
     with django_assert_max_num_queries(12):
         admin_client.get("/connections/keys/")
 

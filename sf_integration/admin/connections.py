@@ -203,7 +203,7 @@ class ConnectedAppAdmin(ManyAtOnceAdmin):
         chosen_from = access.visible_keys(request.user).filter(retired_at__isnull=True)
         return super().formfield_for_foreignkey(db_field, request, queryset=chosen_from, **kwargs)
 
-    @method_decorator(takes_secret_inputs("private_key", "passphrase"))
+    @method_decorator(takes_secret_inputs("private_key", "passphrase", "certificate"))
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """As Django's, and the tests that its buttons ask for: after the transaction, since they call Salesforce."""
         if trying.is_asked_for(request):

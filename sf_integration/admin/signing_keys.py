@@ -156,7 +156,7 @@ class SigningKeyAdmin(ManagedAdmin):
     @admin.display(description="Replace it")
     def replacing(self, key: SigningKey) -> str:
         return format_html(
-            '{}<a href="{}">add the new key pair</a>, stage it on each connection, and have its certificate uploaded in each '
+            '{}<a href="{}">Add the new key pair</a>, stage it on each connection, and have its certificate uploaded in each '
             "org. Connections go on with this one until their org takes the other.",
             _board_link(key),
             reverse("admin:sf_integration_signingkey_add"),
@@ -178,7 +178,7 @@ class SigningKeyAdmin(ManagedAdmin):
             return "not known here"
         return certificate_to_upload(key)
 
-    @method_decorator(takes_secret_inputs("private_key", "passphrase"))
+    @method_decorator(takes_secret_inputs("private_key", "passphrase", "certificate", "new_certificate"))
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         return super().changeform_view(request, *args, **kwargs)
 
@@ -263,7 +263,7 @@ def _shown_pairs(fingerprint: str) -> str:
 
 def _board_link(key: SigningKey) -> str:
     url = progress.board_url(key.pk)
-    return format_html('<a href="{}">Rotate it without a gap</a>, or by hand: ', url) if url else "By hand: "
+    return format_html('<a href="{}">Rotate it without a gap</a>. By hand: ', url) if url else ""
 
 
 def _slug(key: SigningKey) -> str:

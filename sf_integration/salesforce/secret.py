@@ -67,8 +67,12 @@ def takes_secrets(*names: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]
 
         @wraps(function)
         def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-            given = signature.bind(*args, **kwargs)
-            del args, kwargs
+            try:
+                given = signature.bind(*args, **kwargs)
+            except TypeError as exc:
+                raise exc.with_traceback(None) from None  # a wrong call; its frames hold what was given
+            finally:
+                del args, kwargs
             for name in {*names} & {*given.arguments}:
                 given.arguments[name] = hidden(given.arguments[name])
             try:

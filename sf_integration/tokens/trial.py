@@ -35,11 +35,10 @@ def begin(process: Process, connection: ConnectedApp) -> Trial:
     staged = present.staged_signing_key if present.next_signing_key_id else None
     if staged is None:
         raise InvalidInput(f"The connection “{present.name}” has no staged signing key to try.")
-    key = process.private_key(staged)
+    request = renewal.request(process, present, row.username, process.private_key(staged))
     if not rows.claim(row, now):
         gate.require_fuse(row, now)
         raise gate.still_signing_in()
-    request = renewal.request(process, present, row.username, key)
     return Trial(row, replace(request, key_fingerprint=staged.fingerprint))
 
 

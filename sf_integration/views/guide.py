@@ -143,7 +143,7 @@ def steps(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
     return JsonResponse(guide_rooms.progress(shown))
 
 
-@takes_secret_inputs("private_key", "passphrase")
+@takes_secret_inputs("private_key", "passphrase", "certificate")
 @for_draft
 @posted
 def key(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:

@@ -174,3 +174,10 @@ def test_no_setup_is_linked_where_no_org_is_known(login_url: str) -> None:
 )
 def test_names_in_the_my_domain(login_url: str, names: tuple[str, str]) -> None:
     assert my_domain.names(login_url) == names
+
+
+@pytest.mark.parametrize(
+    "host", ["acme.lightning.force.com.evil.example", "acme--c.vf.force.com.evil.example"]
+)
+def test_host_that_only_begins_like_a_page_tells_of_no_org(host: str) -> None:
+    assert my_domain.my_domain_of(host) == ""

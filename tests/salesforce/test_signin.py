@@ -4,10 +4,11 @@ import datetime as dt
 import json
 import threading
 import time
+from functools import cache
 
 import pytest
 
-from sf_integration.salesforce import signin
+from sf_integration.salesforce import keys, signin
 from sf_integration.salesforce.errors import AuthenticationError, RetryableError, TransportError
 from sf_integration.salesforce.http import Answer
 from sf_integration.salesforce.signin import Outcome
@@ -239,3 +240,63 @@ def test_an_outcome_shows_neither_token_nor_answer():
         answer=Answer(200, {}, b"planted"),
     )
     assert "planted" not in repr(outcome)
+
+
+# ---- a spare key ----------------------------------------------------------------------------------------------------
+
+
+@cache
+def spare_key() -> signin.SpareKey:
+    key = keys.make_key()
+    return signin.SpareKey(key, keys.fingerprint(key))
+
+
+def know_spare_key(org):
+    org.app.replace_certificate(keys.make_certificate(spare_key().key, common_name="next").pem)
+
+
+def test_spare_key_is_used_where_the_org_knows_only_that(org, http):
+    know_spare_key(org)
+    outcome = signin.run(sign_in_request(org, key_fingerprint="present", spare=spare_key()), http)
+    assert outcome.token
+    assert outcome.key_fingerprint == spare_key().fingerprint
+    assert org.token_requests == 2
+
+
+def test_spare_key_is_left_alone_while_the_other_is_known(org, http):
+    outcome = signin.run(sign_in_request(org, key_fingerprint="present", spare=spare_key()), http)
+    assert outcome.token
+    assert outcome.key_fingerprint == "present"
+    org.user.approved = False
+    assert signin.run(sign_in_request(org, spare=spare_key()), http).error.code == "invalid_app_access"
+    assert org.token_requests == 2
+
+
+def test_where_neither_key_is_known_the_first_refusal_is_told(org, http):
+    org.app.replace_certificate(keys.make_certificate(keys.make_key(), common_name="third").pem)
+    outcome = signin.run(sign_in_request(org, key_fingerprint="present", spare=spare_key()), http)
+    assert outcome.error.description == "invalid assertion"
+    assert outcome.key_fingerprint == "present"
+    assert org.token_requests == 2
+
+
+def test_what_stands_behind_the_signature_is_told(org, http):
+    know_spare_key(org)
+    org.user.approved = False
+    outcome = signin.run(sign_in_request(org, spare=spare_key()), http)
+    assert "invalid assertion" not in outcome.error.description
+
+
+def test_spare_key_keeps_to_the_time_of_the_call(org, http, monkeypatch):
+    know_spare_key(org)
+    monkeypatch.setattr(signin, "CALL_SECONDS", 1.2)
+    org.fail("slow", seconds=0.5)
+    assert signin.run(sign_in_request(org, spare=spare_key()), http).error.description == "invalid assertion"
+    assert org.token_requests == 1
+    monkeypatch.setattr(signin, "CALL_SECONDS", 3.0)
+    org.fail("slow", seconds=0.5, times=2)
+    assert signin.run(sign_in_request(org, spare=spare_key()), http).token
+
+
+def test_neither_key_shows_in_a_text_form(org):
+    assert "RSAPrivateKey" not in repr(sign_in_request(org, spare=spare_key()))

@@ -20,6 +20,7 @@ from sf_integration.models import AccessToken, ConnectedApp
 from sf_integration.salesforce.errors import RetryableError, SalesforceError, WrongOrg
 from sf_integration.testing.django import ConnectableOrg
 from sf_integration.testing.sessions import Session
+from sf_integration.tokens import rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -250,6 +251,20 @@ def test_a_pin_corrected_by_hand_opens_the_gate(salesforce_org: ConnectableOrg) 
     ConnectedApp.objects.update(expected_org_id=salesforce_org.id)
     assert get_token("acme").value
     assert connection().last_error is None
+
+
+def test_a_sign_in_judged_by_the_old_pin_shuts_no_gate_that_was_opened_meanwhile(
+    salesforce_org: ConnectableOrg,
+) -> None:
+    salesforce_org.connect("acme", expected_org_id=OTHER)
+    with pytest.raises(WrongOrg) as refused:
+        get_token("acme")
+    under_way = row_of()
+    rows.forgive_org(connection())
+    changes = rows.failure_changes(under_way, refused.value, "set-up", timezone.now())
+    rows.write([(under_way, changes)])
+    assert row_of().last_error is None
+    assert row_of().next_try_at is None
 
 
 def test_a_stored_refusal_still_names_the_org_found(salesforce_org: ConnectableOrg) -> None:

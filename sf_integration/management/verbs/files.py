@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 from ...salesforce.errors import InvalidInput
@@ -24,4 +25,7 @@ def read(path: Path, what: str, *, most: int = _LARGEST_BYTES) -> bytes:
 
 
 def read_passphrase(path: Path) -> str:
-    return read(path, "passphrase").decode(errors="replace").rstrip("\r\n")
+    """Its line end does not count, nor how Windows writes text."""
+    data = read(path, "passphrase")
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    return data.decode(encoding, errors="replace").rstrip("\r\n")

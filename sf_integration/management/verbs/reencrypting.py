@@ -52,7 +52,7 @@ def _as_json(report: Report, *, dry_run: bool) -> dict[str, object]:
 
 
 def _tell(report: Report, output: Output, *, dry_run: bool) -> None:
-    known = keyring().key_ids
+    known = tuple(dict.fromkeys(keyring().key_ids))
     ids = [*known, *sorted({*report.before, *report.after} - {*known})]
     output.table(
         ["Encryption key", "", "Secrets", *([] if dry_run else ["Now"])],
@@ -68,9 +68,20 @@ def _tell(report: Report, output: Output, *, dry_run: bool) -> None:
     )
     done = "would be sealed anew" if dry_run else "sealed anew"
     output.line(f"{report.resealed:,} {done} with the encryption key {report.key_id}.")
-    others = [key_id for key_id in known if key_id != report.key_id]
-    if others and not dry_run and not report.left:
-        output.line(f"Nothing needs {', '.join(others)} any more: take it out of SF_ENCRYPTION_KEYS.")
+    if not dry_run and not report.left:
+        _tell_what_can_go([key_id for key_id in known if key_id != report.key_id], report, output)
+
+
+def _tell_what_can_go(others: list[str], report: Report, output: Output) -> None:
+    """A new key that is not the first yet must not be taken for an old one."""
+    for key_id in others:
+        if report.before[key_id]:
+            output.line(f"Nothing needs {key_id} any more: take it out of SF_ENCRYPTION_KEYS.")
+        else:
+            output.line(
+                f"Nothing is sealed with {key_id}: take it out of SF_ENCRYPTION_KEYS if it is the old one, move it first on all "
+                "hosts if it is the new one."
+            )
 
 
 def _tell_unopened(report: Report, output: Output) -> None:
