@@ -7,7 +7,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.text import slugify
-from django.views.decorators.http import require_POST
 
 from .. import kits
 from ..access import Act
@@ -16,7 +15,7 @@ from ..salesforce import setup_kit
 from ..salesforce.errors import InvalidInput
 from ..salesforce.setup_kit import Kit
 from .gate import for_connection
-from .guide import for_draft
+from .guide import for_draft, posted
 
 
 @for_connection(Act.MANAGE_KEYS)
@@ -32,8 +31,8 @@ def connection(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
         return redirect(connection)
 
 
-@require_POST
 @for_draft
+@posted
 def prepare(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
     """Settle objects and consumer key, and lead back to the guide, which then has the download."""
     try:
