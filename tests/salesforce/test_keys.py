@@ -327,8 +327,8 @@ def by_pbkdf2(rounds: int) -> bytes:
     return pkcs8(tlv(0x30, oid("2a864886f70d01050c"), tlv(0x30, SALT, integer(rounds))))
 
 
-def by_scrypt(cost: int) -> bytes:
-    numbers = (integer(cost), integer(8), integer(1))
+def by_scrypt(cost: int, lanes: int = 1) -> bytes:
+    numbers = (integer(cost), integer(8), integer(lanes))
     return pkcs8(tlv(0x30, oid("2b06010401da47040b"), tlv(0x30, SALT, *numbers)))
 
 
@@ -356,6 +356,7 @@ def without_length(data: bytes) -> bytes:
 BOMBS = {
     "PBKDF2": (by_pbkdf2, 2048, 2**31 - 1),
     "scrypt": (by_scrypt, 2**14, 2**40),
+    "scrypt in many lanes": (lambda lanes: by_scrypt(2**10, lanes), 1, 2**20),
     "seal of PKCS#12": (by_mac, 2048, 2**31 - 1),
     "bag of PKCS#12": (by_bag, 2048, 3_000_000),
     "PKCS#12 without lengths": (lambda rounds: without_length(by_mac(rounds)), 2048, 2**31 - 1),
@@ -760,6 +761,11 @@ def test_certificates_are_repaired_like_keys(change):
 
 def test_a_certificate_in_der_is_read():
     assert keys.read_certificate(certificate_der()).pem == app_certificate()
+
+
+def test_a_file_that_is_too_large_for_a_certificate_is_not_read():
+    with pytest.raises(InvalidInput, match="more than 64 KB"):
+        keys.read_certificate(app_certificate().encode() + b"\n" * 65_536)
 
 
 def in_base64(text: str | bytes) -> str:
