@@ -1,0 +1,151 @@
+"""A signing key in the admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
+
+from .. import keystore
+from ..models import SigningKey
+from ..salesforce import keys
+from ..salesforce.errors import InvalidInput
+from ..state import CERTIFICATE_STAGES
+from .key_inputs import (
+    LARGEST_UPLOAD,
+    PEM_INPUT,
+    CertificateTextarea,
+    KeyInputs,
+    SecretField,
+    given_bytes,
+)
+
+
+class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
+    """A signing key given or made; it is proved before it is stored."""
+
+    bits = forms.TypedChoiceField(
+        label="Size",
+        coerce=int,
+        choices=[(size, f"{size} bits") for size in keys.SIZES],
+        initial=keys.MINIMUM_BITS,
+        required=False,
+        help_text="2048 is what Salesforce needs; larger ones sign more slowly.",
+    )
+    days = forms.IntegerField(
+        label="Days of the certificate",
+        min_value=1,
+        max_value=keys.LONGEST_DAYS,
+        initial=365,
+        required=False,
+        help_text=f"1 to {keys.LONGEST_DAYS}. You are warned from {CERTIFICATE_STAGES[0]} days before its end.",
+    )
+    common_name = forms.CharField(
+        max_length=64, required=False, help_text="Of the certificate's subject. Empty: the name above."
+    )
+    organization = forms.CharField(max_length=64, required=False, help_text="Of the subject; may be empty.")
+    country = forms.CharField(
+        max_length=2, required=False, help_text="Of the subject: two letters, as DE; may be empty."
+    )
+
+    PAIR_FIELDS = ("bits", "days", "common_name", "organization", "country")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields[
+            "make_key"
+        ].help_text = "The private key never leaves this site; download the certificate afterwards and upload it to the app in Salesforce."
+
+    class Meta:
+        model = SigningKey
+        fields = ("name",)
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean()
+        if not self.gives_key and not self.errors:
+            self.add_error("private_key", "Give a private key, or have a key pair made here.")
+        if self._proved and not self.errors:
+            self._refuse_known(keys.fingerprint(self._proved.key))
+        return data
+
+    @property
+    def changed_names(self) -> list[str]:
+        return sorted(set(super().changed_names) - set(self.PAIR_FIELDS))
+
+    def clean_country(self) -> str:
+        country: str = self.cleaned_data["country"].strip()
+        if country and not (len(country) == 2 and country.isascii() and country.isalpha()):
+            raise ValidationError("A country has two letters here, as DE or US.")
+        return country
+
+    def take_key(self, name: str) -> SigningKey:
+        if self._proved:
+            return super().take_key(name)
+        pair = {field: self.cleaned_data[field] for field in self.PAIR_FIELDS if self.cleaned_data[field]}
+        return keystore.make(name=name, **pair)
+
+    def _refuse_known(self, fingerprint: str) -> None:
+        """One that can't be opened any more may come again: that mends it."""
+        known = SigningKey.objects.filter(fingerprint=fingerprint).first()
+        if known and known.can_be_opened:
+            named = f", as “{known.name}”" if self.visible_keys.filter(pk=known.pk).exists() else ""
+            self.add_error("private_key", f"This key pair is stored already{named}.")
+
+    def _post_clean(self) -> None:
+        super()._post_clean()  # type: ignore[misc]
+        self._ask_again()
+
+    def save(self, commit: bool = True) -> SigningKey:
+        """The stored row; whatever `commit` says, since a secret can't be sealed without storing it."""
+        if self.errors:
+            raise ValueError("A signing key with mistakes can't be stored.")
+        stored = self.take_key(self.cleaned_data["name"])
+        self.instance = stored
+        self.save_m2m = lambda: None  # type: ignore[method-assign]
+        return stored
+
+
+class SigningKeyForm(forms.ModelForm):  # type: ignore[type-arg]
+    """What can be changed of a stored key: its name, and its certificate when it has a new one."""
+
+    new_certificate = SecretField(
+        required=False,
+        max_length=LARGEST_UPLOAD,
+        help_text="PEM; of this very key pair. Needed only when it is missing or was renewed.",
+        widget=CertificateTextarea(PEM_INPUT),
+    )
+    new_certificate_file = forms.FileField(required=False, label="…or its file")
+
+    visible_keys: QuerySet[SigningKey] = SigningKey.objects.none()
+    """Those whose names may be told to the person."""
+
+    _certificate: bytes | None = None
+
+    class Meta:
+        model = SigningKey
+        fields = ("name",)
+
+    @property
+    def changed_names(self) -> list[str]:
+        ways = {"new_certificate", "new_certificate_file"}
+        return sorted({"certificate" if name in ways else name for name in self.changed_data})
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        self._certificate = given_bytes(self, "new_certificate")
+        if self._certificate:
+            try:
+                keystore.prove_certificate(
+                    self._certificate, self.instance.fingerprint, visible=self.visible_keys
+                )
+            except InvalidInput as error:
+                self.add_error("new_certificate", str(error))
+        return data
+
+    def save(self, commit: bool = True) -> SigningKey:
+        if self._certificate:
+            keystore.add_certificate(self.instance, self._certificate)
+        saved: SigningKey = super().save(commit=commit)
+        return saved
