@@ -11,10 +11,11 @@ from celery.signals import worker_ready
 from django.db import DatabaseError, IntegrityError, connections
 from django.utils import timezone
 
-from . import clock, health, keystore, rotation, tokens
+from . import clock, health, keystore, tokens
 from .models import ConnectedApp, Heartbeat
 from .schedule import PERIOD_SECONDS
 from .sealed_columns import missing_keys
+from .services import rotation
 
 REFRESH_HEARTBEAT = "refresh due tokens"
 _CHECKS_PER_MESSAGE = 20

@@ -9,9 +9,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from sf_integration import access, corrections, get_token, health
+from sf_integration import access, get_token, health
 from sf_integration.access import AccessDenied, Act
 from sf_integration.models import AccessToken, AuditEvent, ConnectedApp
+from sf_integration.services import corrections
 from sf_integration.testing.django import ConnectableOrg
 from tests.test_access import person
 from tests.test_command_line import Ran, salesforce

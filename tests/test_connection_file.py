@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sf_integration.connection_file import (
+from sf_integration.salesforce.errors import InvalidInput
+from sf_integration.services.connection_file import (
     COLUMNS,
     FILE_COLUMNS,
     LISTS,
@@ -21,7 +22,6 @@ from sf_integration.connection_file import (
     write_csv,
     write_json,
 )
-from sf_integration.salesforce.errors import InvalidInput
 
 EXPORTED = [column for column in COLUMNS if column not in FILE_COLUMNS]
 
@@ -203,7 +203,7 @@ def test_lists_come_back_item_by_item(items: list[str]) -> None:
 
 
 def test_sample_of_the_docstring_is_what_it_says() -> None:
-    from sf_integration import connection_file
+    from sf_integration.services import connection_file
 
     sample = (connection_file.__doc__ or "").partition("\n\n")[2]
     assert isinstance(read(sample, name="orgs.csv")[0], Row)

@@ -8,9 +8,10 @@ from urllib.parse import urlsplit
 import pytest
 from django.test import Client
 
-from sf_integration import corrections, health, hosts
+from sf_integration import health, hosts
 from sf_integration.access import SHELL, Act
 from sf_integration.models import AuditEvent, ConnectedApp
+from sf_integration.services import corrections
 from sf_integration.testing.django import ConnectableOrg
 from tests.test_access import person
 from tests.test_command_line import salesforce

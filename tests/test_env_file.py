@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from sf_integration import InvalidInput, env_file
-from sf_integration.env_file import EnvFile
+from sf_integration import InvalidInput
+from sf_integration.services import env_file
+from sf_integration.services.env_file import EnvFile
 
 TUTORIAL = """\
 KeyFile = 'certs/server.key'

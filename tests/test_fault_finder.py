@@ -11,9 +11,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from sf_integration import access, fault_finder, get_token, health, tokens
+from sf_integration import access, get_token, health, tokens
 from sf_integration.access import Act
-from sf_integration.fault_finder import Address, Finding
 from sf_integration.models import AccessToken, AuditEvent, ConnectedApp
 from sf_integration.salesforce import errors
 from sf_integration.salesforce.errors import (
@@ -23,6 +22,8 @@ from sf_integration.salesforce.errors import (
     SalesforceError,
 )
 from sf_integration.salesforce.stages import Stage, stage_of
+from sf_integration.services import fault_finder
+from sf_integration.services.fault_finder import Address, Finding
 from sf_integration.testing.django import ConnectableOrg
 from tests.test_access import person
 from tests.test_command_line import salesforce

@@ -22,12 +22,13 @@ from django.test import Client, RequestFactory, override_settings
 from django.urls import reverse
 from django.views.debug import ExceptionReporter
 
-from sf_integration import fields, forms, get_client, get_token, keystore, profiles, reencrypt, tokens
+from sf_integration import fields, forms, get_client, get_token, keystore, tokens
 from sf_integration.access import SHELL
 from sf_integration.models import AccessToken, SigningKey
-from sf_integration.profiles import KeyMaterial
 from sf_integration.salesforce import keys, oauth, signin
 from sf_integration.salesforce.secret import Secret, SecretBytes
+from sf_integration.services import profiles, reencrypt
+from sf_integration.services.profiles import KeyMaterial
 from sf_integration.testing.django import ConnectableOrg
 
 pytestmark = pytest.mark.django_db(transaction=True)

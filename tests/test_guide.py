@@ -13,10 +13,11 @@ from django.test import Client
 from django.urls import URLPattern
 from django.utils import timezone
 
-from sf_integration import access, drafts, health, tokens, urls
+from sf_integration import access, health, tokens, urls
 from sf_integration.models import RESERVED_NAMES, AuditEvent, ConnectedApp, ConnectionDraft, SigningKey
 from sf_integration.salesforce import setup_guide
 from sf_integration.salesforce.errors import InvalidInput
+from sf_integration.services import drafts
 from sf_integration.testing.apps import App
 from sf_integration.testing.django import ConnectableOrg
 from sf_integration.tokens import lifecycle, rows

@@ -16,9 +16,10 @@ from django.contrib.auth.models import Group, Permission, User
 from django.template.loader import render_to_string
 from django.test import Client
 
-from sf_integration import PermissionMissing, keystore, kits
+from sf_integration import PermissionMissing, keystore
 from sf_integration.models import AuditEvent, ConnectedApp, ConnectionDraft, SigningKey
 from sf_integration.salesforce import setup_kit
+from sf_integration.services import kits
 from sf_integration.testing.django import ConnectableOrg
 
 from .test_command_line import folder, key_and_certificate, salesforce, tables

@@ -17,17 +17,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from sf_integration import (
-    UnknownConnection,
-    audit,
-    crypto,
-    get_client,
-    get_token,
-    health,
-    keystore,
-    leaving,
-    tokens,
-)
+from sf_integration import UnknownConnection, audit, crypto, get_client, get_token, health, keystore, tokens
 from sf_integration.models import (
     AccessToken,
     ApiClient,
@@ -36,6 +26,7 @@ from sf_integration.models import (
     ConnectionDraft,
     SigningKey,
 )
+from sf_integration.services import leaving
 from sf_integration.testing.django import ConnectableOrg
 
 pytestmark = pytest.mark.django_db(transaction=True)

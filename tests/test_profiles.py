@@ -5,16 +5,10 @@ from functools import cache
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 
-from sf_integration import (
-    InvalidInput,
-    InvalidPrivateKey,
-    NotAllowedHere,
-    PermissionMissing,
-    access,
-    profiles,
-)
+from sf_integration import InvalidInput, InvalidPrivateKey, NotAllowedHere, PermissionMissing, access
 from sf_integration.models import AccessToken, AuditEvent, ConnectedApp, SigningKey
-from sf_integration.profiles import Incomplete, KeyMaterial, Saved
+from sf_integration.services import profiles
+from sf_integration.services.profiles import Incomplete, KeyMaterial, Saved
 from sf_integration.testing import credentials
 
 pytestmark = pytest.mark.django_db

@@ -18,11 +18,12 @@ from django.db import connection as database
 from django.db import transaction
 from django.utils import timezone
 
-from sf_integration import crypto, get_client, get_token, reencrypt, tokens
+from sf_integration import crypto, get_client, get_token, tokens
 from sf_integration.fields import keyring, seal
 from sf_integration.models import AccessToken, AuditEvent, ConnectedApp, SigningKey
 from sf_integration.salesforce.errors import EncryptionKeyMissing
 from sf_integration.sealed_columns import SealedColumn, sealed_columns, stored_key_ids
+from sf_integration.services import reencrypt
 from sf_integration.state import ConnectionState
 from sf_integration.testing.django import ConnectableOrg
 from sf_integration.tokens import rows

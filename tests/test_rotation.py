@@ -19,17 +19,11 @@ from django.db.models import ProtectedError
 from django.test import Client
 from django.utils import timezone
 
-from sf_integration import access, get_token, keystore, leaving, rotation, tasks, tokens
-from sf_integration.models import (
-    UNDO_FOR,
-    AccessToken,
-    AuditEvent,
-    ConnectedApp,
-    ConnectionDraft,
-    SigningKey,
-)
-from sf_integration.rotation import Stage
+from sf_integration import access, get_token, keystore, tasks, tokens
+from sf_integration.models import UNDO_FOR, AccessToken, AuditEvent, ConnectedApp, ConnectionDraft, SigningKey
 from sf_integration.salesforce.errors import InvalidInput
+from sf_integration.services import leaving, rotation
+from sf_integration.services.rotation import Stage
 from sf_integration.testing.django import ConnectableOrg
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -407,8 +401,8 @@ def test_a_long_round_goes_on_where_it_stopped(
     names = [f"c{number:02}" for number in range(9)]
     rotation.start(share(salesforce_org, *names), actor=SHELL, new_key=next_key)
     base = f"/connections/keys/{connection('c00').signing_key_id}/rotation/"
-    monkeypatch.setattr("sf_integration.rotation.trying.EVERY_SECONDS", 0.2)
-    monkeypatch.setattr("sf_integration.rotation.try_all", short(rotation.try_all))
+    monkeypatch.setattr("sf_integration.services.rotation.trying.EVERY_SECONDS", 0.2)
+    monkeypatch.setattr("sf_integration.services.rotation.try_all", short(rotation.try_all))
     response = admin_client.post(f"{base}try/", follow=True)
     since = response.context["since"]
     assert 0 < response.context["rest"] < 9

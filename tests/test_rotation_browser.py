@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from sf_integration import access, keystore, rotation
+from sf_integration import access, keystore
 from sf_integration.models import ConnectedApp
+from sf_integration.services import rotation
 from sf_integration.testing.django import ConnectableOrg
 from tests.test_browser import TOO_SMALL, browser
 from tests.test_guide_browser import cookie, watched

@@ -25,13 +25,7 @@ from django.test import Client
 from django.urls import reverse
 
 from sf_integration import health, keystore, tasks, tokens
-from sf_integration.models import (
-    AccessToken,
-    AuditEvent,
-    ConnectedApp,
-    ConnectionCheck,
-    SigningKey,
-)
+from sf_integration.models import AccessToken, AuditEvent, ConnectedApp, ConnectionCheck, SigningKey
 from sf_integration.salesforce import assertion, keys, oauth, signin
 from sf_integration.testing import credentials
 from sf_integration.testing.django import ConnectableOrg

@@ -15,11 +15,12 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 
-from sf_integration import PermissionMissing, access, connection_file, profiles, transfer
+from sf_integration import PermissionMissing, access
 from sf_integration.management.verbs import many
 from sf_integration.models import AuditEvent, ConnectedApp, ConnectionCheck, SigningKey
+from sf_integration.services import connection_file, profiles, transfer
+from sf_integration.services.transfer import Report
 from sf_integration.testing.django import ConnectableOrg
-from sf_integration.transfer import Report
 
 from .test_command_line import encrypted_key, folder, key_and_certificate, salesforce, tables
 from .test_docs import command_lines, salesforce_parser

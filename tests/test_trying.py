@@ -10,9 +10,10 @@ from django.contrib.auth.models import Group, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from sf_integration import PermissionMissing, health, operations, tokens
+from sf_integration import PermissionMissing, health, tokens
 from sf_integration.models import AccessToken, AuditEvent, ConnectedApp, ConnectionCheck, SigningKey
 from sf_integration.salesforce import keys
+from sf_integration.services import operations
 from sf_integration.testing.django import ConnectableOrg
 
 from .test_admin import ADMIN, opened, org_key, staff, values

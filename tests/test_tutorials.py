@@ -21,8 +21,9 @@ from django.core.management import load_command_class
 from django.urls import NoReverseMatch, reverse
 
 import sf_integration
-from sf_integration import env_file, hosts
+from sf_integration import hosts
 from sf_integration.salesforce import assertion, keys, setup_guide
+from sf_integration.services import env_file
 from sf_integration.testing.django import ConnectableOrg
 
 

@@ -8,10 +8,11 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from sf_integration import health, profiles, tokens
+from sf_integration import health, tokens
 from sf_integration.access import SHELL
 from sf_integration.models import ConnectedApp
 from sf_integration.salesforce import young_apps
+from sf_integration.services import profiles
 from sf_integration.state import ConnectionState
 from sf_integration.testing.django import ConnectableOrg
 

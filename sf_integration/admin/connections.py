@@ -16,12 +16,13 @@ from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
-from .. import access, audit, corrections, leaving, operations
+from .. import access, audit
 from ..access import Act
 from ..forms import ConnectedAppForm
 from ..models import AccessToken, ConnectedApp, ConnectedAppQuerySet
-from ..operations import Outcome
 from ..sensitive import takes_secret_inputs
+from ..services import corrections, leaving, operations
+from ..services.operations import Outcome
 from ..state import ConnectionState
 from ..templatetags.sf_integration_tags import state_pill, when
 from ..views.offers import Offers

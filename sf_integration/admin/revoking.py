@@ -11,9 +11,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 
-from .. import operations
 from ..models import AccessToken
-from ..operations import Outcome
+from ..services import operations
+from ..services.operations import Outcome
 
 _CONFIRMED = "revoke_confirmed"
 

@@ -16,9 +16,9 @@ from django.utils.text import slugify
 from .. import access, audit, keystore
 from ..forms import KeyInputs, NewSigningKeyForm, SigningKeyForm
 from ..models import AppKind, SigningKey
-from ..rotation import progress
 from ..salesforce import keys
 from ..sensitive import takes_secret_inputs
+from ..services.rotation import progress
 from ..templatetags.sf_integration_tags import when
 from .permissions import ManagedAdmin
 

@@ -14,14 +14,15 @@ from django.urls import URLPattern, path
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from .. import access, connection_file, transfer
+from .. import access
 from ..access import Act
-from ..connection_file import Row
 from ..forms import ConnectedAppForm
 from ..models import ConnectedApp
-from ..profiles import listed, word
 from ..salesforce.errors import InvalidInput
-from ..transfer import Report, Result
+from ..services import connection_file, transfer
+from ..services.connection_file import Row
+from ..services.profiles import listed, word
+from ..services.transfer import Report, Result
 from .permissions import ManagedAdmin
 
 LARGEST_UPLOAD = 1_000_000

@@ -7,10 +7,10 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from .. import operations
 from ..forms import ConnectedAppForm, NeverSaved
 from ..salesforce import trace
 from ..salesforce.errors import SalesforceError
+from ..services import operations
 from ..views import facts
 
 BUTTON = "_try"

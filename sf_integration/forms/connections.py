@@ -16,9 +16,7 @@ from .. import keystore, tokens
 from ..models import ConnectedApp, SigningKey
 from ..salesforce.errors import InvalidInput
 from .addresses import LoginURLInput, read_login_url
-from .key_inputs import (
-    KeyInputs,
-)
+from .key_inputs import KeyInputs
 
 
 class LinesField(forms.CharField):

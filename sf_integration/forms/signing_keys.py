@@ -13,14 +13,7 @@ from ..models import SigningKey
 from ..salesforce import keys
 from ..salesforce.errors import InvalidInput
 from ..state import CERTIFICATE_STAGES
-from .key_inputs import (
-    LARGEST_UPLOAD,
-    PEM_INPUT,
-    CertificateTextarea,
-    KeyInputs,
-    SecretField,
-    given_bytes,
-)
+from .key_inputs import LARGEST_UPLOAD, PEM_INPUT, CertificateTextarea, KeyInputs, SecretField, given_bytes
 
 
 class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]

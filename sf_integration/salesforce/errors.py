@@ -130,7 +130,13 @@ class WrongOrg(ActionNeeded):
     code = "wrong_org"
 
     def __init__(
-        self, cause: str, *, remedy: str = "", who: str = "", code: str | None = None, organization_id: str = ""
+        self,
+        cause: str,
+        *,
+        remedy: str = "",
+        who: str = "",
+        code: str | None = None,
+        organization_id: str = "",
     ) -> None:
         super().__init__(cause, remedy=remedy, who=who, code=code)
         self.organization_id = organization_id

@@ -287,7 +287,9 @@ def _pools(http: Http | None) -> Iterator[Http]:
 
 def _my_domain(urls: object) -> str:
     url = urls.get("custom_domain") if isinstance(urls, dict) else None
-    return url.rstrip("/") if isinstance(url, str) and is_web_address(url) and len(url) <= _LONGEST_URL else ""
+    return (
+        url.rstrip("/") if isinstance(url, str) and is_web_address(url) and len(url) <= _LONGEST_URL else ""
+    )
 
 
 def _malformed(why: str) -> TransportError:

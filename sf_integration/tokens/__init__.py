@@ -11,17 +11,7 @@ from .cleanup import delete_unused
 from .lifecycle import TokenState
 from .process import current, reset
 from .reseal import reseal
-from .source import (
-    Source,
-    api_version,
-    get,
-    in_memory,
-    only_connection,
-    refresh,
-    refusal,
-    renew,
-    revoke,
-)
+from .source import Source, api_version, get, in_memory, only_connection, refresh, refusal, renew, revoke
 from .sweep import Tally, due_batches, refresh_batch, refresh_due
 
 __all__ = [

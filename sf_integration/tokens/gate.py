@@ -6,13 +6,7 @@ import datetime as dt
 
 from ..models import AccessToken
 from ..salesforce import errors
-from ..salesforce.errors import (
-    ActionNeeded,
-    AuthenticationError,
-    LoginUnavailable,
-    SalesforceError,
-    WrongOrg,
-)
+from ..salesforce.errors import ActionNeeded, AuthenticationError, LoginUnavailable, SalesforceError, WrongOrg
 from . import lifecycle, pin, rows
 
 

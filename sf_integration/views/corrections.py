@@ -7,13 +7,14 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from .. import audit, corrections, fault_finder
+from .. import audit
 from ..access import Act
-from ..corrections import OtherOrg
-from ..fault_finder import Address
 from ..models import ConnectedApp
-from ..operations import Outcome
 from ..salesforce.errors import SalesforceError
+from ..services import corrections, fault_finder
+from ..services.corrections import OtherOrg
+from ..services.fault_finder import Address
+from ..services.operations import Outcome
 from . import problems
 from .detail import page_context
 from .gate import for_connection

@@ -12,10 +12,11 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 
-from .. import access, health, operations, rotation
+from .. import access, health
 from ..access import Act
 from ..models import ConnectedApp, ConnectionCheck, normal_username
-from ..operations import Outcome
+from ..services import operations, rotation
+from ..services.operations import Outcome
 from . import facts, problems
 from .gate import View, for_connection
 from .offers import Offers

@@ -16,15 +16,16 @@ from django.utils import timezone
 from django.utils.text import slugify
 from django.views.decorators.http import require_POST
 
-from .. import access, drafts, hosts
+from .. import access, hosts
 from ..access import Act
 from ..forms import read_login_url
 from ..models import ConnectedApp, ConnectionDraft
-from ..operations import Outcome
 from ..salesforce import setup_guide
 from ..salesforce.errors import SalesforceError
 from ..salesforce.setup_guide import KIND_WORDS, Kind, Step
 from ..sensitive import takes_secret_inputs
+from ..services import drafts
+from ..services.operations import Outcome
 from . import facts, guide_rooms, problems
 from .gate import View, allowed, refusal, signed_in
 from .guide_forms import KeyForm, StartForm, ValuesForm, show_mistake

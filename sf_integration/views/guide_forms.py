@@ -9,9 +9,10 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator
 from django.db.models import QuerySet
 
-from .. import drafts, hosts
+from .. import hosts
 from ..forms import KeyInputs, LoginURLInput, read_login_url
 from ..models import RESERVED_NAMES, AppKind, ConnectedApp, ConnectionDraft, SigningKey
+from ..services import drafts
 
 _LONGEST_URL = ConnectedApp._meta.get_field("login_url").max_length
 _PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}

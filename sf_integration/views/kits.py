@@ -8,12 +8,12 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.text import slugify
 
-from .. import kits
 from ..access import Act
 from ..models import ConnectedApp, ConnectionDraft
 from ..salesforce import setup_kit
 from ..salesforce.errors import InvalidInput
 from ..salesforce.setup_kit import Kit
+from ..services import kits
 from .gate import for_connection
 from .guide import for_draft, posted
 

@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
-from .. import corrections, fault_finder
-from ..corrections import OtherOrg
 from ..models import ConnectedApp
+from ..services import corrections, fault_finder
+from ..services.corrections import OtherOrg
 from ..state import ConnectionState
 from . import problems
 

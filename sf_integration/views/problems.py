@@ -8,11 +8,11 @@ from typing import Any, Self
 from uuid import UUID
 
 from ..models import ConnectedApp, SessionAdvice, session_length
-from ..rotation.progress import board_url
 from ..salesforce import diagnosis, setup_guide
 from ..salesforce.errors import ApiError, InvalidInput, RetryableError, SalesforceError, UnknownConnection
 from ..salesforce.problem import Problem, problem_of
 from ..salesforce.setup_guide import Step
+from ..services.rotation.progress import board_url
 from ..state import ConnectionState
 
 YOURS, THE_ORGS = 422, 424

@@ -17,13 +17,14 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 
-from .. import access, rotation
+from .. import access
 from ..access import Act
 from ..models import ConnectedApp, SigningKey
-from ..operations import Outcome
-from ..rotation import Letter, Stage, Stand, letters, progress, trying
 from ..salesforce import keys as key_kinds
 from ..salesforce.errors import SalesforceError
+from ..services import rotation
+from ..services.operations import Outcome
+from ..services.rotation import Letter, Stage, Stand, letters, progress, trying
 from .gate import allowed, signed_in
 
 PAGE_SIZE = 50

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sf_integration import access, get_client, get_token, health, keystore, rotation, tokens
+from sf_integration import access, get_client, get_token, health, keystore, tokens
 from sf_integration.models import (
     UNDO_FOR,
     AccessToken,
@@ -27,6 +27,7 @@ from sf_integration.models import (
     settings_fingerprint,
 )
 from sf_integration.salesforce.errors import AuthenticationError, WrongOrg
+from sf_integration.services import rotation
 from sf_integration.signals import signing_key_promoted
 from sf_integration.testing import Request
 from sf_integration.testing.django import ConnectableOrg

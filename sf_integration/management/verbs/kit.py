@@ -7,13 +7,14 @@ from pathlib import Path
 
 from django.db import transaction
 
-from ... import access, kits
+from ... import access
 from ...access import Act
 from ...models import SESSION_MINUTES, ConnectedApp
-from ...profiles import listed
 from ...salesforce import setup_kit
 from ...salesforce.errors import InvalidInput
 from ...salesforce.setup_kit import ObjectAccess
+from ...services import kits
+from ...services.profiles import listed
 from .making import stored_signing_key
 from .verb import Output, Verb
 

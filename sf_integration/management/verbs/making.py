@@ -8,12 +8,13 @@ import os
 import sys
 from pathlib import Path
 
-from ... import access, env_file, keystore, profiles
+from ... import access, keystore
 from ...keystore import ProvedKey
 from ...models import AppKind, SigningKey
-from ...profiles import listed, word
 from ...salesforce import keys
 from ...salesforce.errors import InvalidInput, InvalidPrivateKey
+from ...services import env_file, profiles
+from ...services.profiles import listed, word
 from . import checking, many
 from .files import PASSPHRASE_VARIABLE, read, read_passphrase
 from .verb import Output, Verb

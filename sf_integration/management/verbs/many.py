@@ -10,11 +10,12 @@ from pathlib import Path
 
 from rich.text import Text
 
-from ... import access, connection_file, transfer
+from ... import access
 from ...models import ConnectedApp, ConnectionCheck
-from ...profiles import listed, word
 from ...salesforce.errors import InvalidInput
-from ...transfer import Report, Result
+from ...services import connection_file, transfer
+from ...services.profiles import listed, word
+from ...services.transfer import Report, Result
 from . import checking
 from .files import PASSPHRASE_VARIABLE, read, read_passphrase
 from .verb import Output, Verb

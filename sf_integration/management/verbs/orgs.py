@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ... import access, audit, corrections, fault_finder
+from ... import access, audit
 from ...access import Act
-from ...corrections import OtherOrg
-from ...fault_finder import Finding
 from ...models import ConnectedApp
 from ...salesforce.errors import InvalidInput, SalesforceError
+from ...services import corrections, fault_finder
+from ...services.corrections import OtherOrg
+from ...services.fault_finder import Finding
 from .verb import Output, Verb, connection_for, sentence
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from ... import access, reencrypt
+from ... import access
 from ...access import Act
 from ...fields import keyring
-from ...reencrypt import Report
 from ...salesforce.errors import InvalidInput
+from ...services import reencrypt
+from ...services.reencrypt import Report
 from .verb import Output, Verb
 
 _LARGEST_BATCH = 10_000

@@ -9,12 +9,13 @@ from pathlib import Path
 from django.db import transaction
 from rich.text import Text
 
-from ... import access, rotation
+from ... import access
 from ...access import Act
 from ...models import ConnectedApp, SigningKey
-from ...operations import Outcome
-from ...rotation import Stage, letters, progress
 from ...salesforce import keys
+from ...services import rotation
+from ...services.operations import Outcome
+from ...services.rotation import Stage, letters, progress
 from .keys import write_certificate
 from .making import stored_signing_key
 from .verb import Output, Verb, connection_for

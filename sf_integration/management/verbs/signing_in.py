@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from ... import access, audit, operations, tokens
+from ... import access, audit, tokens
 from ...access import Act
 from ...salesforce.errors import InvalidInput, SalesforceError
+from ...services import operations
 from .verb import Output, Verb, connection_for, sentence
 
 

@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import audit, tokens
-from .fields import Sealed, require_key, seal
-from .models import AccessToken
-from .salesforce.errors import EncryptionKeyMissing
-from .salesforce.secret import SecretBytes
-from .sealed_columns import SealedColumn, sealed_columns, stored_key_ids
+from .. import audit, tokens
+from ..fields import Sealed, require_key, seal
+from ..models import AccessToken
+from ..salesforce.errors import EncryptionKeyMissing
+from ..salesforce.secret import SecretBytes
+from ..sealed_columns import SealedColumn, sealed_columns, stored_key_ids
 
 BATCH = 200
 ROUNDS = 10

@@ -15,10 +15,10 @@ from django.db.models.functions import Coalesce
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 
-from .. import access
-from ..models import UNDO_FOR, ConnectedApp, ConnectedAppQuerySet, SigningKey
-from ..salesforce import diagnosis
-from ..tokens import promotion
+from ... import access
+from ...models import UNDO_FOR, ConnectedApp, ConnectedAppQuerySet, SigningKey
+from ...salesforce import diagnosis
+from ...tokens import promotion
 
 
 class Stage(StrEnum):

@@ -14,16 +14,17 @@ from urllib.parse import urlsplit
 
 from django.utils import timezone
 
-from . import corrections, hosts, tokens
-from .conf import settings
-from .models import AccessToken, ConnectedApp
+from .. import hosts, tokens
+from ..conf import settings
+from ..models import AccessToken, ConnectedApp
+from ..salesforce import oauth
+from ..salesforce.errors import SalesforceError
+from ..salesforce.oauth import Token
+from ..salesforce.problem import Problem, problem_of
+from ..salesforce.stages import Stage, stage_of, stage_of_code
+from ..tokens import gate, lifecycle, pin, renewal, rows
+from . import corrections
 from .operations import Outcome
-from .salesforce import oauth
-from .salesforce.errors import SalesforceError
-from .salesforce.oauth import Token
-from .salesforce.problem import Problem, problem_of
-from .salesforce.stages import Stage, stage_of, stage_of_code
-from .tokens import gate, lifecycle, pin, renewal, rows
 
 PAUSE_SECONDS = 1.0
 """Between two sign-ins: to those of one user that come at once Salesforce answers `unknown_error`."""

@@ -12,14 +12,15 @@ from django.db.models import Q
 from django.dispatch import receiver
 from django.utils import timezone
 
-from . import access, audit, operations, profiles
-from .models import ConnectedApp, ConnectionDraft, SigningKey
+from .. import access, audit
+from ..models import ConnectedApp, ConnectionDraft, SigningKey
+from ..salesforce import my_domain, setup_guide
+from ..salesforce.errors import InvalidInput
+from ..salesforce.setup_guide import Copied
+from ..signals import connection_health_changed
+from ..state import ConnectionState
+from . import operations, profiles
 from .operations import Outcome
-from .salesforce import my_domain, setup_guide
-from .salesforce.errors import InvalidInput
-from .salesforce.setup_guide import Copied
-from .signals import connection_health_changed
-from .state import ConnectionState
 
 _LONGEST_NAME = 60
 _ROOM_FOR_NUMBER = 4

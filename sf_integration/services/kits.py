@@ -11,13 +11,14 @@ from typing import Any
 
 from django.db import transaction
 
-from . import access, audit, keystore, profiles
-from .access import Act
-from .models import AppKind, ConnectedApp, ConnectionDraft, SigningKey
-from .salesforce import setup_kit
-from .salesforce.errors import InvalidInput
-from .salesforce.rest import NEWEST_API_VERSION
-from .salesforce.setup_kit import Kit, ObjectAccess, Rights, read_objects
+from .. import access, audit, keystore
+from ..access import Act
+from ..models import AppKind, ConnectedApp, ConnectionDraft, SigningKey
+from ..salesforce import setup_kit
+from ..salesforce.errors import InvalidInput
+from ..salesforce.rest import NEWEST_API_VERSION
+from ..salesforce.setup_kit import Kit, ObjectAccess, Rights, read_objects
+from . import profiles
 
 DEFAULT_SESSION_MINUTES = 120
 _OLDEST_API_VERSION = 60.0

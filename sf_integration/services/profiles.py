@@ -9,11 +9,11 @@ from typing import Any, Literal
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import transaction
 
-from . import access, audit, hosts, keystore
-from .keystore import ProvedKey
-from .models import ConnectedApp, SigningKey
-from .salesforce.errors import InvalidInput
-from .salesforce.secret import hidden
+from .. import access, audit, hosts, keystore
+from ..keystore import ProvedKey
+from ..models import ConnectedApp, SigningKey
+from ..salesforce.errors import InvalidInput
+from ..salesforce.secret import hidden
 
 Outcome = Literal["created", "changed", "same"]
 REQUIRED = ("login_url", "consumer_key", "username", "signing_key")

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import access, audit, hosts, operations, profiles
-from .access import Act
-from .models import ConnectedApp
+from .. import access, audit, hosts
+from ..access import Act
+from ..models import ConnectedApp
+from ..salesforce import diagnosis
+from ..salesforce.errors import NotAllowedHere, SalesforceError
+from ..tokens import pin, rows
+from . import operations, profiles
 from .operations import Outcome
-from .salesforce import diagnosis
-from .salesforce.errors import NotAllowedHere, SalesforceError
-from .tokens import pin, rows
 
 _AFTER_A_REFRESH = (
     "the integration user is active in the new sandbox",

@@ -9,11 +9,11 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from django.utils import timezone
 
-from . import access, audit, health, tokens
-from .access import Act
-from .models import ConnectedApp, session_length
-from .salesforce.errors import ActionNeeded, SalesforceError
-from .tokens import renewal, rows
+from .. import access, audit, health, tokens
+from ..access import Act
+from ..models import ConnectedApp, session_length
+from ..salesforce.errors import ActionNeeded, SalesforceError
+from ..tokens import renewal, rows
 
 
 @dataclass(frozen=True)

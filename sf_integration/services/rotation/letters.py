@@ -10,9 +10,9 @@ from django.core.validators import validate_email
 from django.utils import timezone
 from django.utils.text import slugify
 
-from ..keystore import UPLOAD_PATHS
-from ..models import AppKind, ConnectedApp, SigningKey
-from ..salesforce import keys
+from ...keystore import UPLOAD_PATHS
+from ...models import AppKind, ConnectedApp, SigningKey
+from ...salesforce import keys
 
 _END_OF_CONSUMER_KEY = 8
 

@@ -9,13 +9,13 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from .. import access, audit, keystore
-from ..access import Act
-from ..models import ConnectedApp, SigningKey
+from ... import access, audit, keystore
+from ...access import Act
+from ...models import ConnectedApp, SigningKey
+from ...salesforce import keys
+from ...salesforce.errors import InvalidInput
+from ...tokens import promotion, rows
 from ..operations import Outcome
-from ..salesforce import keys
-from ..salesforce.errors import InvalidInput
-from ..tokens import promotion, rows
 
 
 @dataclass(frozen=True)

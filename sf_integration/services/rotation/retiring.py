@@ -10,10 +10,10 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from .. import audit
-from ..models import UNDO_FOR, ConnectedApp, ConnectionDraft, SigningKey
+from ... import audit
+from ...models import UNDO_FOR, ConnectedApp, ConnectionDraft, SigningKey
 
-log = logging.getLogger("sf_integration.rotation")
+log = logging.getLogger("sf_integration.services.rotation")
 
 BY_ITSELF = "housekeeping"
 

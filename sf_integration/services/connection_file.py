@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from .salesforce.errors import InvalidInput
+from ..salesforce.errors import InvalidInput
 
 COLUMNS = (
     "name",

@@ -13,18 +13,19 @@ from typing import Any, Literal
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.db import IntegrityError, transaction
 
-from . import access, audit, keystore, profiles
-from .access import Act
-from .connection_file import COLUMNS, FILE_COLUMNS, LISTS, Row, list_of
-from .keystore import ProvedKey
-from .models import SESSION_MINUTES, AppKind, ConnectedApp, SigningKey
-from .salesforce.errors import (
+from .. import access, audit, keystore
+from ..access import Act
+from ..keystore import ProvedKey
+from ..models import SESSION_MINUTES, AppKind, ConnectedApp, SigningKey
+from ..salesforce.errors import (
     EncryptionKeyMissing,
     InvalidInput,
     InvalidPrivateKey,
     NotAllowedHere,
     SalesforceError,
 )
+from . import profiles
+from .connection_file import COLUMNS, FILE_COLUMNS, LISTS, Row, list_of
 
 Outcome = Literal["created", "changed", "same", "refused"]
 ReadFile = Callable[[str, str], bytes]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .salesforce.errors import InvalidInput
+from ..salesforce.errors import InvalidInput
 
 _LINE = re.compile(
     r"""\s* (?P<name>\w+) \s*=\s*

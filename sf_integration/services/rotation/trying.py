@@ -8,14 +8,14 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import access, audit, tokens
-from ..access import Act
-from ..models import ConnectedApp
+from ... import access, audit, tokens
+from ...access import Act
+from ...models import ConnectedApp
+from ...salesforce import signin
+from ...salesforce.errors import SalesforceError
+from ...tokens import promotion, trial
+from ...tokens.trial import Trial
 from ..operations import Outcome
-from ..salesforce import signin
-from ..salesforce.errors import SalesforceError
-from ..tokens import promotion, trial
-from ..tokens.trial import Trial
 
 TOGETHER_SECONDS = 20.0
 """For one round over many connections: a person waits for the page."""

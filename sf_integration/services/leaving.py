@@ -12,13 +12,13 @@ from django.db import transaction
 from django.db.models import Max, Q, Sum
 from django.utils import timezone
 
-from . import access, audit, hosts, tokens
-from .models import AccessToken, AuditEvent, ConnectedApp, ConnectionDraft, SigningKey
+from .. import access, audit, hosts, tokens
+from ..models import AccessToken, AuditEvent, ConnectedApp, ConnectionDraft, SigningKey
+from ..salesforce import oauth
+from ..salesforce.errors import SalesforceError
+from ..salesforce.oauth import Token
+from ..tokens import renewal, rows
 from .operations import Outcome
-from .salesforce import oauth
-from .salesforce.errors import SalesforceError
-from .salesforce.oauth import Token
-from .tokens import renewal, rows
 
 LOOK_BACK = dt.timedelta(days=30)
 USES = ("took token", "looked up", "asked identity")
