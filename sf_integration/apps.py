@@ -9,4 +9,5 @@ class SfIntegrationConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        pass
+        from . import checks  # noqa: F401 - registers the system checks
+        from .services import drafts  # noqa: F401 - listens to changes of state

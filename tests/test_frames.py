@@ -24,6 +24,7 @@ from django.views.debug import ExceptionReporter
 
 from sf_integration import fields, forms, get_client, get_token, keystore, tokens
 from sf_integration.access import SHELL
+from sf_integration.forms import key_inputs
 from sf_integration.models import AccessToken, SigningKey
 from sf_integration.salesforce import keys, oauth, signin
 from sf_integration.salesforce.secret import Secret, SecretBytes
@@ -220,7 +221,7 @@ def test_a_bug_in_a_page_that_takes_keys_shows_nothing_that_was_typed(
     owner, name = {
         "proving": (keys, "fingerprint"),
         "storing": (SigningKey, "save"),
-        "form": (forms, "keyring"),
+        "form": (key_inputs, "keyring"),
     }[where]
     monkeypatch.setattr(owner, name, broken)
     with override_settings(DEBUG=debug, DEBUG_PROPAGATE_EXCEPTIONS=False):

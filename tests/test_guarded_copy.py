@@ -22,7 +22,17 @@ from django.test import Client
 from django.urls import URLPattern
 from django.utils import timezone
 
-from sf_integration import SalesforceAuth, aget_token, get_client, get_token, health, tasks, tokens, urls
+from sf_integration import (
+    SalesforceAuth,
+    aget_token,
+    get_client,
+    get_token,
+    health,
+    keystore,
+    tasks,
+    tokens,
+    urls,
+)
 from sf_integration.admin.connections import ConnectedAppAdmin
 from sf_integration.management.commands.salesforce import VERBS
 from sf_integration.models import AccessToken, ConnectedApp, ConnectionDraft
@@ -240,6 +250,13 @@ def _(world: World, name: str) -> None:
     assert answer.status_code == 302, answer.content.decode()
 
 
+@way("page: rotation_try")
+def _(world: World, name: str) -> None:
+    connection = stage_key(world, name)
+    answer = world.browser.post(f"/connections/keys/{connection.signing_key.pk}/rotation/try/")
+    assert answer.status_code in (200, 302)
+
+
 # ---- admin ----
 
 
@@ -319,6 +336,12 @@ def _(world: World, name: str) -> None:
     salesforce("token", name, "--yes")
 
 
+@way("command: rotate-key")
+def _(world: World, name: str) -> None:
+    stage_key(world, name)
+    salesforce("rotate-key", name, "--try")
+
+
 @way("command: accept-org")
 def _(world: World, name: str) -> None:
     meets_other_org(name)
@@ -346,6 +369,12 @@ def _(world: World, name: str) -> None:
 
 
 # ---- what they share ----
+
+
+def stage_key(world: World, name: str) -> ConnectedApp:
+    """As when a rotation has begun: the next signing key waits for its certificate in the org."""
+    ConnectedApp.objects.filter(name=name).update(staged_signing_key=keystore.make(name=f"{name}-next"))
+    return world.connection(name)
 
 
 def meets_other_org(name: str) -> None:
@@ -464,6 +493,7 @@ CALLS_NOBODY = {
     "pages": {
         "health_json", "explain", "guide", "new", "login_url", "draft", "draft_change", "draft_steps", "draft_key",
         "draft_certificate", "draft_kit", "draft_kit_download", "draft_discard", "certificate", "kit", "trace",
+        "keys", "key_certificate", "rotation", "rotation_start", "rotation_act",
     },
     "tasks": set(),
 }  # fmt: skip

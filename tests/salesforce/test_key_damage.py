@@ -100,6 +100,7 @@ ON_TEXT: dict[str, Callable[[str], str]] = {
     "certificate behind": lambda text: f"{text}\n{certificate(2048).public_bytes(PEM).decode()}",
     "hard blanks": lambda text: text.replace(" ", "\u00a0"),
     "typographic dashes": lambda text: text.replace("-----", 5 * EN_DASH),
+    "text of a whole number of triples": lambda text: text + "\n" * (-len(text.encode()) % 3),
     "merged dashes": lambda text: text.replace("-----", 2 * "\u2014" + "-"),
     "zero width": lambda text: text.replace("\n", "\u200b\n"),
     "blank lines": lambda text: f"\n \n{text}\n\n\n",
@@ -143,6 +144,9 @@ CHOSEN = {"chosen": DAMAGE, "last": st.sampled_from(list(LAST))}
 @example("PKCS#1 locked", 2048, ["one line", "JSON", "base64", "base64"], "UTF-16")
 @example("PKCS#8 DER", 2048, ["base64", "certificate behind"], "UTF-8")
 @example("PKCS#8 locked", 2048, ["base64 in lines", "CRLF", r"\n"], "UTF-8 with mark")
+@example(
+    "PKCS#1", 2048, ["typographic dashes", "text of a whole number of triples", "base64", "mail"], "UTF-8"
+)
 def test_any_damage_combined_is_undone_to_the_last_byte(form, bits, chosen, last):
     whole = valid(form, bits)
     found = repair.repair(damaged(whole, chosen, last))

@@ -29,6 +29,14 @@ ENTRIES: tuple[Diagnosis, ...] = (
         f"In the sandbox: {USERS}, External Client App Manager or App Manager. Here: {CONNECTION}",
     ),
     Diagnosis(
+        "tried_a_moment_ago",
+        "",
+        "The staged signing key was tried a moment ago; the org is asked once in ten seconds.",
+        ADMIN_HERE,
+        "Wait a few seconds, then try again.",
+        kind="passing",
+    ),
+    Diagnosis(
         "org_unknown",
         "",
         "Neither the token nor its answer tells which org it is of, and the org did not say when asked. This connection is "

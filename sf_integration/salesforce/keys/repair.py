@@ -25,6 +25,7 @@ _BASE64_LINES = re.compile(r"(?:[A-Za-z0-9+/_-]{16,}[ \t\n]*)*[A-Za-z0-9+/_-]+={
 _NAMES = re.compile(r"(?<![\w.-])[\w.-]{1,100}[\"']?[ \t]{0,4}:")
 _PACKED_BEGIN = re.compile(r"(?<![ \t])[ \t]+(?=LS0tLS1CRUdJTi)")
 _QUOTE_MARKS = re.compile(r"^[ \t>|]+", re.MULTILINE)
+_BYTES_ASTRAY = 4
 # A run of backslashes is tried once, so that no text takes long.
 _ESCAPED_BREAK = re.compile(r"(?<!\\)\\+(?:r\\*\\n|[nr])")
 _ESCAPED_LETTER = re.compile(r"(?<!\\)\\+u([0-9A-Fa-f]{4})")
@@ -98,10 +99,9 @@ def _text(data: bytes, notes: list[str]) -> str:
 
 
 def _one_byte_text(data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data.decode("cp1252", errors="replace")
+    text = data.decode(errors="replace")
+    # A few bytes astray, as of a word that was taken for base64, don't make it another encoding.
+    return text if text.count("\ufffd") <= _BYTES_ASTRAY else data.decode("cp1252", errors="replace")
 
 
 def _utf_16(data: bytes) -> str:
