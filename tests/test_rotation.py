@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,22 @@ import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
+from django.db import connection as database
 from django.db.models import ProtectedError
 from django.test import Client
 from django.utils import timezone
 
 from sf_integration import access, get_token, keystore, tasks, tokens
 from sf_integration.models import UNDO_FOR, AccessToken, AuditEvent, ConnectedApp, ConnectionDraft, SigningKey
-from sf_integration.salesforce.errors import InvalidInput
+from sf_integration.salesforce.errors import AuthenticationError, InvalidInput
 from sf_integration.services import leaving, rotation
-from sf_integration.services.rotation import Stage
+from sf_integration.services.operations import Outcome
+from sf_integration.services.rotation import Stage, acts
 from sf_integration.testing.django import ConnectableOrg
+from sf_integration.tokens import promotion
+
+from .test_admin import opened
+from .tokens.test_concurrency import in_thread
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -95,6 +102,30 @@ def test_start_makes_one_key_for_all_and_changes_nothing_else(salesforce_org: Co
     }
 
 
+def test_start_holds_up_nobody_while_it_goes_through_many(
+    salesforce_org: ConnectableOrg, next_key: SigningKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sweeps write many of these rows in an order of their own: two who hold some and want others' would wait for ever."""
+    shared = share(salesforce_org, "acme", "globex")
+    real = acts._stage
+
+    def written_by_another_process() -> bool:
+        with database.cursor() as cursor:
+            if database.vendor == "postgresql":
+                cursor.execute("SET lock_timeout = '1s'")
+        return bool(ConnectedApp.objects.filter(name="acme").update(last_success_at=timezone.now()))
+
+    def stage(each: ConnectedApp, key: SigningKey, actor: Any) -> Outcome:
+        if each.name == "globex":
+            with ThreadPoolExecutor(1) as pool:
+                assert pool.submit(in_thread, written_by_another_process).result()
+        return real(each, key, actor)
+
+    monkeypatch.setattr(acts, "_stage", stage)
+    rotation.start(shared, actor=SHELL, new_key=next_key)
+    assert stages() == {"acme": "staged", "globex": "staged"}
+
+
 def test_start_leaves_what_is_staged_already(salesforce_org: ConnectableOrg, next_key: SigningKey) -> None:
     shared = share(salesforce_org, "acme", "globex")
     rotation.start(shared[:1], actor=SHELL, new_key=next_key)
@@ -151,6 +182,62 @@ def test_staging_in_the_admins_form_is_dated(salesforce_org: ConnectableOrg, nex
     assert stand.stage is Stage.STAGED
     assert stand.since
     assert connection().settings_since is None
+
+
+def test_a_page_opened_before_a_promotion_does_not_undo_it(
+    salesforce_org: ConnectableOrg, admin_client: Client, next_key: SigningKey
+) -> None:
+    share(salesforce_org, "acme")
+    rotation.start([connection()], actor=SHELL, new_key=next_key)
+    change = f"/admin/sf_integration/connectedapp/{connection().pk}/change/"
+    page = opened(admin_client, connection())
+    promoted(salesforce_org, next_key, "acme")
+    other = keystore.make(name="other")
+    for wish in (
+        {"signing_key": [str(other.pk)]},
+        {"signing_key": [str(next_key.pk)], "staged_signing_key": [""]},
+        {"staged_signing_key": [str(other.pk)]},
+        {"make_key": ["on"]},
+    ):
+        told = text_of(admin_client.post(change, page | wish))
+        assert "Its signing keys were changed since this page was opened" in told
+        now = connection()
+        assert (now.signing_key, now.staged_signing_key, now.previous_signing_key.name) == (
+            next_key,
+            None,
+            "acme",
+        )
+    assert admin_client.post(change, page | {"label": ["Acme"]}).status_code == 302
+    assert connection().previous_signing_key.name == "acme"
+    page = opened(admin_client, connection())
+    assert admin_client.post(change, page | {"signing_key": [str(other.pk)]}).status_code == 302
+    assert connection().signing_key == other
+
+
+def test_a_key_staged_in_the_admins_form_is_tried_soon(
+    salesforce_org: ConnectableOrg, admin_client: Client, next_key: SigningKey
+) -> None:
+    share(salesforce_org, "acme")
+    salesforce_org.app.replace_certificate(next_key.certificate)
+    with pytest.raises(AuthenticationError):
+        get_token("acme")
+    AccessToken.objects.update(next_try_at=timezone.now() + dt.timedelta(hours=6))
+    change = f"/admin/sf_integration/connectedapp/{connection().pk}/change/"
+    page = opened(admin_client, connection())
+    admin_client.post(change, page | {"staged_signing_key": [str(next_key.pk)]})
+    assert get_token("acme")
+    assert connection().signing_key == next_key
+
+
+def test_what_the_org_said_of_another_app_promotes_nothing(
+    salesforce_org: ConnectableOrg, next_key: SigningKey
+) -> None:
+    share(salesforce_org, "acme")
+    rotation.start([connection()], actor=SHELL, new_key=next_key)
+    seen = connection()
+    ConnectedApp.objects.update(consumer_key="3MVG9another")
+    promotion.accept(seen, next_key.fingerprint, actor="sign-in")
+    assert connection().signing_key != next_key
 
 
 def test_the_address_of_the_board_is_no_name_of_a_connection(salesforce_org: ConnectableOrg) -> None:
@@ -301,6 +388,27 @@ def test_a_trial_is_made_once_in_ten_seconds(salesforce_org: ConnectableOrg, nex
     assert salesforce_org.token_requests == 1
 
 
+def test_a_page_of_long_ago_does_not_try_again_at_once(
+    salesforce_org: ConnectableOrg, next_key: SigningKey
+) -> None:
+    share(salesforce_org, "acme")
+    rotation.start([connection()], actor=SHELL, new_key=next_key)
+    seen = connection()
+    rotation.try_staged(connection(), actor=SHELL)
+    assert "a moment ago" in rotation.try_staged(seen, actor=SHELL).sentence
+    assert salesforce_org.token_requests == 1
+
+
+def test_what_was_taken_back_may_be_tried_at_once(
+    salesforce_org: ConnectableOrg, next_key: SigningKey
+) -> None:
+    share(salesforce_org, "acme")
+    rotation.start([connection()], actor=SHELL, new_key=next_key)
+    promoted(salesforce_org, next_key, "acme")
+    assert rotation.undo(connection(), actor=SHELL).done
+    assert rotation.try_staged(connection(), actor=SHELL).done
+
+
 def test_what_can_not_be_called_is_not_tried(salesforce_org: ConnectableOrg, next_key: SigningKey) -> None:
     share(salesforce_org, "acme")
     rotation.start([connection()], actor=SHELL, new_key=next_key)
@@ -308,6 +416,34 @@ def test_what_can_not_be_called_is_not_tried(salesforce_org: ConnectableOrg, nex
     assert "paused" in rotation.try_staged(connection(), actor=SHELL).sentence
     assert salesforce_org.token_requests == 0
     assert AccessToken.objects.filter(claimed_until__isnull=False).count() == 0
+
+
+def test_those_that_can_not_be_called_take_nobodys_turn(
+    salesforce_org: ConnectableOrg, next_key: SigningKey, settings: Any
+) -> None:
+    names = [f"c{number:02}" for number in range(12)]
+    rotation.start(share(salesforce_org, *names), actor=SHELL, new_key=next_key)
+    ConnectedApp.objects.filter(name="c11").update(
+        environment="sandbox", environment_for=connection("c11").environment_subject
+    )
+    settings.SF_INTEGRATION = {**settings.SF_INTEGRATION, "ALLOWED_ENVIRONMENTS": ["sandbox"]}
+    tried = rotation.try_all([connection(name) for name in names], actor=SHELL, seconds=1)
+    assert (len(tried.outcomes), tried.left) == (12, 0)
+    assert "This installation may not call" in tried.outcomes[0].sentence
+    assert salesforce_org.token_requests == 1
+    assert stages()["c11"] == "not uploaded yet"
+
+
+def test_a_staged_key_that_can_not_be_opened_is_told(
+    salesforce_org: ConnectableOrg, next_key: SigningKey
+) -> None:
+    share(salesforce_org, "acme")
+    rotation.start([connection()], actor=SHELL, new_key=next_key)
+    SigningKey.objects.filter(pk=next_key.pk).update(private_key=None)
+    assert not rotation.try_staged(connection(), actor=SHELL).done
+    stand = rotation.stand(connection())
+    assert (stand.stage.value, stand.may_cancel) == ("failing", True)
+    assert "“next” can't be used: stored without its private key" in stand.sentence
 
 
 def test_many_are_tried_at_a_pace_and_side_by_side(
@@ -567,9 +703,12 @@ def test_keys_that_somebody_needs_or_nobody_left_do_not_retire(
     draft = ConnectionDraft.objects.create(made_by=admin_user, signing_key=old)
     assert rotation.retire_unused() == 0
     draft.delete()
+    a_week_later()
     ConnectedApp.objects.update(staged_signing_key=old)
     assert rotation.retire_unused() == 0
     ConnectedApp.objects.update(staged_signing_key=None)
+    assert rotation.retire_unused() == 0  # needed until a moment ago
+    a_week_later()
     assert rotation.retire_unused() == 1
     unused.refresh_from_db()
     assert unused.private_key is not None
@@ -585,6 +724,48 @@ def test_a_key_that_is_chosen_again_does_not_retire(
     rotation.start([connection()], actor=SHELL, new_key=old)
     rotation.cancel(connection(), actor=SHELL)
     assert rotation.retire_unused() == 0
+
+
+def test_a_key_that_can_not_be_opened_is_not_promoted(
+    salesforce_org: ConnectableOrg, next_key: SigningKey, settings: Any
+) -> None:
+    settings.SF_INTEGRATION = {**settings.SF_INTEGRATION, "PROMOTE_STAGED_KEYS": False}
+    share(salesforce_org, "acme")
+    rotation.start([connection()], actor=SHELL, new_key=next_key)
+    salesforce_org.app.replace_certificate(next_key.certificate)
+    assert rotation.try_staged(connection(), actor=SHELL).done
+    SigningKey.objects.filter(pk=next_key.pk).update(private_key=None)
+    assert "can't be used" in rotation.promote(connection(), actor=SHELL).sentence
+    assert connection().signing_key != next_key
+
+
+def test_a_staged_key_without_certificate_has_no_text_to_send(
+    salesforce_org: ConnectableOrg, admin_client: Client, next_key: SigningKey
+) -> None:
+    share(salesforce_org, "acme")
+    SigningKey.objects.filter(pk=next_key.pk).update(certificate="", certificate_fingerprint="")
+    ConnectedApp.objects.update(staged_signing_key=next_key, staged_at=timezone.now())
+    page = admin_client.get(f"/connections/keys/{connection().signing_key_id}/rotation/")
+    assert "The certificate of next is not known here" in text_of(page)
+    assert f"{next_key.pk}/certificate.crt" not in page.content.decode()
+
+
+def test_a_key_that_was_left_by_hand_of_late_does_not_retire_yet(
+    salesforce_org: ConnectableOrg, next_key: SigningKey
+) -> None:
+    old = share(salesforce_org, "acme", "globex")[0].signing_key
+    rotation.start([connection("acme")], actor=SHELL, new_key=next_key)
+    promoted(salesforce_org, next_key, "acme")
+    a_week_later()
+    tasks.housekeeping()
+    chosen = connection("globex")
+    chosen.signing_key = keystore.make(name="chosen by mistake")
+    chosen.save(update_fields=["signing_key", *chosen.note_edit(["signing_key"])])
+    assert rotation.retire_unused() == 0
+    old.refresh_from_db()
+    assert old.can_be_opened
+    a_week_later()
+    assert rotation.retire_unused() == 1
 
 
 def test_a_retired_key_that_is_given_again_is_one_again(

@@ -25,6 +25,7 @@ from ..services import corrections, leaving, operations
 from ..services.operations import Outcome
 from ..state import ConnectionState
 from ..templatetags.sf_integration_tags import state_pill, when
+from ..tokens import rows
 from ..views.offers import Offers
 from . import trying
 from .ladders import shown_ladder, shown_problems
@@ -221,6 +222,8 @@ class ConnectedAppAdmin(ManyAtOnceAdmin):
     def save_model(self, request: HttpRequest, obj: ConnectedApp, form: Any, change: bool) -> None:
         obj.save(update_fields=form.changed_columns if change else None)
         audit.record("changed" if change else "added", obj, actor=request.user, fields=form.changed_names)
+        if change and "staged_signing_key" in form.changed_data and obj.next_signing_key_id:
+            rows.open_for_another_key(obj)
         if form.login_url_note and "login_url" in form.changed_data:
             messages.info(
                 request, f"Taken from the address you pasted: {obj.login_url}. {form.login_url_note}"

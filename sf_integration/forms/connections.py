@@ -74,6 +74,7 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
     """Columns that an edit writes besides what the person changed."""
 
     STORED_BY_CHECKS = ("api_version", "expected_org_id")
+    CHANGED_BY_SIGN_INS = ("signing_key", "staged_signing_key")
 
     class Meta:
         model = ConnectedApp
@@ -168,9 +169,24 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
             self.add_error(
                 "signing_key", "Choose a signing key, give a private key below, or have a key pair made."
             )
+        if (self.gives_key or set(self.CHANGED_BY_SIGN_INS) & set(self.changed_data)) and self._keys_moved_on:
+            self.add_error(
+                "signing_key",
+                "Its signing keys were changed since this page was opened, perhaps by a promotion. Open the page again and look "
+                "before you change them.",
+            )
         if self._certificate and not self._key and not data.get("make_key"):
             self._prove_certificate(self._certificate, self._stored_key(data))
         return data
+
+    @property
+    def _keys_moved_on(self) -> bool:
+        """Whether other signing keys are stored than the page showed, as far as it says what it showed."""
+        for name in self.CHANGED_BY_SIGN_INS if self._is_change else ():
+            shown = self.data.get(self[name].html_initial_name) if name in self.fields else None
+            if shown is not None and shown != str(getattr(self.instance, f"{name}_id") or ""):
+                return True
+        return False
 
     def _stored_key(self, data: dict[str, Any]) -> SigningKey | None:
         untouched = self._is_change and "signing_key" not in self.changed_data

@@ -82,8 +82,8 @@ def _request_lines(described: Mapping[str, Any]) -> Iterable[str]:
     yield f"&assertion={form.get('assertion', '')}"
     yield ""
     yield "The assertion's header and claims:"
-    yield json.dumps(described["header"], ensure_ascii=False)
-    yield json.dumps(described["claims"], ensure_ascii=False, indent=2)
+    yield _json(described["header"])
+    yield _json(described["claims"], indent=2)
 
 
 def _answer_lines(described: Mapping[str, Any]) -> Iterable[str]:
@@ -93,11 +93,16 @@ def _answer_lines(described: Mapping[str, Any]) -> Iterable[str]:
     if status is None:
         return
     yield f"Answered {status} {took}"
-    for name, value in (described.get("headers") or {}).items():
-        yield f"{name}: {value}"
+    headers = described.get("headers") or {}
+    yield from (f"{name}: {headers[name]}" for name in HEADERS if name in headers)
     yield ""
     answer = described["answer"]
-    yield answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False, indent=2)
+    yield answer if isinstance(answer, str) else _json(answer, indent=2)
+
+
+def _json(value: object, indent: int | None = None) -> str:
+    # Sorted: PostgreSQL keeps an object's names in an order of its own.
+    return json.dumps(value, ensure_ascii=False, indent=indent, sort_keys=True)
 
 
 def _call_lines(described: Mapping[str, Any]) -> Sequence[str]:

@@ -147,11 +147,12 @@ def promote(connection: ConnectedApp, *, actor: Any) -> bool:
 
 
 def exchange(connection: ConnectedApp, changes: dict[str, Any], *, act: str, actor: Any) -> bool:
-    """Write these, audited as `act`, if present, staged and previous signing key are still those of `connection`, which then
-    has them too."""
+    """Write these, audited as `act`, if app and signing keys are still those of `connection`, which then has them too."""
     with transaction.atomic():
         same = ConnectedApp.objects.filter(
             pk=connection.pk,
+            login_url=connection.login_url,
+            consumer_key=connection.consumer_key,
             signing_key=connection.signing_key_id,
             staged_signing_key=connection.staged_signing_key_id,
             previous_signing_key=connection.previous_signing_key_id,

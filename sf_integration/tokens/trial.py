@@ -27,9 +27,9 @@ class Trial:
 def begin(process: Process, connection: ConnectedApp) -> Trial:
     """What to post, with the claim of the row; `finish` has to follow. Raises SalesforceError when it can't be tried now."""
     now = timezone.now()
-    _require_pause(connection, now)
     row = _row(connection)
     present = row.connection
+    _require_pause(present, now)
     renewal.guard(present, row.username)
     gate.require_logins_left(row, now)
     staged = present.staged_signing_key if present.next_signing_key_id else None
@@ -88,7 +88,7 @@ def _row(connection: ConnectedApp) -> AccessToken:
 def _require_pause(connection: ConnectedApp, now: dt.datetime) -> None:
     """As for “try now”: at most once in ten seconds."""
     last = promotion.trial_of(connection)
-    if last is None or last.get("accepted"):
+    if last is None or last.get("accepted") or last.get("code") == promotion.UNDONE:
         return
     wait = dt.datetime.fromisoformat(last["at"]) + lifecycle.TRY_NOW_EVERY - now
     if wait > dt.timedelta(0):

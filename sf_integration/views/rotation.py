@@ -73,12 +73,14 @@ class Row:
     icon: str
     letter: Letter | None
     """For the org's admin, while there is something to be uploaded."""
+    lacks_certificate: bool
+    """There is something to be uploaded, but not here."""
 
     @classmethod
     def of(cls, stand: Stand) -> Row:
-        waits = stand.next_key is not None and stand.stage is not Stage.PROMOTED
-        letter = rotation.letter(stand.connection, stand.next_key) if waits and stand.next_key else None
-        return cls(stand, *_LOOKS[stand.stage], letter)
+        key = stand.next_key if stand.stage is not Stage.PROMOTED else None
+        letter = rotation.letter(stand.connection, key) if key and key.certificate else None
+        return cls(stand, *_LOOKS[stand.stage], letter, lacks_certificate=key is not None and letter is None)
 
 
 @signed_in

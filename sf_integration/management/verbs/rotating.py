@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from django.db import transaction
 from rich.text import Text
 
 from ... import access
@@ -56,18 +55,28 @@ def _start(concerned: Sequence[ConnectedApp], options: argparse.Namespace, outpu
     chosen = stored_signing_key(options.signing_key) if options.signing_key else None
     if chosen is None:
         chosen = progress.under_way(waiting[0].signing_key, actor=access.SHELL)
-    # One transaction: no key without its certificate in the caller's hands.
-    with transaction.atomic():
-        started = rotation.start(
-            waiting, actor=access.SHELL, new_key=chosen, bits=options.bits, days=options.days
-        )
-        path: Path = options.out or Path(letters.file_name(started.key))
-        if started.was_made or options.out:
-            write_certificate(started.key.certificate, path)
+
+    def path_for(key: SigningKey) -> Path | None:
+        return options.out or (Path(letters.file_name(key)) if chosen is None else None)
+
+    def hand_out(key: SigningKey) -> None:
+        """No key without its certificate in the caller's hands."""
+        path = path_for(key)
+        if path:
+            write_certificate(key.certificate, path)
+
+    started = rotation.start(
+        waiting,
+        actor=access.SHELL,
+        new_key=chosen,
+        bits=options.bits,
+        days=options.days,
+        hand_out=hand_out,
+    )
     for outcome in started.outcomes:
         (output.say if outcome.done else output.complain)(outcome.sentence)
     if not output.as_json:
-        _tell_what_next(started.key, waiting, output, path if started.was_made or options.out else None)
+        _tell_what_next(started.key, waiting, output, path_for(started.key))
     _show(concerned, output, with_letters=started.key)
     return all(outcome.done for outcome in started.outcomes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,6 @@ class Started:
     """One per connection, in order."""
 
 
-@transaction.atomic
 def start(
     connections: Sequence[ConnectedApp],
     *,
@@ -35,8 +34,12 @@ def start(
     new_key: SigningKey | None = None,
     bits: int = keys.MINIMUM_BITS,
     days: int = 365,
+    hand_out: Callable[[SigningKey], object] = lambda key: None,
 ) -> Started:
     """Stage one signing key for all of these, a stored one or one made now. Nothing else changes: they go on with their own.
+
+    `hand_out` is given the key before it is staged; when it raises, none was made. One by one, for sweeps write these rows too,
+    in an order of their own.
 
     Raises AccessDenied, or InvalidInput when the key can't be one that follows.
     """
@@ -44,12 +47,14 @@ def start(
         raise InvalidInput("There is no connection to stage a signing key for.")
     for connection in connections:
         access.require(actor, Act.MANAGE_KEYS, connection)
-    key = new_key or keystore.make(name=connections[0].signing_key.name, bits=bits, days=days)
-    if new_key is None:
-        audit.record("made key", key, actor=actor)
-    else:
-        access.require_key(actor, new_key)
-        key = _usable(new_key)
+    with transaction.atomic():
+        if new_key is None:
+            key = keystore.make(name=connections[0].signing_key.name, bits=bits, days=days)
+            audit.record("made key", key, actor=actor)
+        else:
+            access.require_key(actor, new_key)
+            key = _usable(new_key)
+        hand_out(key)
     return Started(key, new_key is None, [_stage(each, key, actor) for each in connections])
 
 
@@ -61,6 +66,8 @@ def promote(connection: ConnectedApp, *, actor: Any) -> Outcome:
         return _told(connection, "it has no staged signing key to promote.")
     if not promotion.has_accepted(connection):
         return _told(connection, f"nobody has seen yet that the org takes “{staged.name}”. Try it first.")
+    if not staged.can_be_opened:
+        return _told(connection, f"“{staged.name}” can't be used: {staged.sealing_problem}.")
     if not promotion.promote(connection, actor=actor):
         return _meanwhile(connection)
     return _told(connection, f"it signs in with “{staged.name}” from now on.", done=True)
@@ -118,7 +125,7 @@ def cancel(connection: ConnectedApp, *, actor: Any) -> Outcome:
 
 
 def _usable(key: SigningKey) -> SigningKey:
-    """Held until the end of the transaction, so that it can't be retired meanwhile."""
+    """Held, so that it is not being retired at this moment; nor will it be, as it counts as replaced no more."""
     key = SigningKey.objects.select_for_update().get(pk=key.pk)
     if not key.can_be_opened:
         raise InvalidInput(f"The signing key “{key.name}” can't be used: {key.sealing_problem}.")
@@ -147,7 +154,7 @@ def _stage(connection: ConnectedApp, key: SigningKey, actor: Any) -> Outcome:
 
 
 def _meanwhile(connection: ConnectedApp) -> Outcome:
-    return _told(connection, "its signing keys were changed meanwhile, and nothing was done. Look again.")
+    return _told(connection, "it was changed meanwhile, and nothing was done. Look again.")
 
 
 def _told(connection: ConnectedApp, sentence: str, *, done: bool = False) -> Outcome:

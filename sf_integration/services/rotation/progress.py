@@ -76,7 +76,7 @@ class Stand:
             since=since,
             sentence=sentence,
             next_key=next_key or (connection.signing_key if stage is Stage.PROMOTED else None),
-            may_try=is_staged and connection.enabled,
+            may_try=is_staged and connection.enabled and not _staged_problem(connection),
             may_promote=stage is Stage.ACCEPTED,
             may_undo=stage is Stage.PROMOTED,
             may_cancel=is_staged and stage is not Stage.ACCEPTED,
@@ -176,6 +176,9 @@ def _number(actor: Any, column: str, where: Q | None = None) -> Coalesce:
 
 
 def _staged(connection: ConnectedApp, now: dt.datetime) -> tuple[Stage, dt.datetime | None, str]:
+    problem = _staged_problem(connection)
+    if problem:
+        return Stage.FAILING, None, problem
     trial = promotion.trial_of(connection)
     tried_at = dt.datetime.fromisoformat(trial["at"]) if trial else None
     stage = _stage_of(trial)
@@ -183,6 +186,14 @@ def _staged(connection: ConnectedApp, now: dt.datetime) -> tuple[Stage, dt.datet
         words = trial["words"] if trial and stage is Stage.FAILING else _MEANINGS.get(stage, "")
         return stage, tried_at or connection.staged_at, words
     return Stage.FAILING, connection.failing_since, _failure(connection, now)
+
+
+def _staged_problem(connection: ConnectedApp) -> str:
+    """Why the staged signing key can't serve; empty for nothing."""
+    staged = connection.staged_signing_key
+    if staged is None or staged.can_be_opened:
+        return ""
+    return f"“{staged.name}” can't be used: {staged.sealing_problem}. Meanwhile only the present signing key serves."
 
 
 def _failure(connection: ConnectedApp, now: dt.datetime) -> str:

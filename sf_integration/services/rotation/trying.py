@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,7 +60,9 @@ def try_all(connections: Sequence[ConnectedApp], *, actor: Any, seconds: float =
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="trial") as pool:
         running: dict[Future[signin.Outcome], Trial] = {}
         try:
-            for connection in _paced(connections):
+            due = 0.0
+            for connection in connections:
+                time.sleep(max(due - time.monotonic(), 0))
                 if time.monotonic() > last_start:
                     break
                 audit.record("tried staged signing key", connection, actor=actor)
@@ -68,7 +70,8 @@ def try_all(connections: Sequence[ConnectedApp], *, actor: Any, seconds: float =
                     begun = trial.begin(process, connection)
                 except SalesforceError as error:
                     told.outcomes.append(_told(connection, error))
-                    continue
+                    continue  # nothing was sent, so the next one need not wait
+                due = time.monotonic() + EVERY_SECONDS
                 running[pool.submit(process.sign_in, begun.request)] = begun
                 if len(running) == AT_ONCE:
                     told.outcomes += _finished(running, actor)
@@ -79,14 +82,6 @@ def try_all(connections: Sequence[ConnectedApp], *, actor: Any, seconds: float =
             for begun in running.values():  # after a fault of ours: nobody will write down what they bring
                 trial.give_up(begun)
     return told
-
-
-def _paced(connections: Iterable[ConnectedApp]) -> Iterator[ConnectedApp]:
-    due = time.monotonic()
-    for connection in connections:
-        time.sleep(max(due - time.monotonic(), 0))
-        due = max(due, time.monotonic()) + EVERY_SECONDS
-        yield connection
 
 
 def _finished(running: dict[Future[signin.Outcome], Trial], actor: Any) -> list[Outcome]:
