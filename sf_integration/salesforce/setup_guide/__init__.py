@@ -277,14 +277,14 @@ APP = Room(
                 "the app → Flow Enablement → Enable JWT Bearer Flow",
                 (
                     "Upload the certificate, not the private key. Then press Create.",
-                    "If saving shows an error, choose the certificate again: the page forgets it.",
+                    "If saving shows an error, choose the certificate again.",
                 ),
             ),
             connected=Way(
                 "the app → API (Enable OAuth Settings) → Use digital signatures",
                 (
                     "Choose File: the certificate, not the private key. Then press Save.",
-                    "If saving shows an error, choose the certificate again: the page forgets it.",
+                    "If saving shows an error, choose the certificate again.",
                 ),
             ),
             skipped=(_BAD_SIGNATURE,),

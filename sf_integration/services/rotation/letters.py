@@ -76,12 +76,12 @@ def _paragraphs(connection: ConnectedApp, key: SigningKey) -> list[str]:
             ]
         ),
         (
-            "What happens: Salesforce knows one certificate per app, so the new one replaces the old one at once; it may take "
-            "ten minutes to be known everywhere. Our side holds both keys and changes over by itself at its next sign-in. "
+            "What happens: as far as we know an app has one certificate, so the new one takes the old one's place; it may take "
+            "some minutes to be known everywhere. Our side holds both keys and changes over by itself at its next sign-in. "
             "Sessions under way go on. Consumer key, users, scopes and policies stay as they are, and there is no hour to be "
             "agreed upon."
         ),
-        ("If the page shows an error when you save, choose the file again: the page forgets it."),
+        ("If the page shows an error when you save, choose the file again."),
     ]
 
 
