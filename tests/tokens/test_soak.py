@@ -119,12 +119,12 @@ def call_for(seconds: float, site: str) -> list[dict[str, Any]]:
     end = time.monotonic() + seconds
 
     def call(first: int) -> None:
-        with requests.Session() as session:
-            for number in itertools.count(first):
-                if time.monotonic() > end:
-                    return
-                told.append(session.get(f"{site}/row-{number % ROWS}", timeout=30).json())
-                time.sleep(0.1)
+        # A new connection for each call: kept ones may all have gone to one of the two processes.
+        for number in itertools.count(first):
+            if time.monotonic() > end:
+                return
+            told.append(requests.get(f"{site}/row-{number % ROWS}", timeout=30).json())
+            time.sleep(0.1)
 
     callers = [threading.Thread(target=call, args=(number,)) for number in range(CALLERS)]
     for caller in callers:
