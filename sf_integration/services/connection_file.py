@@ -17,32 +17,12 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from ..salesforce.errors import InvalidInput
+from .profiles import FIELDS
 
-COLUMNS = (
-    "name",
-    "label",
-    "login_url",
-    "audience",
-    "app_kind",
-    "consumer_key",
-    "username",
-    "signing_key",
-    "key_file",
-    "certificate_file",
-    "session_minutes",
-    "api_version",
-    "sample_sobject",
-    "sample_fields",
-    "extra_usernames",
-    "expected_org_id",
-    "tags",
-    "our_contacts",
-    "org_contacts",
-    "enabled",
-    "notes",
-)
 FILE_COLUMNS = ("key_file", "certificate_file")
 """Paths beside the file; never exported."""
+_KEY_PLACE = FIELDS.index("username") + 1
+COLUMNS = ("name", *FIELDS[:_KEY_PLACE], "signing_key", *FILE_COLUMNS, *FIELDS[_KEY_PLACE:])
 LISTS = ("sample_fields", "extra_usernames", "tags")
 LARGEST_BYTES = 10_000_000
 MOST_ROWS = 5_000
