@@ -1,156 +1,45 @@
-"""The data. Models say true sentences about themselves; they never open a connection and `save()` does nothing else."""
+"""The connections: Connected App profiles, with the facts that tokens and health store about them."""
 
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import string
 import uuid
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
 
-from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import Expression, F, Q
-from django.db.models.functions import Coalesce, Lower
+from django.db.models import F
+from django.db.models.functions import Coalesce
 from django.urls import reverse
 from django.utils import timezone
 
-from . import hosts, state
-from .conf import settings
-from .fields import SealedField, keyring
-from .salesforce import diagnosis, ids, soql, young_apps
-from .salesforce.errors import InvalidInput, NotAllowedHere
-from .state import ConnectionState
+from .. import hosts, state
+from ..conf import settings
+from ..fields import keyring
+from ..salesforce import diagnosis, ids, soql, young_apps
+from ..salesforce.errors import InvalidInput, NotAllowedHere
+from ..state import ConnectionState
+from .base import Base, normal_username
+from .sessions import SESSION_MINUTES, SessionAdvice, session_length
+from .signing_keys import SigningKey
 
-SESSION_MINUTES = (15, 30, 60, 120, 240, 480, 720, 1440)
-"""The values Salesforce offers. Source: Metadata API Developer Guide, ProfileSessionSetting."""
-EXTRA_USERNAME_IDLES_AFTER = dt.timedelta(hours=24)
-EXTRA_USERNAME_FORGOTTEN_AFTER = dt.timedelta(days=30)
+if TYPE_CHECKING:
+    from .tokens import AccessToken
+
 UPLOAD_IS_LATE_AFTER = dt.timedelta(days=14)
 UNDO_FOR = dt.timedelta(days=7)
 """How long a promoted signing key can be taken back."""
-EARLY_ENDS_THAT_TELL = 3
-"""Sessions in a row that ended before the session length: fewer may be an admin's doing, or chance."""
-
 RESERVED_NAMES = ("new", "guide", "explain", "import", "export", "keys")
 """Pages beside those of the connections, at addresses that a connection of this name would have."""
-
 SIGN_IN_FIELDS = {"login_url", "audience", "consumer_key", "username", "signing_key"}
 """What a sign-in depends on."""
 
-_TO_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
-
-_name = RegexValidator(
+valid_name = RegexValidator(
     r"\A[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?\Z",
     "Use lower-case letters, digits, hyphens and underscores, as in acme-prod.",
 )
-
-
-def session_length(minutes: int) -> str:
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h"
-
-
-def _days(number: int) -> str:
-    return {0: "less than a day", 1: "1 day"}.get(number, f"{number} days")
-
-
-def normal_username(username: str) -> str:
-    """As AccessToken has it. Salesforce does not tell case apart; beyond A to Z databases and Python lower differently."""
-    return username.translate(_TO_LOWER)
-
-
-class NormalUsername(Lower):
-    """`normal_username` in SQL."""
-
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        return self.as_sql(compiler, connection, template='LOWER(%(expressions)s COLLATE "C")', **context)
-
-
-class Base(models.Model):
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-
-    class Meta:
-        abstract = True
-
-
-class SigningKey(Base):
-    """A key pair and its certificate; may serve many connections."""
-
-    class Origin(models.TextChoices):
-        MADE = "made", "made here"
-        UPLOADED = "uploaded", "uploaded"
-
-    name = models.CharField(max_length=100, unique=True)
-    private_key = SealedField(null=True)
-    certificate = models.TextField(blank=True, help_text="PEM; the one uploaded to Salesforce.")
-    fingerprint = models.CharField(
-        max_length=64, editable=False, help_text="SHA-256 of the public key; tells key pairs apart."
-    )
-    certificate_fingerprint = models.CharField(max_length=64, blank=True, editable=False)
-    not_before = models.DateTimeField(null=True, blank=True, editable=False)
-    not_after = models.DateTimeField("certificate ends", null=True, blank=True, editable=False)
-    size = models.PositiveIntegerField("bits", editable=False)
-    origin = models.CharField(max_length=10, choices=Origin.choices, default=Origin.UPLOADED, editable=False)
-    warned_stage = models.SmallIntegerField(
-        null=True, editable=False, help_text="The last stage before the certificate's end that was warned of."
-    )
-    replaced_at = models.DateTimeField(
-        null=True, editable=False, help_text="When a connection first left it for its staged one."
-    )
-    retired_at = models.DateTimeField(
-        null=True, editable=False, help_text="When its private key was erased, as nothing used it any more."
-    )
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-
-    class Meta:
-        ordering = ("name",)
-
-    def __str__(self) -> str:
-        return self.name
-
-    @property
-    def can_be_opened(self) -> bool:
-        """Whether the encryption key that sealed it is configured here; opens nothing."""
-        return self.private_key is not None and self.private_key.key_id in keyring().key_ids
-
-    @property
-    def sealing_problem(self) -> str:
-        """What keeps the private key from being opened, as far as its stored form tells; empty for nothing."""
-        if self.can_be_opened:
-            return ""
-        if self.private_key is None and self.retired_at:
-            return f"retired: its private key was erased on {self.retired_at:%Y-%m-%d}"
-        if self.private_key is None:
-            return "stored without its private key"
-        if not self.private_key.key_id:
-            return "damaged: what is stored is no sealed value"
-        return f"sealed with an encryption key that is not configured here (id {self.private_key.key_id})"
-
-    def days_left(self, now: dt.datetime) -> int | None:
-        """Whole days until the certificate ends; negative afterwards, None when the date is unknown."""
-        return (self.not_after - now).days if self.not_after else None
-
-    def ending_stage(self, now: dt.datetime) -> int | None:
-        """The nearest of state.CERTIFICATE_STAGES that the certificate has come to; None before the first."""
-        if self.not_after is None:
-            return None
-        left = self.not_after - now
-        return min(
-            (each for each in state.CERTIFICATE_STAGES if left <= dt.timedelta(days=each)), default=None
-        )
-
-    def end_in_words(self, now: dt.datetime) -> str:
-        """`ends in 12 days`, `ended 3 days ago`; empty when the date is unknown."""
-        days = self.days_left(now)
-        if days is None:
-            return ""
-        if days < 0:
-            return f"ended {_days((now - self.not_after).days)} ago"  # type: ignore[operator]
-        return f"ends in {_days(days)}"
 
 
 class AppKind(models.TextChoices):
@@ -193,7 +82,7 @@ class ConnectedApp(Base):
         TRAILHEAD = "trailhead", "Trailhead"
 
     name = models.CharField(
-        max_length=60, unique=True, validators=[_name], help_text="The handle in code, e.g. acme-prod."
+        max_length=60, unique=True, validators=[valid_name], help_text="The handle in code, e.g. acme-prod."
     )
     label = models.CharField(max_length=100, blank=True, help_text="For people; empty: the name.")
     login_url = models.URLField(
@@ -561,59 +450,6 @@ class ConnectedApp(Base):
         return SessionAdvice.of(self.session_minutes, min(lives))
 
 
-@dataclass(frozen=True)
-class SessionAdvice:
-    """That sessions end before the connection's session length says so."""
-
-    sentence: str
-    minutes: int | None
-    """The session length that would fit; None when Salesforce has no shorter one."""
-
-    @classmethod
-    def of(cls, session_minutes: int, life_minutes: float) -> Self:
-        """`life_minutes`: the shortest of the last sessions. The session length that fits is the next one below it."""
-        told = f"Sessions here end after about {max(round(life_minutes), 1)} min"
-        fitting = max((each for each in SESSION_MINUTES if each <= life_minutes), default=SESSION_MINUTES[0])
-        if fitting >= session_minutes:
-            return cls(f"{told}, sooner than any session length of Salesforce's: something ends them.", None)
-        return cls(f"{told}, your session length says {session_length(session_minutes)}.", fitting)
-
-
-class ConnectionDraft(Base):
-    """A connection on its way through the set-up guide: what is known so far, and which steps are done."""
-
-    made_by = models.ForeignKey(django_settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
-    name = models.CharField(max_length=60, blank=True, validators=[_name])
-    label = models.CharField(max_length=100, blank=True)
-    app_kind = models.CharField(max_length=20, choices=AppKind.choices, default=AppKind.EXTERNAL_CLIENT_APP)
-    login_url = models.CharField(max_length=255, blank=True)
-    username = models.CharField(max_length=255, blank=True)
-    consumer_key = models.CharField(max_length=512, blank=True)
-    signing_key = models.ForeignKey(
-        SigningKey, on_delete=models.PROTECT, related_name="drafts", null=True, blank=True
-    )
-    objects_wanted = models.JSONField(
-        default=list, help_text="API names of the objects that the permission set should open."
-    )
-    steps_done = models.JSONField(default=list, help_text="Ids of steps of the guide.")
-    connection = models.ForeignKey(
-        ConnectedApp,
-        on_delete=models.CASCADE,
-        related_name="drafts",
-        null=True,
-        blank=True,
-        help_text="The one made from it, until it has been green.",
-    )
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-    updated_at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        ordering = ("-updated_at",)
-
-    def __str__(self) -> str:
-        return self.label or self.name or "a new connection"
-
-
 class GroupAccess(Base):
     """That a group may see a connection. The group can't be deleted meanwhile: without any, everyone would see it."""
 
@@ -629,196 +465,3 @@ class GroupAccess(Base):
 
     def __str__(self) -> str:
         return f"{self.group} may see {self.connection.name}"
-
-
-class AccessTokenQuerySet(models.QuerySet["AccessToken"]):
-    def free_to_claim(self, now: dt.datetime | Expression) -> Self:
-        return self.filter(Q(claimed_until__isnull=True) | Q(claimed_until__lt=now))
-
-    def due_for_refresh(self, now: dt.datetime) -> Self:
-        """What beat renews: what may be called here, past `refresh_at` (or never signed in), past the gate, claimed by nobody.
-
-        An edit since the last result (another settings fingerprint) is found when the row is claimed.
-        """
-        own = Q(username=NormalUsername("connection__username"))
-        return (
-            self.filter(
-                connection__enabled=True, connection__signing_key__private_key__key_id__in=keyring().key_ids
-            )
-            .alias(environment=state.effective_environment("connection__"))
-            .filter(environment__in=settings.ALLOWED_ENVIRONMENTS)
-            .filter(own | Q(last_used_at__gt=now - EXTRA_USERNAME_IDLES_AFTER))
-            .filter(Q(refresh_at__isnull=True) | Q(refresh_at__lte=now))
-            .filter(Q(next_try_at__isnull=True) | Q(next_try_at__lte=now))
-            .free_to_claim(now)
-            .order_by(F("refresh_at").asc(nulls_first=True))
-        )
-
-
-class AccessToken(Base):
-    """The one truth about the token of (connection, username). Written by `tokens` only."""
-
-    connection = models.ForeignKey(ConnectedApp, on_delete=models.CASCADE, related_name="tokens")
-    username = models.CharField(max_length=255, help_text="Lower case.")
-    value = SealedField(null=True)
-    instance_url = models.CharField(max_length=255, blank=True)
-    identity_url = models.CharField(max_length=255, blank=True)
-    scopes = models.CharField(max_length=1000, blank=True)
-    issued_at = models.DateTimeField(null=True)
-    expected_expiry = models.DateTimeField(null=True)
-    refresh_at = models.DateTimeField(null=True, db_index=True)
-    fingerprint = models.CharField(max_length=64, blank=True, help_text="Keyed hash of the token.")
-    settings_fingerprint = models.CharField(
-        max_length=64, blank=True, help_text="Hash of the settings that all of this holds for."
-    )
-    version = models.PositiveBigIntegerField(default=0)
-    failures = models.PositiveIntegerField(default=0, help_text="In a row.")
-    last_error = models.JSONField(null=True)
-    last_try_at = models.DateTimeField(null=True)
-    next_try_at = models.DateTimeField(null=True, help_text="The only gate: nobody signs in before.")
-    logins_since = models.DateTimeField(null=True)
-    logins = models.PositiveIntegerField(default=0, help_text="Since `logins_since`, at most an hour ago.")
-    claimed_by = models.CharField(max_length=64, blank=True)
-    claimed_until = models.DateTimeField(null=True)
-    last_used_at = models.DateTimeField(null=True)
-    early_ends = models.PositiveIntegerField(
-        default=0,
-        db_default=0,
-        help_text="Sessions in a row that the org ended before the session length.",
-    )
-    shortest_life_seconds = models.PositiveIntegerField(
-        default=0, db_default=0, help_text="Of these sessions."
-    )
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-
-    objects = AccessTokenQuerySet.as_manager()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["connection", "username"], name="sf_one_token_per_user")
-        ]
-        # Every claim counts the user's logins over all connections.
-        indexes = [models.Index(fields=["username"], name="sf_token_username")]
-        ordering = ("connection", "username")
-
-    def __str__(self) -> str:
-        return f"{self.connection_id} {self.username}"
-
-    def has_token(self, now: dt.datetime) -> bool:
-        """Whether the stored token should be good, as far as time and settings tell; opens nothing."""
-        return (
-            self.value is not None
-            and self.expected_expiry is not None
-            and now < self.expected_expiry
-            and self.fits_settings
-        )
-
-    @property
-    def is_own(self) -> bool:
-        """Whether it is that of the connection's own user."""
-        return self.username == normal_username(self.connection.username)
-
-    @property
-    def ended_early_of_late(self) -> bool:
-        return self.early_ends >= EARLY_ENDS_THAT_TELL and self.fits_settings
-
-    @property
-    def fits_settings(self) -> bool:
-        """Whether token and failures are those of the present settings. If not: no token, no back-off."""
-        return self.settings_fingerprint == settings_fingerprint(self.connection, self.username)
-
-
-def settings_fingerprint(connection: ConnectedApp, username: str, *, key: SigningKey | None = None) -> str:
-    """Hash of all that a token was issued for. Another hash means: no token, no back-off. `key`: instead of the present one."""
-    parts = (
-        connection.login_url,
-        connection.effective_audience,
-        connection.consumer_key,
-        username.lower(),
-        (key or connection.signing_key).fingerprint,
-    )
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-class ConnectionCheck(Base):
-    """One run of the diagnosis, kept for a time."""
-
-    connection = models.ForeignKey(ConnectedApp, on_delete=models.CASCADE, related_name="checks")
-    at = models.DateTimeField(default=timezone.now, db_index=True)
-    asked_by = models.CharField(max_length=150, help_text="A person, `beat` or `command line`.")
-    healthy = models.BooleanField()
-    light = models.BooleanField(default=False, help_text="Stored facts and one cheap call only.")
-    state = models.CharField(max_length=30)
-    steps = models.JSONField(
-        default=list,
-        help_text="[{step, status, code, message, cause, remedy, who, where, milliseconds}] in order.",
-    )
-    trace = models.JSONField(
-        null=True,
-        help_text="The sign-in, if there was one: what was sent and answered, secrets as their lengths.",
-    )
-    milliseconds = models.PositiveIntegerField(default=0)
-    api_used = models.PositiveIntegerField(null=True)
-    api_limit = models.PositiveIntegerField(null=True)
-
-    class Meta:
-        ordering = ("-at",)
-        indexes = [models.Index(fields=["connection", "-at"], name="sf_check_history")]
-
-    def __str__(self) -> str:
-        return f"{self.connection_id} {self.at:%Y-%m-%d %H:%M:%S}"
-
-
-class AuditEvent(Base):
-    """Who did what. Append-only, no foreign keys: it outlives what it tells of."""
-
-    at = models.DateTimeField(default=timezone.now, db_index=True)
-    actor = models.CharField(max_length=150)
-    act = models.CharField(max_length=40)
-    subject = models.CharField(
-        max_length=150, blank=True, help_text="Name of the connection, key or API client."
-    )
-    subject_id = models.UUIDField(null=True)
-    username = models.CharField(max_length=255, blank=True)
-    fields = models.JSONField(default=list, help_text="Names of what changed, never values.")
-    count = models.PositiveIntegerField(default=1)
-
-    class Meta:
-        ordering = ("-at",)
-
-    def __str__(self) -> str:
-        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor} {self.act} {self.subject}"
-
-
-class ApiClient(Base):
-    """A caller of the HTTP token API."""
-
-    name = models.CharField(max_length=100, unique=True)
-    prefix = models.CharField(max_length=12, unique=True, editable=False)
-    api_key_sha256 = models.CharField(max_length=64, editable=False)
-    connections = models.ManyToManyField(ConnectedApp, blank=True, related_name="api_clients")
-    usernames = models.JSONField(default=list, blank=True)
-    expires_at = models.DateTimeField(null=True, blank=True)
-    revoked_at = models.DateTimeField(null=True, editable=False)
-    last_used_at = models.DateTimeField(null=True, editable=False)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-
-    class Meta:
-        ordering = ("name",)
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class Heartbeat(models.Model):
-    """When a periodic job last ran; tells a silent scheduler."""
-
-    name = models.CharField(max_length=60, primary_key=True)
-    at = models.DateTimeField()
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.at:%Y-%m-%d %H:%M:%S}"
-
-    @classmethod
-    def beat(cls, name: str) -> None:
-        cls.objects.update_or_create(name=name, defaults={"at": timezone.now()})
