@@ -1,4 +1,4 @@
-"""The two lists of connections, when there are many."""
+"""The pages that show connections, when there are many of them with a long past."""
 
 from __future__ import annotations
 
@@ -11,19 +11,26 @@ from django.core.management import call_command
 from django.db import connection as database_connection
 from django.test import Client as Browser
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 
-from sf_integration.models import ConnectedApp
-
+from . import history
 from .bench import Bench
-from .connections import add
+from .connections import NAME, add, usernames
 from .databases import Database
 from .results import Result
-from .salesforce import Salesforce
+from .salesforce import Salesforce, add_users
 from .timing import in_turn
 
-TITLE = "Lists of connections"
-PATHS = {"list page": "/connections/", "admin list": "/admin/sf_integration/connectedapp/"}
+TITLE = "Pages, each connection with a past"
+APPS = 16
+PATHS = {
+    "list": "/connections/",
+    "list, filtered": "/connections/?state=failing&environment=production",
+    "list, searched": f"/connections/?q={NAME}-1",
+    "detail": f"/connections/{NAME}-1/",
+    f"detail, {history.LONGEST:,} checks": f"/connections/{history.BUSIEST}/",
+    "its timeline": f"/connections/{history.BUSIEST}/timeline/",
+    "admin list": "/admin/sf_integration/connectedapp/",
+}
 
 
 @dataclass(frozen=True)
@@ -33,10 +40,11 @@ class Page:
 
 
 def measure(bench: Bench) -> Iterator[Result]:
-    sizes = bench.either((100, 10_000), (100, 1_000))
-    with Salesforce() as org:
+    with Salesforce(apps=APPS) as org:
+        org.call(add_users, usernames(range(1)))
         for database in bench.databases:
-            yield from _on(bench, org, database, sizes)
+            most = 10_000 if database.name == "PostgreSQL" else 1_000
+            yield from _on(bench, org, database, (100, bench.either(most, 300)))
 
 
 def _on(bench: Bench, org: Salesforce, database: Database, sizes: Sequence[int]) -> Iterator[Result]:
@@ -45,24 +53,18 @@ def _on(bench: Bench, org: Salesforce, database: Database, sizes: Sequence[int])
         worker, there = site.worker(), 0
         worker.call(prepare)
         for count in sizes:
-            bench.say(f"lists of {count:,} connections, {database.name}")
+            bench.say(f"{count:,} connections with {count * history.CHECKS:,} checks, {database.name}")
             worker.call(add, org.address, range(there, count))
+            worker.call(history.live_through, there)
             there = count
+            if count == sizes[-1]:
+                worker.call(history.fail_for_long)
             found[count] = worker.call(look, bench.either(9, 5))
     few, many = found[sizes[0]], found[sizes[-1]]
     for name, page in many.items():
-        what = f"{name}, {sizes[-1]:,} connections, {database.name}"
-        yield Result(
-            f"{what}: queries", page.queries, "", few[name].queries, f"with {sizes[0]:,} connections", most=15
-        )
-        yield Result(
-            f"{what}: time",
-            page.seconds * 1e3,
-            "ms",
-            few[name].seconds * 1e3,
-            f"with {sizes[0]:,} connections",
-            most=100,
-        )
+        what, before = f"{name}, {database.name}", f"with {sizes[0]:,} connections"
+        yield Result(f"{what}: queries", page.queries, "", few[name].queries, before, most=15)
+        yield Result(f"{what}: time", page.seconds * 1e3, "ms", few[name].seconds * 1e3, before, most=100)
 
 
 # In the worker
@@ -74,9 +76,7 @@ def prepare() -> None:
 
 
 def look(rounds: int) -> dict[str, Page]:
-    """What each list takes, with all connections in use."""
-    now = timezone.now()
-    ConnectedApp.objects.update(last_checked_at=now, last_success_at=now)
+    """What each page takes."""
     browser = Browser()
     browser.force_login(get_user_model().objects.get())
     seconds = in_turn({name: partial(_get, browser, path) for name, path in PATHS.items()}, rounds=rounds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,6 +30,20 @@ def record(
         username=username,
         fields=sorted(fields),
         count=count,
+    )
+
+
+def record_many(
+    act: str, subjects: Iterable[Any], *, actor: Any, at: dt.datetime | None = None
+) -> list[AuditEvent]:
+    """As `record`, one event for each subject, all of one moment."""
+    at = at or timezone.now()
+    return AuditEvent.objects.bulk_create(
+        [
+            AuditEvent(at=at, actor=_name(actor), act=act, subject=each.name, subject_id=each.pk)
+            for each in subjects
+        ],
+        batch_size=500,
     )
 
 

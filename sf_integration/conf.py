@@ -47,8 +47,18 @@ class Settings:
 
     @property
     def KEEP_CHECKS_DAYS(self) -> int:
-        """How long the history of checks is kept."""
+        """How long each check is kept; what is left of a day afterwards is a summary."""
         return int(self._get("KEEP_CHECKS_DAYS", 30))
+
+    @property
+    def KEEP_EVENTS_DAYS(self) -> int:
+        """How long sign-ins, refusals, ended sessions and changes of state are kept."""
+        return int(self._get("KEEP_EVENTS_DAYS", 14))
+
+    @property
+    def KEEP_DAYS(self) -> int:
+        """How long the summary of each day is kept."""
+        return int(self._get("KEEP_DAYS", 400))
 
     def _get(self, name: str, default: Any) -> Any:
         configured: dict[str, Any] = getattr(django_settings, "SF_INTEGRATION", {})

@@ -9,9 +9,11 @@ import datetime as dt
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from django.db.models import Case, CharField, Expression, F, IntegerField, Q, Value, When
 from django.db.models.functions import Concat
+from django.utils.translation import gettext_noop as _
 
 CERTIFICATE_STAGES = (60, 30, 14, 7, 1, 0)
 """Days before a certificate's end at which it is warned of, once each; 0: it has ended."""
@@ -21,16 +23,16 @@ IDLE_AFTER = dt.timedelta(hours=25)
 
 
 class ConnectionState(Enum):
-    """In the order of sorting: sick first."""
+    """In the order of sorting: sick first. Pages translate the words, JSON and command line print them as they are."""
 
-    FAILING = "Failing"
-    NEEDS_ATTENTION = "Needs attention"
-    ENCRYPTION_KEY_MISSING = "Encryption key missing"
-    NOT_ALLOWED_HERE = "Not allowed here"
-    PAUSED = "Paused"
-    NOT_CHECKED_YET = "Not checked yet"
-    IDLE = "Idle"
-    HEALTHY = "Healthy"
+    FAILING = _("Failing")
+    NEEDS_ATTENTION = _("Needs attention")
+    ENCRYPTION_KEY_MISSING = _("Encryption key missing")
+    NOT_ALLOWED_HERE = _("Not allowed here")
+    PAUSED = _("Paused")
+    NOT_CHECKED_YET = _("Not checked yet")
+    IDLE = _("Idle")
+    HEALTHY = _("Healthy")
 
     @property
     def rank(self) -> int:
@@ -63,14 +65,16 @@ _COLOURS = {
     ConnectionState.HEALTHY: "good",
 }
 _MEANINGS = {
-    ConnectionState.FAILING: "Signing in or a check fails.",
-    ConnectionState.NEEDS_ATTENTION: "It works, but something should be looked at soon.",
-    ConnectionState.ENCRYPTION_KEY_MISSING: "Its signing key was sealed with an encryption key that is not configured here.",
-    ConnectionState.NOT_ALLOWED_HERE: "This installation may not call orgs of this kind.",
-    ConnectionState.PAUSED: "Switched off; nothing is called.",
-    ConnectionState.NOT_CHECKED_YET: "No check has run yet; beat runs one within a minute or two.",
-    ConnectionState.IDLE: "It worked, but nothing has been asked of the org for more than a day.",
-    ConnectionState.HEALTHY: "It works.",
+    ConnectionState.FAILING: _("Signing in or a check fails."),
+    ConnectionState.NEEDS_ATTENTION: _("It works, but something should be looked at soon."),
+    ConnectionState.ENCRYPTION_KEY_MISSING: _(
+        "Its signing key was sealed with an encryption key that is not configured here."
+    ),
+    ConnectionState.NOT_ALLOWED_HERE: _("This installation may not call orgs of this kind."),
+    ConnectionState.PAUSED: _("Switched off; nothing is called."),
+    ConnectionState.NOT_CHECKED_YET: _("No check has run yet; beat runs one within a minute or two."),
+    ConnectionState.IDLE: _("It worked, but nothing has been asked of the org for more than a day."),
+    ConnectionState.HEALTHY: _("It works."),
 }
 
 
@@ -111,28 +115,39 @@ def derive(
     return ConnectionState.HEALTHY
 
 
-def annotation(*, now: dt.datetime, environments: Collection[str], key_ids: Collection[str]) -> Expression:
-    """`derive` as SQL over ConnectedApp rows annotated with `effective_environment`; a test holds the two together."""
+def annotation(
+    *, now: dt.datetime, environments: Collection[str], openable_keys: Any, words: bool = True
+) -> Expression:
+    """`derive` as SQL over ConnectedApp rows annotated with `effective_environment`; a test holds the two together.
+
+    The state's word, or its rank for sorting. `openable_keys`: a queryset of the signing keys that can be opened here.
+    As subqueries, keys are looked at once each and not once for every connection that has them.
+    """
 
     def when(state: ConnectionState, condition: Q) -> When:
-        return When(condition, then=Value(state.value))
+        return When(condition, then=Value(state.value if words else state.rank))
 
+    ending = openable_keys.filter(not_after__lte=now + CERTIFICATE_WARNING)
     return Case(
         when(ConnectionState.PAUSED, Q(enabled=False)),
-        when(ConnectionState.NOT_ALLOWED_HERE, ~Q(effective_environment__in=list(environments))),
-        when(ConnectionState.ENCRYPTION_KEY_MISSING, ~Q(signing_key__private_key__key_id__in=list(key_ids))),
+        when(ConnectionState.NOT_ALLOWED_HERE, _not_allowed(list(environments))),
+        when(ConnectionState.ENCRYPTION_KEY_MISSING, ~Q(signing_key__in=openable_keys)),
         when(ConnectionState.FAILING, Q(failing_since__isnull=False)),
         when(
             ConnectionState.NOT_CHECKED_YET, Q(last_checked_at__isnull=True) | Q(last_success_at__isnull=True)
         ),
         when(ConnectionState.IDLE, Q(last_success_at__lt=now - IDLE_AFTER)),
-        when(
-            ConnectionState.NEEDS_ATTENTION,
-            ~Q(warnings=[]) | Q(signing_key__not_after__lte=now + CERTIFICATE_WARNING),
-        ),
-        default=Value(ConnectionState.HEALTHY.value),
-        output_field=CharField(),
+        when(ConnectionState.NEEDS_ATTENTION, ~Q(warnings=[]) | Q(signing_key__in=ending)),
+        default=Value(ConnectionState.HEALTHY.value if words else ConnectionState.HEALTHY.rank),
+        output_field=CharField() if words else IntegerField(),
     )
+
+
+def _not_allowed(environments: list[str]) -> Q:
+    """The same as its last part alone. The stored environment, at hand, decides for nearly every row; comparing the
+    settings that it was worked out for takes longer than all the rest."""
+    stored, effective = ~Q(environment__in=environments), ~Q(effective_environment__in=environments)
+    return stored & effective if "production" in environments else stored | effective
 
 
 def effective_environment(prefix: str = "") -> Expression:
@@ -147,13 +162,4 @@ def effective_environment(prefix: str = "") -> Expression:
         When(**{f"{prefix}environment_for": present}, then=F(f"{prefix}environment")),
         default=Value("production"),
         output_field=CharField(),
-    )
-
-
-def rank_annotation() -> Expression:
-    """Sorting order of the annotated `state`."""
-    return Case(
-        *(When(state=state.value, then=Value(state.rank)) for state in ConnectionState),
-        default=Value(len(ConnectionState)),
-        output_field=IntegerField(),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from celery import shared_task
@@ -15,7 +15,7 @@ from . import clock, health, keystore, tokens
 from .models import ConnectedApp, Heartbeat
 from .schedule import PERIOD_SECONDS
 from .sealed_columns import missing_keys
-from .services import rotation
+from .services import rotation, selected
 
 REFRESH_HEARTBEAT = "refresh due tokens"
 _CHECKS_PER_MESSAGE = 20
@@ -58,14 +58,37 @@ def check_batch(due: list[tuple[str, bool]]) -> None:
             log.info("connection %s was deleted while it was checked", connection.name)
 
 
+@shared_task(name="sf_integration.selected", ignore_result=True)
+def begin_selected(act: str, ids: list[str], asked_by: str, began: str) -> None:
+    """What somebody asked for many connections at once: in a few lanes side by side."""
+    for lane in selected.lanes(ids):
+        selected_lane.apply_async((act, lane, asked_by, began), expires=selected.WAITS_FOR.total_seconds())
+
+
+@shared_task(name="sf_integration.selected_lane", ignore_result=True)
+def selected_lane(act: str, ids: list[str], asked_by: str, began: str) -> None:
+    """A few of them. The rest lines up anew, so that nothing else waits long for the worker."""
+    now, later = ids[: selected.PER_MESSAGE], ids[selected.PER_MESSAGE :]
+    selected.work(act, now, asked_by, datetime.fromisoformat(began))
+    if later:
+        selected_lane.apply_async((act, later, asked_by, began), expires=selected.WAITS_FOR.total_seconds())
+
+
 @shared_task(name="sf_integration.housekeeping", ignore_result=True)
 def housekeeping() -> None:
     """Once a day: what only time, or a changed list of encryption keys, makes true or needless."""
     health.tell_changes()
     keystore.warn_of_ends()
-    health.prune_checks()
     tokens.delete_unused()
     rotation.retire_unused()
+    tidy_history()
+
+
+@shared_task(name="sf_integration.tidy_history", ignore_result=True)
+def tidy_history() -> None:
+    """Roll up and prune, a few seconds at a time: what renews tokens may be waiting for this very worker."""
+    if not health.tidy():
+        tidy_history.apply_async()
 
 
 @worker_ready.connect

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 from django.urls import path
 
-from .views import corrections, detail, explaining, guide, kits, lists, lookups, rotation
+from .views import break_it, corrections, detail, explaining, guide, kits, lists, lookups, rotation, selecting
 
 app_name = "sf_integration"
 urlpatterns = [
     path("", lists.index, name="list"),
     path("health.json", lists.health_json, name="health_json"),
+    path("selected/", selecting.selected, name="selected"),
     path("explain/", explaining.explain, name="explain"),
     path("guide/", guide.guide, name="guide"),
     path("new/", guide.new, name="new"),
@@ -28,6 +29,7 @@ urlpatterns = [
     path("keys/<uuid:key_id>/rotation/try/", rotation.try_staged, name="rotation_try"),
     path("keys/<uuid:key_id>/rotation/<str:what>/", rotation.act, name="rotation_act"),
     path("<slug:name>/", detail.detail, name="detail"),
+    path("<slug:name>/timeline/", detail.history, name="timeline"),
     path("<slug:name>/certificate.crt", detail.certificate, name="certificate"),
     path("<slug:name>/setup-kit.zip", kits.connection, name="kit"),
     path("<slug:name>/check/", detail.check, name="check"),
@@ -41,7 +43,10 @@ urlpatterns = [
     path("<slug:name>/use-own-login-url/", corrections.use_own_login_url, name="use_own_login_url"),
     path("<slug:name>/find-fault/", corrections.find_fault, name="find_fault"),
     path("<slug:name>/save-found/", corrections.save_found, name="save_found"),
+    path("<slug:name>/break-it/", break_it.panel, name="break_it"),
+    path("<slug:name>/break-it/heal/", break_it.heal, name="heal"),
     path("<slug:name>/identity/", lookups.identity, name="identity"),
     path("<slug:name>/record/", lookups.record, name="record"),
     path("<slug:name>/query/", lookups.query, name="query"),
+    path("<slug:name>/query/rows.<str:kind>", lookups.rows, name="rows"),
 ]

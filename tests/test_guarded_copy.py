@@ -174,6 +174,15 @@ def _(world: World, name: str) -> None:
     tasks.check_batch.apply([[(str(world.connection(name).pk), True)]])
 
 
+@way("worker: many at once, asked for before")
+def _(world: World, name: str) -> None:
+    asked = [str(world.connection(name).pk)], str(User.objects.get(username="admin").pk)
+    began = timezone.now().isoformat()
+    tasks.begin_selected.apply(["check", *asked, began])
+    tasks.selected_lane.apply(["check", *asked, began])
+    tasks.selected_lane.apply(["renew", *asked, began])
+
+
 @way("beat: housekeeping", calls=False)
 def _(world: World, name: str) -> None:
     tasks.housekeeping.apply()
@@ -200,15 +209,31 @@ WAYS |= {
     "page: refresh": Way(press("refresh")),
     "page: revoke": Way(press("revoke")),
     "page: identity": Way(press("identity")),
-    "page: record": Way(press("record", {"sobject": "Account", "record_id": RECORD})),
+    "page: record": Way(press("record", {"sobject": "Account", "record": RECORD})),
     "page: query": Way(press("query", {"soql": "SELECT Id FROM Account LIMIT 1"})),
+    "page: rows": Way(
+        lambda world, name: world.browser.post(
+            f"/connections/{name}/query/rows.csv", {"soql": "SELECT Id FROM Account LIMIT 1"}
+        )
+    ),
     "page: find_fault": Way(press("find-fault")),
+    "page: break_it": Way(press("break-it", {"what": "user"})),
+    "page: heal": Way(press("break-it/heal")),
     "page: pause": Way(press("pause"), calls=False),
     "page: resume": Way(press("resume"), calls=False),
     "page: shorten_session": Way(press("shorten-session"), calls=False),
     "page: detail": Way(lambda world, name: world.browser.get(f"/connections/{name}/"), calls=False),
+    "page: timeline": Way(
+        lambda world, name: world.browser.get(f"/connections/{name}/timeline/"), calls=False
+    ),
     "page: list": Way(lambda world, name: world.browser.get("/connections/"), calls=False),
 }
+
+
+@way("page: selected", calls=False)  # it leaves checks and sign-ins to the worker
+def _(world: World, name: str) -> None:
+    for act in ("check", "renew", "pause", "resume"):
+        world.browser.post("/connections/selected/", {"act": act, "chosen": [str(world.connection(name).pk)]})
 
 
 @way("page: accept_org")
@@ -519,5 +544,6 @@ def test_every_action_of_the_admin_is_among_the_ways() -> None:
 
 def test_every_task_is_among_the_ways() -> None:
     known = {"refresh_due_tokens", "refresh_batch", "check_due_connections", "check_batch", "housekeeping"}
+    known |= {"tidy_history"}  # housekeeping runs it
     found = {name for name in vars(tasks) if hasattr(getattr(tasks, name), "apply_async")}
     assert found - known == set()

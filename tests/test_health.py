@@ -312,14 +312,6 @@ def test_light_checks_come_hourly_and_full_ones_daily(salesforce_org: Connectabl
     assert list(health.due_for_check(now + dt.timedelta(hours=24, minutes=1))) == [(connection.pk, False)]
 
 
-def test_old_history_is_pruned(salesforce_org: ConnectableOrg) -> None:
-    salesforce_org.connect("acme")
-    old, new = check(), check()
-    ConnectionCheck.objects.filter(pk=old.pk).update(at=timezone.now() - dt.timedelta(days=31))
-    assert health.prune_checks() == 1
-    assert ConnectionCheck.objects.get() == new
-
-
 def test_connection_idles_when_nothing_is_asked_for_a_day(salesforce_org: ConnectableOrg) -> None:
     salesforce_org.connect("acme")
     check()

@@ -25,7 +25,14 @@ from django.test import Client
 from django.urls import reverse
 
 from sf_integration import health, keystore, tasks, tokens
-from sf_integration.models import AccessToken, AuditEvent, ConnectedApp, ConnectionCheck, SigningKey
+from sf_integration.models import (
+    AccessToken,
+    AuditEvent,
+    ConnectedApp,
+    ConnectionCheck,
+    ConnectionEvent,
+    SigningKey,
+)
 from sf_integration.salesforce import assertion, keys, oauth, signin
 from sf_integration.testing import credentials
 from sf_integration.testing.django import ConnectableOrg
@@ -189,6 +196,9 @@ def use_everything(canaries: Canaries) -> bytes:
         AccessToken.objects.update(last_try_at=None, next_try_at=None)
         org.fail("answer", status=500, body=f"<html><p>{echoed}</p></html>", content_type="text/html")
         health.check_connection(connection, asked_by="test")
+        AccessToken.objects.update(last_try_at=None, next_try_at=None)
+        org.fail("refuse", error=echoed, description="no")
+        health.check_connection(connection, asked_by="test")
     org.heal()
     AccessToken.objects.update(last_try_at=None, next_try_at=None)
     health.check_connection(ConnectedApp.objects.get(), asked_by="test")
@@ -226,7 +236,7 @@ def pages(password: str) -> Iterator[bytes]:
     ]
     urls += [
         reverse(f"sf_integration:{page}", args=["acme"])
-        for page in ("detail", "identity", "record", "query", "certificate", "revoke")
+        for page in ("detail", "timeline", "identity", "record", "query", "certificate", "revoke")
     ]
     for model in (ConnectedApp, SigningKey, AccessToken, ConnectionCheck, AuditEvent):
         name = f"admin:sf_integration_{model._meta.model_name}"
@@ -239,7 +249,7 @@ def pages(password: str) -> Iterator[bytes]:
         ("check", {}),
         ("refresh", {}),
         ("identity", {}),
-        ("record", {"sobject": "Account", "record_id": "001Dn00000Gi7HJIAZ", "fields": "Name"}),
+        ("record", {"sobject": "Account", "record": "001Dn00000Gi7HJIAZ", "fields": "Name"}),
         ("query", {"soql": "SELECT Id, Name FROM Account LIMIT 5"}),
         ("query", {"soql": "SELEKT"}),
         ("revoke", {}),
@@ -289,6 +299,7 @@ def test_no_secret_is_found_anywhere(canaries: Canaries, log_bytes: io.StringIO)
     shown = use_everything(canaries)
     assert len(canaries.tokens) >= 4
     assert len(canaries.assertions) >= 8
+    assert set(ConnectionEvent.objects.values_list("kind", flat=True)) == set(ConnectionEvent.Kind)
     assert canaries.found_in(database_bytes()) == set()
     assert canaries.found_in(log_bytes.getvalue().encode()) == set()
     assert canaries.found_in(broker_bytes()) == set()

@@ -157,7 +157,7 @@ def every_combination(db, settings):
 
 
 def test_the_annotation_and_the_function_agree_on_every_combination(
-    every_combination, django_assert_num_queries
+    every_combination, settings, django_assert_num_queries
 ):
     with django_assert_num_queries(1):
         rows = list(ConnectedApp.objects.with_state(NOW).select_related("signing_key"))
@@ -166,6 +166,9 @@ def test_the_annotation_and_the_function_agree_on_every_combination(
     assert disagreeing == []
     assert {row.state for row in rows} == {each.value for each in ConnectionState}
     assert all(row.state_rank == ConnectionState(row.state).rank for row in rows)
+    settings.SF_INTEGRATION["ALLOWED_ENVIRONMENTS"] = ["production"]
+    rows = list(ConnectedApp.objects.with_state(NOW).select_related("signing_key"))
+    assert [row for row in rows if row.state != row.connection_state(NOW).value] == []
 
 
 @pytest.mark.django_db

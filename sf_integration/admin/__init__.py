@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+from ..models import (
+    AccessToken,
+    AuditEvent,
+    CheckDay,
+    ConnectedApp,
+    ConnectionCheck,
+    ConnectionEvent,
+    SigningKey,
+)
 from . import connections, histories, signing_keys
 
-__all__ = ["connections", "histories", "signing_keys"]
+ORDER = (ConnectedApp, SigningKey, AccessToken, ConnectionCheck, CheckDay, ConnectionEvent, AuditEvent)
+"""From what one works with daily to what one looks up, for an index that doesn't sort by letters."""
+
+__all__ = ["ORDER", "connections", "histories", "signing_keys"]

@@ -1,4 +1,4 @@
-"""What the app writes down: tokens (never their value), checks, audit events. Read-only."""
+"""What the app writes down: tokens (never their value), checks, events, the audit trail. Read-only."""
 
 from __future__ import annotations
 
@@ -9,80 +9,143 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from .. import access
 from ..access import Act
-from ..models import AccessToken, AuditEvent, ConnectionCheck
+from ..models import AccessToken, AuditEvent, CheckDay, ConnectionCheck, ConnectionEvent
+from ..state import ConnectionState
 from ..templatetags.sf_integration_tags import state_pill, when
+from .cells import EMPTY, exactly
+from .filters import Choice, Choices, Day, Filter, YesNo
 from .ladders import shown_ladder
 from .permissions import ReadOnlyAdmin
 from .revoking import revoke
 
 
+class OfVisible(ReadOnlyAdmin):
+    """Rows of the connections that the person may see."""
+
+    list_select_related = ("connection",)
+    moment = exactly("at", gettext_lazy("When"))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows: QuerySet[Any] = super().get_queryset(request)
+        # For superusers too a condition would be true, but not free.
+        return (
+            rows if request.user.is_superuser else rows.filter(connection__in=access.visible_to(request.user))
+        )
+
+    def named(self, row: Any) -> str:
+        return str(row.connection)
+
+
+class InForce(YesNo):
+    title = gettext_lazy("token in force")
+    parameter_name = "in_force"
+
+    def fitting(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
+        """As far as the times tell; whether it fits the settings is for the column."""
+        in_force = {"value__isnull": False, "expected_expiry__gt": timezone.now()}
+        return rows.filter(**in_force) if value == "1" else rows.exclude(**in_force)
+
+
 @admin.register(AccessToken)
-class AccessTokenAdmin(ReadOnlyAdmin):
+class AccessTokenAdmin(OfVisible):
+    what = gettext_lazy("When each was issued and ends. Their values are sealed and shown nowhere.")
     list_display = ("connection", "username", "in_force", "issued", "expires", "renewal", "failures")
     list_select_related = ("connection__signing_key",)
+    list_filter = (InForce,)
     search_fields = ("connection__name", "username")
+    search_help_text = gettext_lazy("Connection or username")
     actions = ("revoke_tokens",)
+    ordering = ("connection__name", "username")
     fields = (
         "connection",
         "username",
         "in_force",
         "instance_url",
         "scopes",
-        "issued_at",
-        "expected_expiry",
-        "refresh_at",
+        "issued_at_exactly",
+        "expiry_exactly",
+        "renewal_exactly",
         "failures",
         "last_problem",
-        "last_try_at",
-        "next_try_at",
+        "last_try",
+        "next_try",
         "logins",
-        "logins_since",
+        "counted_since",
         "early_ends",
-        "last_used_at",
+        "last_used",
     )
+    issued_at_exactly = exactly("issued_at", gettext_lazy("Issued"))
+    expiry_exactly = exactly("expected_expiry", gettext_lazy("Expected expiry"))
+    renewal_exactly = exactly("refresh_at", gettext_lazy("Next renewal"))
+    last_try = exactly("last_try_at", gettext_lazy("Last try"))
+    next_try = exactly("next_try_at", gettext_lazy("Not tried before"))
+    counted_since = exactly("logins_since", gettext_lazy("Logins since"))
+    last_used = exactly("last_used_at", gettext_lazy("Last used"))
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[AccessToken]:
-        return AccessToken.objects.filter(connection__in=access.visible_to(request.user)).order_by(
-            "connection__name", "username"
-        )
-
-    @admin.action(description="Revoke", permissions=["run_checks"])
+    @admin.action(description=gettext_lazy("Revoke"), permissions=["run_checks"])
     def revoke_tokens(self, request: HttpRequest, queryset: QuerySet[AccessToken]) -> TemplateResponse | None:
         return revoke(self, request, queryset, queryset)
 
-    @admin.display(description="Token in force", boolean=True)
+    @admin.display(description=gettext_lazy("Token in force"), boolean=True)
     def in_force(self, row: AccessToken) -> bool:
         return row.has_token(timezone.now())
 
-    @admin.display(description="Issued", ordering="issued_at")
+    @admin.display(description=gettext_lazy("Issued"), ordering="issued_at")
     def issued(self, row: AccessToken) -> str:
         return when(row.issued_at)
 
-    @admin.display(description="Expected expiry", ordering="expected_expiry")
+    @admin.display(description=gettext_lazy("Expected expiry"), ordering="expected_expiry")
     def expires(self, row: AccessToken) -> str:
-        return when(row.expected_expiry, never="—")
+        return when(row.expected_expiry, never=EMPTY)
 
-    @admin.display(description="Next renewal", ordering="refresh_at")
+    @admin.display(description=gettext_lazy("Next renewal"), ordering="refresh_at")
     def renewal(self, row: AccessToken) -> str:
-        return when(row.refresh_at, never="—")
+        return when(row.refresh_at, never=EMPTY)
 
-    @admin.display(description="Last error")
+    @admin.display(description=gettext_lazy("Last error"))
     def last_problem(self, row: AccessToken) -> str:
-        return str((row.last_error or {}).get("message", "—"))
+        return str((row.last_error or {}).get("message", EMPTY))
+
+
+class StateThen(Choice):
+    title = gettext_lazy("state then")
+    parameter_name = "state"
+
+    def choices_for(self, request: HttpRequest) -> Choices:
+        return [(state.value, _(state.value)) for state in ConnectionState]
+
+
+class WorstState(StateThen):
+    title = gettext_lazy("worst state")
+    parameter_name = "worst_state"
+
+
+class Kind(YesNo):
+    title = gettext_lazy("kind")
+    parameter_name = "light"
+    words = (gettext_lazy("light"), gettext_lazy("full"))
+
+
+class AskedBy(Filter):
+    title = gettext_lazy("asked by")
+    parameter_name = "asked_by"
 
 
 @admin.register(ConnectionCheck)
-class ConnectionCheckAdmin(ReadOnlyAdmin):
-    list_display = ("at", "connection", "shown_state", "kind", "asked_by", "took")
-    list_filter = ("healthy", "light", "at")
-    list_select_related = ("connection",)
-    search_fields = ("connection__name", "asked_by")
+class ConnectionCheckAdmin(OfVisible):
+    what = gettext_lazy("Each run of the diagnosis, step by step.")
+    list_display = ("moment", "connection", "shown_state", "kind", "asked_by", "took")
+    list_filter = (StateThen, Kind, AskedBy, Day)
+    search_fields = ("connection__name",)
+    search_help_text = gettext_lazy("Connection")
     fields = (
         "connection",
-        "at",
+        "moment",
         "asked_by",
         "shown_state",
         "kind",
@@ -93,31 +156,101 @@ class ConnectionCheckAdmin(ReadOnlyAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ConnectionCheck]:
-        return ConnectionCheck.objects.filter(connection__in=access.visible_to(request.user))
+        return super().get_queryset(request).defer("steps", "trace")
 
-    @admin.display(description="State then", ordering="state")
+    @admin.display(description=gettext_lazy("State then"), ordering="state")
     def shown_state(self, check: ConnectionCheck) -> str:
         return state_pill(check.state)
 
-    @admin.display(description="Kind")
+    @admin.display(description=gettext_lazy("Kind"))
     def kind(self, check: ConnectionCheck) -> str:
-        return "light" if check.light else "full"
+        return str(Kind.words[0 if check.light else 1])
 
-    @admin.display(description="Took", ordering="milliseconds")
+    @admin.display(description=gettext_lazy("Took"), ordering="milliseconds")
     def took(self, check: ConnectionCheck) -> str:
         return f"{check.milliseconds} ms"
 
-    @admin.display(description="Steps")
+    @admin.display(description=gettext_lazy("Steps"))
     def ladder(self, check: ConnectionCheck) -> str:
         return shown_ladder(check)
 
 
+@admin.register(CheckDay)
+class CheckDayAdmin(OfVisible):
+    what = gettext_lazy("All checks of a connection on one day; kept longer than the checks themselves.")
+    list_display = ("day", "connection", "shown_state", "found", "median", "slowest")
+    list_filter = (WorstState,)
+    search_fields = ("connection__name",)
+    search_help_text = gettext_lazy("Connection")
+    fields = ("connection", "day", "shown_state", "found", "median", "slowest", "api_used", "api_limit")
+
+    @admin.display(description=gettext_lazy("Worst state"), ordering="worst_state")
+    def shown_state(self, day: CheckDay) -> str:
+        return state_pill(day.worst_state)
+
+    @admin.display(description=gettext_lazy("Found it working"), ordering="healthy")
+    def found(self, day: CheckDay) -> str:
+        return _("%(healthy)d of %(checks)d checks") % {"healthy": day.healthy, "checks": day.checks}
+
+    @admin.display(description=gettext_lazy("Median"), ordering="median_milliseconds")
+    def median(self, day: CheckDay) -> str:
+        return f"{day.median_milliseconds} ms"
+
+    @admin.display(description=gettext_lazy("Slowest"), ordering="slowest_milliseconds")
+    def slowest(self, day: CheckDay) -> str:
+        return f"{day.slowest_milliseconds} ms"
+
+
+class EventKind(Choice):
+    title = gettext_lazy("what")
+    parameter_name = "kind"
+
+    def choices_for(self, request: HttpRequest) -> Choices:
+        return ConnectionEvent.Kind.choices
+
+
+@admin.register(ConnectionEvent)
+class ConnectionEventAdmin(OfVisible):
+    what = gettext_lazy("Sign-ins, refusals, ended sessions, changes of state.")
+    list_display = ("moment", "connection", "kind", "code", "username", "took")
+    list_filter = (EventKind, Day)
+    search_fields = ("connection__name", "username", "code")
+    search_help_text = gettext_lazy("Connection, username or code")
+    fields = ("moment", "connection", "kind", "code", "username", "took")
+
+    @admin.display(description=gettext_lazy("Took"), ordering="milliseconds")
+    def took(self, event: ConnectionEvent) -> str:
+        return EMPTY if event.milliseconds is None else f"{event.milliseconds} ms"
+
+
+class ByAct(Choice):
+    title = gettext_lazy("act")
+    parameter_name = "act"
+
+    def choices_for(self, request: HttpRequest) -> Choices:
+        acts = AuditEvent.objects.order_by("act").values_list("act", flat=True).distinct()
+        return [(act, act) for act in acts]
+
+
+class ByActor(Filter):
+    title = gettext_lazy("actor")
+    parameter_name = "actor"
+
+
+class BySubject(Filter):
+    title = gettext_lazy("subject")
+    parameter_name = "subject"
+
+
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnlyAdmin):
-    list_display = ("at", "actor", "act", "subject", "username", "names", "count")
-    list_filter = ("act", "at")
+    what = gettext_lazy("Who did what. Append-only; names of fields, never values.")
+    list_display = ("moment", "actor", "act", "subject", "username", "names", "count")
+    list_filter = (ByActor, ByAct, BySubject, Day)
     search_fields = ("actor", "subject", "username")
-    fields = ("at", "actor", "act", "subject", "subject_id", "username", "names", "count")
+    search_help_text = gettext_lazy("Actor, subject or username")
+    moment = exactly("at", gettext_lazy("When"))
+    fields = ("moment", "actor", "act", "subject", "subject_id", "username", "names", "count")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
         events = AuditEvent.objects.all()
@@ -125,9 +258,12 @@ class AuditEventAdmin(ReadOnlyAdmin):
             return events
         return events.filter(subject_id__in=access.visible_to(request.user).values("pk"))
 
+    def named(self, event: AuditEvent) -> str:
+        return f"{event.actor} {event.act} {event.subject}".strip()
+
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return access.may(request.user, Act.MANAGE_KEYS)
 
-    @admin.display(description="Fields")
+    @admin.display(description=gettext_lazy("Fields"))
     def names(self, event: AuditEvent) -> str:
-        return ", ".join(event.fields) or "—"
+        return ", ".join(event.fields) or EMPTY

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
 
 from ..models import AccessToken
 from ..services import operations
-from ..services.operations import Outcome
+from .telling import chosen_again, tell_all
 
 _CONFIRMED = "revoke_confirmed"
 
@@ -31,25 +31,21 @@ def revoke(
         return None
     context = {
         **model_admin.admin_site.each_context(request),
-        "title": "Revoke tokens?",
+        **chosen_again(request, chosen),
+        "title": _("Revoke tokens?"),
         "opts": model_admin.opts,
         "media": model_admin.media,
         "rows": stored,
-        "chosen": chosen.values_list("pk", flat=True),
-        "checkbox": ACTION_CHECKBOX_NAME,
         "confirmed": _CONFIRMED,
     }
     return TemplateResponse(request, "admin/sf_integration/revoke_confirmation.html", context)
 
 
-def tell(request: HttpRequest, outcome: Outcome) -> None:
-    level = messages.SUCCESS if outcome.done else messages.ERROR
-    messages.add_message(request, level, f"{outcome.sentence} {outcome.advice}".strip())
-
-
 def _revoke_all(request: HttpRequest, rows: Iterable[AccessToken]) -> None:
     if not rows:
-        messages.info(request, "There is no token to revoke.")
-    for row in rows:
-        username = None if row.is_own else row.username
-        tell(request, operations.revoke(row.connection, actor=request.user, username=username))
+        messages.info(request, _("There is no token to revoke."))
+    tell_all(request, (_revoked(row, request.user) for row in rows))
+
+
+def _revoked(row: AccessToken, actor: Any) -> operations.Outcome:
+    return operations.revoke(row.connection, actor=actor, username=None if row.is_own else row.username)

@@ -12,6 +12,8 @@ from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html, format_html_join
 from django.utils.text import slugify
+from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext_lazy as _
 
 from .. import access, audit, keystore
 from ..forms import KeyInputs, NewSigningKeyForm, SigningKeyForm
@@ -20,10 +22,24 @@ from ..salesforce import keys
 from ..sensitive import takes_secret_inputs
 from ..services.rotation import progress
 from ..templatetags.sf_integration_tags import when
+from .cells import exactly
+from .filters import ByCertificate, Choice, Choices
 from .permissions import ManagedAdmin
 
 _FOR_MANAGERS = ("new_certificate", "new_certificate_file", "replacing")
 _MOST_NAMES = 20
+
+
+class ByOrigin(Choice):
+    title = _("origin")
+    parameter_name = "origin"
+
+    def choices_for(self, request: HttpRequest) -> Choices:
+        return SigningKey.Origin.choices
+
+
+class Ending(ByCertificate):
+    field = "not_after"
 
 
 @admin.register(SigningKey)
@@ -34,18 +50,19 @@ class SigningKeyAdmin(ManagedAdmin):
     new certificate. A new row beside the old one can be tried first, and chosen connection by connection.
     """
 
+    what = _("Key pairs and their certificates; one may serve many connections.")
     list_display = ("name", "size", "origin", "ends", "used_by", "encryption")
-    list_filter = ("origin",)
-    list_per_page = 50
+    list_filter = (ByOrigin, Ending)
     search_fields = ("name",)
+    search_help_text = _("Name")
     readonly_fields = (
         "public_sha256",
         "certificate_sha256",
         "size",
         "origin",
-        "not_before",
+        "begins",
         "ends_on",
-        "created_at",
+        "stored",
         "encryption",
         "users_by_name",
         "download",
@@ -53,32 +70,35 @@ class SigningKeyAdmin(ManagedAdmin):
     )
     add_fieldsets = (
         (None, {"fields": ("name",)}),
-        ("Give a key pair", {"fields": NewSigningKeyForm.KEY_FIELDS[:-1]}),
+        (_("Give a key pair"), {"fields": NewSigningKeyForm.KEY_FIELDS[:-1]}),
         (
-            "Or have one made",
+            _("Or have one made"),
             {
                 "fields": ("make_key", *NewSigningKeyForm.PAIR_FIELDS),
-                "description": "With a certificate that it signs itself: Salesforce asks for no other.",
+                "description": _("With a certificate that it signs itself: Salesforce asks for no other."),
             },
         ),
     )
     fieldsets = (
         (None, {"fields": ("name", "users_by_name", "encryption")}),
         (
-            "Certificate",
+            _("Certificate"),
             {
                 "fields": (
                     "ends_on",
                     "download",
                     "certificate_sha256",
-                    "not_before",
+                    "begins",
                     "new_certificate",
                     "new_certificate_file",
                 )
             },
         ),
-        ("Key pair", {"fields": ("public_sha256", "size", "origin", "created_at", "replacing")}),
+        (_("Key pair"), {"fields": ("public_sha256", "size", "origin", "stored", "replacing")}),
     )
+
+    begins = exactly("not_before", _("Certificate begins"))
+    stored = exactly("created_at", _("Stored"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[SigningKey]:
         return access.visible_keys(request.user).annotate(users=Count("connections")).order_by("name")
@@ -113,30 +133,31 @@ class SigningKeyAdmin(ManagedAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: SigningKey | None = None) -> Any:
         return self.readonly_fields if obj else ()
 
-    @admin.display(description="Certificate ends", ordering="not_after")
+    @admin.display(description=_("Certificate ends"), ordering="not_after")
     def ends(self, key: SigningKey) -> str:
-        return format_html('<span class="{}">{}</span>', _warned(key), when(key.not_after, never="not known"))
+        words = key.end_in_words(timezone.now()) or gettext("not known")
+        return format_html('<span class="{}">{}</span>', _warned(key), words)
 
-    @admin.display(description="Certificate ends")
+    @admin.display(description=_("Certificate ends"))
     def ends_on(self, key: SigningKey) -> str:
         if key.not_after is None:
-            return "not known: add the certificate below, so that you are warned before it ends"
+            return gettext("not known: add the certificate below, so that you are warned before it ends")
         return format_html(
             '<span class="{}">{}</span>',
             _warned(key),
             when(key.not_after, exact=True),
         )
 
-    @admin.display(description="SHA-256 of the certificate")
+    @admin.display(description=_("SHA-256 of the certificate"))
     def certificate_sha256(self, key: SigningKey) -> str:
         """As certificate viewers show it."""
         return _shown_pairs(key.certificate_fingerprint)
 
-    @admin.display(description="SHA-256 of the public key")
+    @admin.display(description=_("SHA-256 of the public key"))
     def public_sha256(self, key: SigningKey) -> str:
         return _shown_pairs(key.fingerprint)
 
-    @admin.display(description="Used by")
+    @admin.display(description=_("Used by"))
     def users_by_name(self, key: SigningKey) -> str:
         """Those that the viewer may know of; how many others there are."""
         shown = list(access.visible_to(key.viewer).filter(signing_key=key).order_by("name")[:_MOST_NAMES])  # type: ignore[attr-defined]
@@ -150,32 +171,41 @@ class SigningKeyAdmin(ManagedAdmin):
         )
         others = key.users - len(shown)  # type: ignore[attr-defined]
         if not others:
-            return links or "nobody"
-        return format_html("{}{} more", format_html("{} and ", links) if links else "", others)
+            return links or gettext("nobody")
+        if not links:
+            return gettext("%(others)d more") % {"others": others}
+        return format_html(gettext("{links} and {others} more"), links=links, others=others)
 
-    @admin.display(description="Replace it")
+    @admin.display(description=_("Replace it"))
     def replacing(self, key: SigningKey) -> str:
         return format_html(
-            '{}<a href="{}">Add the new key pair</a>, stage it on each connection, and have its certificate uploaded in each '
-            "org. Connections go on with this one until their org takes the other.",
+            '{}<a href="{}">{}</a>{}',
             _board_link(key),
             reverse("admin:sf_integration_signingkey_add"),
+            gettext("Add the new key pair"),
+            gettext(
+                ", stage it on each connection, and have its certificate uploaded in each org. Connections go on with this one "
+                "until their org takes the other."
+            ),
         )
 
-    @admin.display(description="Used by")
+    @admin.display(description=_("Used by"))
     def used_by(self, key: SigningKey) -> str:
         """A number, not names: not every viewer may know every connection."""
         count = key.users  # type: ignore[attr-defined]
-        return f"{count} connection{'' if count == 1 else 's'}" if count else "nobody"
+        if not count:
+            return gettext("nobody")
+        found = reverse("admin:sf_integration_connectedapp_changelist") + f"?key={key.pk}"
+        return format_html('<a href="{}">{}</a>', found, _connections(count))
 
-    @admin.display(description="Private key")
+    @admin.display(description=_("Private key"))
     def encryption(self, key: SigningKey) -> str:
-        return key.sealing_problem or "stored encrypted"
+        return key.sealing_problem or gettext("stored encrypted")
 
-    @admin.display(description="Certificate")
+    @admin.display(description=_("Certificate"))
     def download(self, key: SigningKey) -> str:
         if not key.certificate:
-            return "not known here"
+            return gettext("not known here")
         return certificate_to_upload(key)
 
     @method_decorator(takes_secret_inputs("private_key", "passphrase", "certificate", "new_certificate"))
@@ -199,8 +229,7 @@ class SigningKeyAdmin(ManagedAdmin):
         """Names what is in the way only to those who may know all of it."""
         *shown, protected = super().get_deleted_objects(objs, request)
         if protected and not access.sees_all(request.user):
-            count = len(protected)
-            protected = [f"{count} connection{'' if count == 1 else 's'}"]
+            protected = [_connections(len(protected))]
         return *shown, protected
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[SigningKey]) -> None:
@@ -233,10 +262,10 @@ def certificate_to_upload(key: SigningKey) -> str:
     """The link to the file, and where it goes in Salesforce."""
     url = reverse("admin:sf_integration_signingkey_certificate", args=[key.pk])
     return format_html(
-        '<span><a href="{}">Download {}.crt</a> and upload it to the app in Salesforce.<br>'
-        "External Client App: {}<br>Connected App: {}</span>",
+        '<span><a href="{}">{}</a>{}<br>External Client App: {}<br>Connected App: {}</span>',
         url,
-        _slug(key),
+        gettext("Download %(file)s") % {"file": f"{_slug(key)}.crt"},
+        gettext(" and upload it to the app in Salesforce."),
         keystore.UPLOAD_PATHS[AppKind.EXTERNAL_CLIENT_APP],
         keystore.UPLOAD_PATHS[AppKind.CONNECTED_APP],
     )
@@ -245,7 +274,8 @@ def certificate_to_upload(key: SigningKey) -> str:
 def tell_of_new_key(request: HttpRequest, form: KeyInputs, key: SigningKey) -> None:
     """After a form took a key in or made one: what was repaired, and what to do with the certificate."""
     if form.key_notes:
-        messages.info(request, f"Signing key {key.name}: {' '.join(form.key_notes)}")
+        told = gettext("Signing key %(name)s:") % {"name": key.name}
+        messages.info(request, f"{told} {' '.join(form.key_notes)}")
     if key.origin == SigningKey.Origin.MADE:
         messages.info(request, certificate_to_upload(key))
 
@@ -257,13 +287,21 @@ def _warned(key: SigningKey) -> str:
 
 def _shown_pairs(fingerprint: str) -> str:
     if not fingerprint:
-        return "not known here"
+        return gettext("not known here")
     return format_html('<code class="sf-pairs">{}</code>', keys.colon_pairs(fingerprint))
 
 
 def _board_link(key: SigningKey) -> str:
     url = progress.board_url(key.pk)
-    return format_html('<a href="{}">Rotate it without a gap</a>. By hand: ', url) if url else ""
+    return (
+        format_html('<a href="{}">{}</a>{}', url, gettext("Rotate it without a gap"), gettext(". By hand: "))
+        if url
+        else ""
+    )
+
+
+def _connections(count: int) -> str:
+    return ngettext("%(count)d connection", "%(count)d connections", count) % {"count": count}
 
 
 def _slug(key: SigningKey) -> str:

@@ -12,6 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from .. import access
@@ -48,8 +50,10 @@ class _Rows(forms.Form):
 
 class UploadForm(_Rows):
     file = forms.FileField(
-        label="CSV or JSON file",
-        help_text="One connection per row, 1 MB at most. Nothing is saved before you have seen what would happen.",
+        label=_("CSV or JSON file"),
+        help_text=_(
+            "One connection per row, 1 MB at most. Nothing is saved before you have seen what would happen."
+        ),
     )
 
     def clean_file(self) -> UploadedFile[Any]:
@@ -74,7 +78,7 @@ class ConfirmForm(_Rows):
             try:
                 text = json.loads(data["text"])
             except (ValueError, RecursionError) as error:
-                raise ValidationError("The file got lost on the way: choose it again.") from error
+                raise ValidationError(gettext("The file got lost on the way: choose it again.")) from error
             self._read(str(text).encode(errors="surrogatepass"), data["name"])
         return data
 
@@ -127,7 +131,7 @@ class ManyAtOnceAdmin(ManagedAdmin):
     def _page(self, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         shown = {
             **self.admin_site.each_context(request),
-            "title": "Import many connections",
+            "title": gettext("Import many connections"),
             "opts": self.opts,
             "media": self.media,
             "columns": connection_file.COLUMNS,

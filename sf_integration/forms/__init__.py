@@ -8,7 +8,7 @@ from __future__ import annotations
 from .addresses import LoginURLInput, read_login_url
 from .connections import ConnectedAppForm, LinesField, NeverSaved
 from .key_inputs import LARGEST_UPLOAD, KeyInputs, WriteOnlyTextarea
-from .lookups import NextPageForm, QueryForm, RecordForm
+from .lookups import NextPageForm, ObjectForm, QueryForm, RecordForm
 from .signing_keys import NewSigningKeyForm, SigningKeyForm
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "NeverSaved",
     "NewSigningKeyForm",
     "NextPageForm",
+    "ObjectForm",
     "QueryForm",
     "RecordForm",
     "SigningKeyForm",

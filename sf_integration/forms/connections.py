@@ -11,6 +11,9 @@ from django import forms
 from django.contrib.admin.widgets import FilteredSelectMultiple
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from .. import keystore, tokens
 from ..models import ConnectedApp, SigningKey
@@ -38,6 +41,40 @@ class LinesField(forms.CharField):
         return bool(self.to_python(initial) != self.to_python(data))
 
 
+HELP = {
+    "app_kind": gettext_lazy(
+        "What the org's admin made: Setup → External Client App Manager lists the one kind, Setup → App Manager the other."
+    ),
+    "consumer_key": gettext_lazy(
+        "External Client App Manager → the app → Settings → OAuth Settings → Consumer Key and Secret; of a Connected App: App "
+        "Manager → the app → View → Manage Consumer Details. Others call it client id."
+    ),
+    "username": gettext_lazy(
+        "Setup → Users → the integration user → Username. It looks like an e-mail address and often is none; in a sandbox it "
+        "ends with the sandbox's name."
+    ),
+    "audience": gettext_lazy(
+        "The assertion's aud. Empty: the login URL, which is right for nearly every org."
+    ),
+    "staged_signing_key": gettext_lazy(
+        "The next one: in force by itself once its certificate is in the app's settings in Salesforce."
+    ),
+    "session_minutes": gettext_lazy(
+        "Timeout Value of the app's session policy; if it has none, of the user's profile, else of Setup → Session Settings."
+    ),
+    "expected_org_id": gettext_lazy(
+        "Setup → Company Information → Organization ID. Pinned by the first successful check; another org is then refused."
+    ),
+    "api_version": gettext_lazy(
+        "As 67.0. Empty: the newest one that the org and this app know, set by the first check."
+    ),
+    "sample_sobject": gettext_lazy(
+        "API name of the object of which the check reads one record: Setup → Object Manager."
+    ),
+}
+"""In Salesforce's words: which menu, and what it is called there."""
+
+
 class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
     """A Connected App profile with the ways to give it a signing key.
 
@@ -46,23 +83,35 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
     """
 
     login_url = forms.CharField(
-        label="Login URL",
+        label=gettext_lazy("Login URL"),
         max_length=255,
-        help_text=ConnectedApp._meta.get_field("login_url").help_text,
+        help_text=gettext_lazy(
+            "The org's address: Setup → My Domain → Current My Domain URL, as https://acme.my.salesforce.com. Any address of "
+            "the org copied from the browser will do."
+        ),
         widget=LoginURLInput({"class": "vTextField", "spellcheck": "false"}),
     )
     extra_usernames = LinesField(
-        label="Allowed extra usernames", help_text="Other users that code may ask tokens for, one per line."
+        label=gettext_lazy("Allowed extra usernames"),
+        help_text=gettext_lazy(
+            "Other users of the org that code may ask tokens for, one per line; each needs the app's permission set or profile."
+        ),
     )
     sample_fields = LinesField(
-        label="Sample fields", help_text="Fields that the check reads of one sample record, one per line."
+        label=gettext_lazy("Sample fields"),
+        help_text=gettext_lazy(
+            "API names of fields that the check reads of one sample record, one per line."
+        ),
     )
-    tags = LinesField(help_text="One per line.")
+    tags = LinesField(
+        label=gettext_lazy("Tags"),
+        help_text=gettext_lazy("One per line, as billing; lists are filtered by them."),
+    )
     # Not named `groups`: the admin refuses a relation with a model of its own (admin.E013).
     visible_to_groups = forms.ModelMultipleChoiceField(
         Group.objects.order_by("name"),
         required=False,
-        label="Groups",
+        label=gettext_lazy("Groups"),
         help_text=ConnectedApp._meta.get_field("groups").help_text,
         widget=FilteredSelectMultiple("groups", is_stacked=False),
     )
@@ -79,8 +128,13 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = ConnectedApp
         error_messages = {
-            "name": {"unique": "There is a connection of this name already: give this one a name of its own."}
+            "name": {
+                "unique": gettext_lazy(
+                    "There is a connection of this name already: give this one a name of its own."
+                )
+            }
         }
+        help_texts = HELP
         fields = (
             "name",
             "label",
@@ -108,16 +162,15 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         if "signing_key" in self.fields:
             self.fields["signing_key"].required = False
-            self.fields["signing_key"].help_text = "One that is stored already; or give or make one below."
+            self.fields["signing_key"].help_text = _("One that is stored already; or give or make one below.")
         for secret_free in ("consumer_key", "username"):
             if secret_free in self.fields:
                 self.fields[secret_free].widget.attrs |= {"autocomplete": "off", "spellcheck": "false"}
         if self._is_change:
             self.initial.setdefault("visible_to_groups", self.instance.groups.all())
             if "name" in self.fields:
-                self.fields[
-                    "name"
-                ].help_text += " Renamed, it is refused to all code that asks for the old name."
+                renamed = _("Renamed, it is refused to all code that asks for the old name.")
+                self.fields["name"].help_text = format_lazy("{} {}", self.fields["name"].help_text, renamed)
             self._remember_what_is_shown()
 
     @property
@@ -154,26 +207,30 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
 
     def clean_consumer_key(self) -> str:
         return _not_blank(
-            self.cleaned_data["consumer_key"], "Copy the consumer key from the app in Salesforce."
+            self.cleaned_data["consumer_key"], _("Copy the consumer key from the app in Salesforce.")
         )
 
     def clean_username(self) -> str:
-        return _not_blank(self.cleaned_data["username"], "Give the username of the integration user.")
+        return _not_blank(self.cleaned_data["username"], _("Give the username of the integration user."))
 
     def clean(self) -> dict[str, Any]:
         data = super().clean()
         chose_another = "signing_key" in self.changed_data and data.get("signing_key")
         if self.gives_key and chose_another:
-            self.add_error("signing_key", "Either choose a stored signing key or give a new one, not both.")
+            self.add_error(
+                "signing_key", _("Either choose a stored signing key or give a new one, not both.")
+            )
         elif not self.gives_key and not data.get("signing_key"):
             self.add_error(
-                "signing_key", "Choose a signing key, give a private key below, or have a key pair made."
+                "signing_key", _("Choose a signing key, give a private key below, or have a key pair made.")
             )
         if (self.gives_key or set(self.CHANGED_BY_SIGN_INS) & set(self.changed_data)) and self._keys_moved_on:
             self.add_error(
                 "signing_key",
-                "Its signing keys were changed since this page was opened, perhaps by a promotion. Open the page again and look "
-                "before you change them.",
+                _(
+                    "Its signing keys were changed since this page was opened, perhaps by a promotion. Open the page again and "
+                    "look before you change them."
+                ),
             )
         if self._certificate and not self._key and not data.get("make_key"):
             self._prove_certificate(self._certificate, self._stored_key(data))
@@ -228,8 +285,10 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         """
         if self.cleaned_data.get("make_key"):
             raise InvalidInput(
-                "A key pair that is made here can't be tested before its certificate is in Salesforce: save, download the "
-                "certificate, upload it to the app, then test the connection."
+                _(
+                    "A key pair that is made here can't be tested before its certificate is in Salesforce: save, download the "
+                    "certificate, upload it to the app, then test the connection."
+                )
             )
         tried = copy.copy(self.instance)
         proved = self.proved_key()
@@ -255,5 +314,5 @@ class NeverSaved:
 
 def _not_blank(text: str, what_to_do: str) -> str:
     if not text.strip():
-        raise ValidationError(f"This is empty. {what_to_do}")
+        raise ValidationError(_("This is empty. %(what_to_do)s") % {"what_to_do": what_to_do})
     return text.strip()

@@ -8,6 +8,8 @@ from typing import Any
 from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from .. import keystore
 from ..fields import keyring
@@ -56,35 +58,44 @@ class KeyInputs(forms.Form):
     private_key = SecretField(
         required=False,
         max_length=LARGEST_UPLOAD,
-        help_text="PEM, beginning with -----BEGIN; what mails and variables did to it is repaired. It is stored encrypted "
-        "and never shown again.",
+        help_text=gettext_lazy(
+            "PEM, beginning with -----BEGIN; what mails and variables did to it is repaired. It is stored "
+            "encrypted and never shown again."
+        ),
         widget=WriteOnlyTextarea(PEM_INPUT | {"autocomplete": "off"}),
     )
     private_key_file = forms.FileField(
         required=False,
-        label="…or its file",
-        help_text="server.key in most tutorials; .pem, .der, .p12 and .pfx are read too.",
+        label=gettext_lazy("…or its file"),
+        help_text=gettext_lazy("server.key in most tutorials; .pem, .der, .p12 and .pfx are read too."),
     )
     passphrase = SecretField(
         required=False,
         strip=False,
-        help_text="Only when the private key is protected by one. Used once and not kept.",
+        help_text=gettext_lazy("Only when the private key is protected by one. Used once and not kept."),
         widget=forms.PasswordInput({"autocomplete": "off"}),
     )
     certificate = SecretField(
         required=False,
         max_length=LARGEST_UPLOAD,
-        help_text="PEM; the one uploaded to Salesforce. Without it the connection works, but its end can't be watched.",
+        help_text=gettext_lazy(
+            "PEM; the one uploaded to Salesforce. Without it the connection works, but its end can't be "
+            "watched."
+        ),
         widget=CertificateTextarea(PEM_INPUT),
     )
     certificate_file = forms.FileField(
-        required=False, label="…or its file", help_text="server.crt in most tutorials."
+        required=False,
+        label=gettext_lazy("…or its file"),
+        help_text=gettext_lazy("server.crt in most tutorials."),
     )
     make_key = forms.BooleanField(
         required=False,
-        label="Make a key pair here",
-        help_text="2048 bits, certificate for one year. The private key never leaves this site; "
-        "download the certificate afterwards and upload it to the app in Salesforce.",
+        label=gettext_lazy("Make a key pair here"),
+        help_text=gettext_lazy(
+            "2048 bits, certificate for one year. The private key never leaves this site; download the "
+            "certificate afterwards and upload it to the app in Salesforce."
+        ),
     )
 
     page_stays = False
@@ -110,7 +121,7 @@ class KeyInputs(forms.Form):
         data = super().clean() or self.cleaned_data
         self._key, self._certificate = given_bytes(self, "private_key"), given_bytes(self, "certificate")
         if data.get("make_key") and (self._key or self._certificate):
-            self.add_error("make_key", "Either give a key or have one made, not both.")
+            self.add_error("make_key", _("Either give a key or have one made, not both."))
         elif self._key or data.get("make_key"):
             self._require_encryption_key()
         if self._key:
@@ -158,8 +169,10 @@ class KeyInputs(forms.Form):
         if not keyring().keys:
             self.add_error(
                 None,
-                "No encryption key is configured, so no private key can be stored. "
-                "Set SF_ENCRYPTION_KEYS to a base64url key of 32 bytes.",
+                _(
+                    "No encryption key is configured, so no private key can be stored. Set SF_ENCRYPTION_KEYS to a "
+                    "base64url key of 32 bytes."
+                ),
             )
 
     def _ask_again(self) -> None:
@@ -168,7 +181,7 @@ class KeyInputs(forms.Form):
             return
         if self.errors and self._key and not self.errors.get("private_key"):
             self.add_error(
-                "private_key", "Give the private key again: it is not kept while the form has mistakes."
+                "private_key", _("Give the private key again: it is not kept while the form has mistakes.")
             )
 
 
@@ -176,10 +189,10 @@ def given_bytes(form: forms.Form | forms.ModelForm[Any], field: str) -> bytes | 
     """What was pasted into `field` or uploaded into the one beside it; None when neither was."""
     pasted, upload = form.cleaned_data.get(field), form.cleaned_data.get(f"{field}_file")
     if pasted and upload:
-        form.add_error(field, "Paste it or choose a file, not both.")
+        form.add_error(field, _("Paste it or choose a file, not both."))
     if isinstance(upload, UploadedFile):
         if (upload.size or 0) > LARGEST_UPLOAD:
-            form.add_error(f"{field}_file", "This file is too large to be a key or certificate.")
+            form.add_error(f"{field}_file", _("This file is too large to be a key or certificate."))
             return None
         return SecretBytes(upload.read()) or None
     # Browsers send what is typed with line ends of their own.

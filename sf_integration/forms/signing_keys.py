@@ -7,6 +7,9 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from .. import keystore
 from ..models import SigningKey
@@ -20,36 +23,46 @@ class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
     """A signing key given or made; it is proved before it is stored."""
 
     bits = forms.TypedChoiceField(
-        label="Size",
+        label=gettext_lazy("Size"),
         coerce=int,
         choices=[(size, f"{size} bits") for size in keys.SIZES],
         initial=keys.MINIMUM_BITS,
         required=False,
-        help_text="2048 is what Salesforce needs; larger ones sign more slowly.",
+        help_text=gettext_lazy("2048 is what Salesforce needs; larger ones sign more slowly."),
     )
     days = forms.IntegerField(
-        label="Days of the certificate",
+        label=gettext_lazy("Days of the certificate"),
         min_value=1,
         max_value=keys.LONGEST_DAYS,
         initial=365,
         required=False,
-        help_text=f"1 to {keys.LONGEST_DAYS}. You are warned from {CERTIFICATE_STAGES[0]} days before its end.",
+        help_text=format_lazy(
+            gettext_lazy("1 to {longest}. You are warned from {warned} days before its end."),
+            longest=keys.LONGEST_DAYS,
+            warned=CERTIFICATE_STAGES[0],
+        ),
     )
     common_name = forms.CharField(
-        max_length=64, required=False, help_text="Of the certificate's subject. Empty: the name above."
+        max_length=64,
+        required=False,
+        help_text=gettext_lazy("Of the certificate's subject. Empty: the name above."),
     )
-    organization = forms.CharField(max_length=64, required=False, help_text="Of the subject; may be empty.")
+    organization = forms.CharField(
+        max_length=64, required=False, help_text=gettext_lazy("Of the subject; may be empty.")
+    )
     country = forms.CharField(
-        max_length=2, required=False, help_text="Of the subject: two letters, as DE; may be empty."
+        max_length=2,
+        required=False,
+        help_text=gettext_lazy("Of the subject: two letters, as DE; may be empty."),
     )
 
     PAIR_FIELDS = ("bits", "days", "common_name", "organization", "country")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields[
-            "make_key"
-        ].help_text = "The private key never leaves this site; download the certificate afterwards and upload it to the app in Salesforce."
+        self.fields["make_key"].help_text = _(
+            "The private key never leaves this site; download the certificate afterwards and upload it to the app in Salesforce."
+        )
 
     class Meta:
         model = SigningKey
@@ -58,7 +71,7 @@ class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
     def clean(self) -> dict[str, Any]:
         data = super().clean()
         if not self.gives_key and not self.errors:
-            self.add_error("private_key", "Give a private key, or have a key pair made here.")
+            self.add_error("private_key", _("Give a private key, or have a key pair made here."))
         if self._proved and not self.errors:
             self._refuse_known(keys.fingerprint(self._proved.key))
         return data
@@ -70,7 +83,7 @@ class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
     def clean_country(self) -> str:
         country: str = self.cleaned_data["country"].strip()
         if country and not (len(country) == 2 and country.isascii() and country.isalpha()):
-            raise ValidationError("A country has two letters here, as DE or US.")
+            raise ValidationError(_("A country has two letters here, as DE or US."))
         return country
 
     def take_key(self, name: str) -> SigningKey:
@@ -83,8 +96,9 @@ class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         """One that can't be opened any more may come again: that mends it."""
         known = SigningKey.objects.filter(fingerprint=fingerprint).first()
         if known and known.can_be_opened:
-            named = f", as “{known.name}”" if self.visible_keys.filter(pk=known.pk).exists() else ""
-            self.add_error("private_key", f"This key pair is stored already{named}.")
+            named = _("This key pair is stored already, as “%(name)s”.") % {"name": known.name}
+            is_seen = self.visible_keys.filter(pk=known.pk).exists()
+            self.add_error("private_key", named if is_seen else _("This key pair is stored already."))
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]
@@ -106,10 +120,10 @@ class SigningKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     new_certificate = SecretField(
         required=False,
         max_length=LARGEST_UPLOAD,
-        help_text="PEM; of this very key pair. Needed only when it is missing or was renewed.",
+        help_text=gettext_lazy("PEM; of this very key pair. Needed only when it is missing or was renewed."),
         widget=CertificateTextarea(PEM_INPUT),
     )
-    new_certificate_file = forms.FileField(required=False, label="…or its file")
+    new_certificate_file = forms.FileField(required=False, label=gettext_lazy("…or its file"))
 
     visible_keys: QuerySet[SigningKey] = SigningKey.objects.none()
     """Those whose names may be told to the person."""

@@ -1,13 +1,15 @@
 """The diagnosis: one ladder of steps, run on request and by beat, stored and told.
 
-`ladder` has the steps, `steps` how one is taken, `logins` how a check signs in, `facts` what is kept, `report` the trace as a text, `rounds` what beat does.
+`ladder` has the steps, `steps` how one is taken, `logins` how a check signs in, `facts` what is kept, `report` the trace as a text, `rounds` what beat does,
+`history` what is kept of the past.
 """
 
 from __future__ import annotations
 
 from .checking import Trial, check_connection, try_values
+from .history import tidy
 from .report import trace_text
-from .rounds import CALLS_PER_DAY, due_for_check, prune_checks, tell_changes
+from .rounds import CALLS_PER_DAY, due_for_check, tell_changes
 from .steps import FAILED, NOT_REACHED, OK, WARNING, Step
 
 __all__ = [
@@ -20,8 +22,8 @@ __all__ = [
     "Trial",
     "check_connection",
     "due_for_check",
-    "prune_checks",
     "tell_changes",
+    "tidy",
     "trace_text",
     "try_values",
 ]

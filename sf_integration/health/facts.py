@@ -38,8 +38,8 @@ def store_facts(run: Run, steps: Sequence[Step], error: SalesforceError | None, 
             "environment": run.organization["environment"],
             "environment_for": connection.environment_subject,
         }
-    if run.organization or run.usage:
-        changes["organization"] = connection.organization | run.organization | _usage_fact(run, now)
+    if told := _told(run) | _met(run) | _usage_fact(run, now):
+        changes["organization"] = connection.organization | told
     if error is None and run.identity and not connection.expected_org_id:
         changes["expected_org_id"] = run.identity.organization_id
     if error is None and run.api_version and not connection.api_version:
@@ -90,6 +90,23 @@ def _warnings(connection: ConnectedApp, steps: Sequence[Step], taken: set[str]) 
         if step.status == WARNING and step.code != "certificate_ending"
     ]
     return kept + found
+
+
+def _told(run: Run) -> dict[str, Any]:
+    return run.organization | {"subject": run.connection.environment_subject} if run.organization else {}
+
+
+def _met(run: Run) -> dict[str, Any]:
+    """Who answered, also when it is not who is expected: a page shows both side by side."""
+    if run.identity is None:
+        return {}
+    met = {
+        "subject": run.connection.environment_subject,
+        "username": run.identity.username,
+        "org_id": run.identity.organization_id,
+        "newest_version": run.newest_version or run.connection.met.get("newest_version", ""),
+    }
+    return {"met": met}
 
 
 def _usage_fact(run: Run, now: dt.datetime) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from django.utils import timezone
 
 from .. import hosts, tokens
-from ..models import ConnectedApp, normal_username
+from ..models import UNDO_FOR, ConnectedApp, normal_username
 from ..salesforce import keys, rest, signin
 from ..salesforce.errors import ActionNeeded, ApiError, InvalidInput, NotAllowedHere, TransportError
 from ..salesforce.http import NoAuth
@@ -27,7 +27,8 @@ def _settings(run: Run) -> str:
     connection = run.connection
     renewal.guard(connection, connection.username)
     own = "" if connection.effective_audience == connection.login_url else connection.effective_audience
-    return f"{connection.login_url}, audience {own or 'the same'}, {connection.known_environment}"
+    kind = hosts.environment_told_by(connection.login_url) or connection.told.get("environment")
+    return f"{connection.login_url}, audience {own or 'the same'}, {kind or 'kind of org not known yet'}"
 
 
 def _signing_key(run: Run) -> str:
@@ -72,7 +73,17 @@ def _clock(run: Run) -> str:
 
 
 def _sign_in(run: Run) -> str:
-    return f"instance {run.login.sign_in().instance_url}"
+    seen = f"instance {run.login.sign_in().instance_url}"
+    previous = run.connection.previous_signing_key
+    if previous is not None and run.login.key_fingerprint == previous.fingerprint:
+        raise Remark(
+            "previous_key_serves",
+            f"{seen}. It took the signing key before the present one, {previous.name}: the app still has, or has again, "
+            "that one's certificate.",
+            "Upload the certificate of the present signing key to the app again, or undo the promotion. "
+            f"The key before is tried for {UNDO_FOR.days} days after a promotion, then no more.",
+        )
+    return seen
 
 
 def _scopes(run: Run) -> str:
@@ -158,6 +169,7 @@ def _api_version(run: Run) -> str:
     served = run.client.versions()
     wanted = run.connection.api_version
     run.api_version = wanted or rest.newest_common_version(served)
+    run.newest_version = served[-1].version if served else ""
     if wanted and wanted not in {version.version for version in served}:
         raise ActionNeeded(
             f"The org does not serve API version {wanted}; it serves {', '.join(version.version for version in served) or 'none'}.",
@@ -165,7 +177,7 @@ def _api_version(run: Run) -> str:
             who="an administrator of this site",
             code="api_version_not_served",
         )
-    return f"{run.api_version}; the org serves up to {served[-1].version if served else 'none'}"
+    return f"{run.api_version}; the org serves up to {run.newest_version or 'none'}"
 
 
 def _limits(run: Run) -> str:

@@ -22,6 +22,8 @@ log = logging.getLogger("sf_integration.health")
 class Login(Protocol):
     trace: dict[str, Any] | None
     """The sign-in as `trace.describe` tells it; None when there was none."""
+    key_fingerprint: str
+    """Of the signing key that the org took; empty when that is not known."""
 
     @property
     def source(self) -> rest.TokenSource:
@@ -40,6 +42,7 @@ class Shared:
     def __init__(self, connection: ConnectedApp, *, renew: bool) -> None:
         self.source = tokens.Source(connection.name, counts_as_use=False)
         self.trace: dict[str, Any] | None = None
+        self.key_fingerprint = ""
         self._connection, self._renew = connection, renew
 
     def private_key(self) -> RSAPrivateKey:
@@ -61,6 +64,7 @@ class Shared:
 
     def _observe(self, request: SignIn, outcome: Outcome) -> None:
         self.trace = trace.describe(request, outcome)
+        self.key_fingerprint = outcome.key_fingerprint
 
 
 class Apart:
@@ -68,6 +72,7 @@ class Apart:
 
     def __init__(self, connection: ConnectedApp, key: RSAPrivateKey) -> None:
         self.trace: dict[str, Any] | None = None
+        self.key_fingerprint = ""
         self.source = _OneToken()
         self._connection, self._key = connection, key
 

@@ -1,4 +1,4 @@
-"""What beat does about health: which checks are due, which states changed by themselves, what is too old to keep."""
+"""What beat does about health: which checks are due, which states changed by themselves."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from .. import hosts
-from ..conf import settings
-from ..models import ConnectedApp, ConnectionCheck, settings_fingerprint
+from ..models import ConnectedApp, settings_fingerprint
 from ..tokens import renewal
 from .ladder import USAGE_WARNING_SHARE
 
@@ -51,12 +50,6 @@ def tell_changes(now: dt.datetime | None = None) -> int:
     for connection in changed:
         renewal.tell_change(connection, now)
     return len(changed)
-
-
-def prune_checks(now: dt.datetime | None = None) -> int:
-    """Delete old history; returns how many."""
-    limit = (now or timezone.now()) - dt.timedelta(days=settings.KEEP_CHECKS_DAYS)
-    return ConnectionCheck.objects.filter(at__lt=limit).delete()[0]
 
 
 def _hourly_is_due(connection: ConnectedApp, checked_at: dt.datetime, now: dt.datetime) -> bool:

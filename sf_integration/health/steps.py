@@ -49,6 +49,8 @@ class Run:
     identity: Identity | None = None
     organization: dict[str, Any] = field(default_factory=dict)
     api_version: str = ""
+    newest_version: str = ""
+    """The newest API version that the org serves."""
     usage: rest.ApiUsage | None = None
     skew_seconds: float | None = None
 

@@ -100,11 +100,27 @@ class Migration(migrations.Migration):
             model_name="auditevent",
             index=models.Index(fields=["subject_id", "-at"], name="sf_audit_of_subject"),
         ),
+        migrations.RemoveIndex(model_name="connectioncheck", name="sf_check_history"),
+        migrations.AlterField(
+            model_name="connectioncheck",
+            name="connection",
+            field=models.ForeignKey(
+                db_index=False,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="checks",
+                to="sf_integration.connectedapp",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="connectioncheck",
+            index=models.Index(fields=["connection", "-at", "state"], name="sf_check_history"),
+        ),
         migrations.AddField(
             model_name="checkday",
             name="connection",
             field=models.ForeignKey(
                 on_delete=django.db.models.deletion.CASCADE,
+                db_index=False,
                 related_name="check_days",
                 to="sf_integration.connectedapp",
             ),
@@ -114,6 +130,7 @@ class Migration(migrations.Migration):
             name="connection",
             field=models.ForeignKey(
                 on_delete=django.db.models.deletion.CASCADE,
+                db_index=False,
                 related_name="events",
                 to="sf_integration.connectedapp",
             ),
@@ -146,6 +163,15 @@ class Migration(migrations.Migration):
             model_name="recentlookup",
             constraint=models.UniqueConstraint(
                 fields=("user", "connection", "record_id"), name="sf_one_lookup_per_record"
+            ),
+        ),
+        migrations.AlterField(
+            model_name="connectedapp",
+            name="organization",
+            field=models.JSONField(
+                default=dict,
+                editable=False,
+                help_text="What the org said of itself, and who answered, each with the `environment_subject` of then.",
             ),
         ),
     ]

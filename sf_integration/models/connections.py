@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import uuid
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 UPLOAD_IS_LATE_AFTER = dt.timedelta(days=14)
 UNDO_FOR = dt.timedelta(days=7)
 """How long a promoted signing key can be taken back."""
-RESERVED_NAMES = ("new", "guide", "explain", "import", "export", "keys")
+RESERVED_NAMES = ("new", "guide", "explain", "import", "export", "keys", "selected")
 """Pages beside those of the connections, at addresses that a connection of this name would have."""
 SIGN_IN_FIELDS = {"login_url", "audience", "consumer_key", "username", "signing_key"}
 """What a sign-in depends on."""
@@ -52,15 +52,13 @@ class AppKind(models.TextChoices):
 class ConnectedAppQuerySet(models.QuerySet["ConnectedApp"]):
     def with_state(self, now: dt.datetime | None = None) -> Self:
         """Adds `effective_environment`, `state` (the enum's word) and `state_rank`, in the same query."""
-        now = now or timezone.now()
-        return (
-            self.annotate(effective_environment=state.effective_environment())
-            .annotate(
-                state=state.annotation(
-                    now=now, environments=settings.ALLOWED_ENVIRONMENTS, key_ids=keyring().key_ids
-                )
-            )
-            .annotate(state_rank=state.rank_annotation())
+        facts: dict[str, Any] = {
+            "now": now or timezone.now(),
+            "environments": settings.ALLOWED_ENVIRONMENTS,
+            "openable_keys": SigningKey.objects.filter(private_key__key_id__in=keyring().key_ids),
+        }
+        return self.annotate(effective_environment=state.effective_environment()).annotate(
+            state=state.annotation(**facts), state_rank=state.annotation(**facts, words=False)
         )
 
     def sick_first(self) -> Self:
@@ -211,7 +209,7 @@ class ConnectedApp(Base):
     organization = models.JSONField(
         default=dict,
         editable=False,
-        help_text="Name, edition, instance and id of the org, as it said at the last check.",
+        help_text="What the org said of itself, and who answered, each with the `environment_subject` of then.",
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -309,6 +307,19 @@ class ConnectedApp(Base):
         return self.environment if self.environment_for == self.environment_subject else "production"
 
     @property
+    def told(self) -> dict[str, Any]:
+        """What the org said of itself, as long as it was said under the present settings."""
+        return self._said_now(self.organization)
+
+    @property
+    def met(self) -> dict[str, str]:
+        """Who answered last under the present settings: {username, org_id, newest_version}."""
+        return self._said_now(self.organization.get("met", {}))
+
+    def _said_now(self, said: dict[str, Any]) -> dict[str, Any]:
+        return said if said.get("subject", self.environment_subject) == self.environment_subject else {}
+
+    @property
     def session(self) -> dt.timedelta:
         return dt.timedelta(minutes=self.session_minutes)
 
@@ -367,9 +378,8 @@ class ConnectedApp(Base):
         )
 
     def next_try_at(self) -> dt.datetime | None:
-        """When beat signs in again after a failure; None when nothing holds it back. One query."""
-        row = self.tokens.filter(username=normal_username(self.username)).first()
-        return row.next_try_at if row else None
+        """When beat signs in again after a failure; None when nothing holds it back. One query, none for prefetched tokens."""
+        return next((row.next_try_at for row in self.tokens.all() if row.is_own), None)
 
     def note_edit(self, changed: Collection[str]) -> set[str]:
         """Remember the moment when an edit of the fields `changed` concerns the sign-in. Returns what is to be written too."""

@@ -13,8 +13,9 @@ from typing import Any, Protocol, Self
 
 import requests
 
-from . import ids, oauth, soql
+from . import describe, ids, oauth, soql
 from .answers import json_of, raise_for_error
+from .describe import DescribedObject, ObjectName
 from .errors import InvalidInput, SessionExpired, TransportError
 from .http import Answer, BearerAuth, Http, NoAuth
 from .oauth import Identity, Token
@@ -161,6 +162,11 @@ class Client:
             self._api_version = newest_common_version(self.versions())
         return self._api_version
 
+    @property
+    def instance_url(self) -> str:
+        """Where the org's API answers at present."""
+        return self._source.get().instance_url
+
     def request(
         self, method: str, path: str, *, timeout_seconds: float | None = None, **arguments: Any
     ) -> requests.Response:
@@ -216,6 +222,14 @@ class Client:
         """Describe one sObject, or list all of them."""
         return self._get(f"sobjects/{soql.name(sobject)}/describe" if sobject else "sobjects")
 
+    def described_objects(self) -> tuple[ObjectName, ...]:
+        """All objects that the user may see."""
+        return describe.read_objects(self.describe())
+
+    def described_object(self, sobject: str) -> DescribedObject:
+        """One object with the fields that the user may see. Raises NotFound when there is none of this name."""
+        return DescribedObject.from_json(self.describe(sobject))
+
     def record(self, sobject: str, record_id: str, *, fields: Sequence[str] = ()) -> Record:
         """One record by its id of 15 or 18 characters. Raises NotFound, also for what the user may not see."""
         params = {"fields": ",".join(soql.name(field, "field") for field in fields)} if fields else None
@@ -242,6 +256,14 @@ class Client:
         while page.next_path:
             page = self.query_page(page.next_path)
             yield from page
+
+    def search(self, sobject: str, text: str, *, field: str = "Name", limit: int = 25) -> QueryResult:
+        """Records whose name contains `text`, in any case; `field` is the object's name field."""
+        name = soql.name(field, "field")
+        return self.query(
+            f"SELECT Id, {name} FROM {soql.name(sobject)} WHERE {name} LIKE '%{{:like}}%' ORDER BY {name} LIMIT {limit:d}",  # noqa: S608 - names are checked, the text is quoted
+            text,
+        )
 
     def _get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
         data = json_of(self.request("GET", path, params=params))

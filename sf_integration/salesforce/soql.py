@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 
 from .errors import InvalidInput
@@ -26,6 +27,7 @@ _ESCAPES = str.maketrans(
 )
 _LIKE_ESCAPES = str.maketrans({"%": "\\%", "_": "\\_"})
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}\Z")
+_PLACE_OF_ERROR = re.compile(r"^ERROR at Row:(\d{1,6}):Column:(\d{1,6})\n", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(?P<kind>:like)?\}|[{}]")
 
 
@@ -114,6 +116,22 @@ def field_path(text: str) -> str:
     for part in text.split("."):
         name(part, "field")
     return text
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """Where Salesforce found a mistake in a query, and what it says of it."""
+
+    row: int
+    column: int
+    """Both from 1."""
+    message: str
+
+
+def mistake(message: str) -> Mistake | None:
+    """What the message of a refused query tells: before its last lines stands `ERROR at Row:1:Column:8`."""
+    found = _PLACE_OF_ERROR.search(message)
+    return Mistake(int(found[1]), int(found[2]), message[found.end() :].strip()) if found else None
 
 
 def _number(value: float | Decimal) -> str:

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from .. import access, audit, hosts
 from ..access import Act
 from ..models import ConnectedApp
@@ -16,10 +19,10 @@ from . import operations, profiles
 from .operations import Outcome
 
 _AFTER_A_REFRESH = (
-    "the integration user is active in the new sandbox",
-    "its username here ends with the sandbox's suffix, as in integration@acme.example.uat",
-    "the permission set is assigned to it",
-    "the app is there, with our certificate, and with the same consumer key as here",
+    gettext_noop("the integration user is active in the new sandbox"),
+    gettext_noop("its username here ends with the sandbox's suffix, as in integration@acme.example.uat"),
+    gettext_noop("the permission set is assigned to it"),
+    gettext_noop("the app is there, with our certificate, and with the same consumer key as here"),
 )
 
 
@@ -37,7 +40,7 @@ class OtherOrg:
     @property
     def checklist(self) -> Sequence[str]:
         """What a refresh changes: behind “check that”."""
-        return _AFTER_A_REFRESH if self.was_refreshed else ()
+        return [_(each) for each in _AFTER_A_REFRESH] if self.was_refreshed else ()
 
 
 def other_org(connection: ConnectedApp) -> OtherOrg | None:
@@ -61,20 +64,25 @@ def accept_org(connection: ConnectedApp, *, actor: Any, found: str, is_meant: bo
     access.require(actor, Act.MANAGE_KEYS, connection)
     other = other_org(connection)
     if other is None or other.found != found:
-        return _refused(connection, "there is no such org to accept any more. Check it, and look again.")
+        return _refused(connection, _("there is no such org to accept any more. Check it, and look again."))
     if not (other.was_refreshed or is_meant):
         return _refused(
             connection,
-            f"the org {found} is no refreshed sandbox, so somebody has to say that it is the one meant: on the connection's "
-            f"page, or with manage.py salesforce accept-org {connection.name}.",
+            _(
+                "the org %(found)s is no refreshed sandbox, so somebody has to say that it is the one meant: on "
+                "the connection's page, or with manage.py salesforce accept-org %(name)s."
+            )
+            % {"found": found, "name": connection.name},
         )
     if not _expect(connection, other):
-        return _refused(connection, "it was edited meanwhile, and nothing was accepted. Look again.")
+        return _refused(connection, _("it was edited meanwhile, and nothing was accepted. Look again."))
     audit.record("accepted org", connection, actor=actor, fields=["expected_org_id"])
     rows.forgive_org(connection)
     checked = operations.check(connection, actor=actor)
     return Outcome(
-        True, f"Connection {connection.name}: the org {found} is the expected one now. {checked.sentence}"
+        True,
+        _("Connection %(name)s: the org %(found)s is the expected one now. %(sentence)s")
+        % {"name": connection.name, "found": found, "sentence": checked.sentence},
     )
 
 
@@ -82,7 +90,7 @@ def accept_refreshed(connection: ConnectedApp, *, actor: Any) -> Outcome:
     """Accept what the last sign-in led to, if it is the same sandbox made anew; for many at once."""
     other = other_org(connection)
     if other is None:
-        return _refused(connection, "there is no other org to accept.")
+        return _refused(connection, _("there is no other org to accept."))
     return accept_org(connection, actor=actor, found=other.found)
 
 
@@ -97,7 +105,7 @@ def own_login_url(connection: ConnectedApp) -> str:
 def use_own_login_url(connection: ConnectedApp, *, actor: Any, login_url: str) -> Outcome:
     """Take the org's own address, exactly the one that was shown, as login URL and audience, and check the connection."""
     if not login_url or login_url != own_login_url(connection):
-        return _refused(connection, "there is no such address to take any more. Check it, and look again.")
+        return _refused(connection, _("there is no such address to take any more. Check it, and look again."))
     kind = connection.organization.get("environment", "production")
     if not hosts.environment_allowed(kind):
         return _refused(connection, str(not_allowed(kind)))
@@ -109,19 +117,25 @@ def take_address(connection: ConnectedApp, *, actor: Any, login_url: str, audien
     try:
         saved = profiles.save(connection.name, {"login_url": login_url, "audience": audience}, actor=actor)
     except SalesforceError as error:
-        return _refused(connection, f"nothing was changed. {error}")
+        return _refused(connection, _("nothing was changed. %(error)s") % {"error": error})
     checked = operations.check(saved.connection, actor=actor)
-    told = saved.connection.audience or "the default"
+    told = saved.connection.audience or _("the default")
     return Outcome(
         checked.done,
-        f"Connection {connection.name}: login URL {saved.connection.login_url}, audience {told}. {checked.sentence}",
+        _("Connection %(name)s: login URL %(login_url)s, audience %(told)s. %(sentence)s")
+        % {
+            "name": connection.name,
+            "login_url": saved.connection.login_url,
+            "told": told,
+            "sentence": checked.sentence,
+        },
     )
 
 
 def not_allowed(environment: str) -> NotAllowedHere:
     return NotAllowedHere(
-        f"This installation may not call {environment} orgs.",
-        remedy="If it should, add the kind to SF_ALLOWED_ENVIRONMENTS.",
+        _("This installation may not call %(environment)s orgs.") % {"environment": environment},
+        remedy=_("If it should, add the kind to SF_ALLOWED_ENVIRONMENTS."),
         who=diagnosis.US,
     )
 
@@ -149,4 +163,4 @@ def _expect(connection: ConnectedApp, other: OtherOrg) -> bool:
 
 
 def _refused(connection: ConnectedApp, why: str) -> Outcome:
-    return Outcome(False, f"Connection {connection.name}: {why}")
+    return Outcome(False, _("Connection %(name)s: %(why)s") % {"name": connection.name, "why": why})

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.dispatch import receiver
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from .. import access, audit
 from ..models import ConnectedApp, ConnectionDraft, SigningKey
@@ -128,7 +129,9 @@ def save_and_check(draft: ConnectionDraft, *, actor: Any) -> Outcome:
     connection = save(draft, actor=actor)
     if not access.may(actor, access.Act.RUN_CHECKS):
         return Outcome(
-            False, f"Connection {connection.name} is saved. Someone who may run checks here has to check it."
+            False,
+            _("Connection %(name)s is saved. Someone who may run checks here has to check it.")
+            % {"name": connection.name},
         )
     outcome = operations.check(connection, actor=actor)
     if outcome.done:
@@ -140,7 +143,7 @@ def save_and_check(draft: ConnectionDraft, *, actor: Any) -> Outcome:
 def save(draft: ConnectionDraft, *, actor: Any) -> ConnectedApp:
     """The connection made or corrected from the draft; nobody is called."""
     if draft.signing_key is None:
-        raise InvalidInput("There is no signing key yet: make one, give one or choose one in “The app”.")
+        raise InvalidInput(_("There is no signing key yet: make one, give one or choose one in “The app”."))
     values = {
         "label": draft.label,
         "app_kind": draft.app_kind,
@@ -200,7 +203,9 @@ def _made_meanwhile(draft: ConnectionDraft) -> ConnectedApp | None:
     rows = ConnectionDraft.objects.select_for_update(of=("self",)).select_related("connection__signing_key")
     row = rows.filter(pk=draft.pk).first()
     if row is None:
-        raise InvalidInput("This set-up is finished or discarded meanwhile: look in the list of connections.")
+        raise InvalidInput(
+            _("This set-up is finished or discarded meanwhile: look in the list of connections.")
+        )
     return row.connection
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from .. import hosts, tokens
 from ..conf import settings
@@ -115,7 +116,7 @@ def find(connection: ConnectedApp) -> Finding:
         if tries:
             time.sleep(PAUSE_SECONDS)
             if time.monotonic() - started > LATEST_START_SECONDS:
-                tries.append(Try(address, None, "There was no time left."))
+                tries.append(Try(address, None, _("There was no time left.")))
                 continue
         tries.append(_try(connection, address))
         if tries[-1].stage is None or not tries[-1].stage.depends_on_address:
@@ -126,7 +127,10 @@ def find(connection: ConnectedApp) -> Finding:
 def save(connection: ConnectedApp, address: Address, *, actor: Any) -> Outcome:
     """Take a pair that worked as login URL and audience, and check the connection."""
     if (address, "") not in list(_candidates(connection)):
-        return Outcome(False, f"Connection {connection.name}: this pair is none of those that were tried.")
+        return Outcome(
+            False,
+            _("Connection %(name)s: this pair is none of those that were tried.") % {"name": connection.name},
+        )
     is_default = address.audience == hosts.default_audience(address.login_url)
     return corrections.take_address(
         connection, actor=actor, login_url=address.login_url, audience="" if is_default else address.audience
@@ -169,8 +173,8 @@ def _forbidden(connection: ConnectedApp, login_url: str) -> str:
     """Why this login URL must not be called here; empty when it may."""
     kind = _kind_of(connection, login_url) or "production"
     if not hosts.environment_allowed(kind):
-        return f"Not tried: {corrections.not_allowed(kind).cause}"
-    return "" if hosts.is_allowed(login_url) else "Not tried: the host is not listed in SF_ALLOWED_HOSTS."
+        return _("Not tried: %(cause)s") % {"cause": corrections.not_allowed(kind).cause}
+    return "" if hosts.is_allowed(login_url) else _("Not tried: the host is not listed in SF_ALLOWED_HOSTS.")
 
 
 def _kind_of(connection: ConnectedApp, login_url: str) -> str:
@@ -196,7 +200,7 @@ def _try(connection: ConnectedApp, address: Address) -> Try:
     if error is None:
         return Try(address, Stage.SIGNED_IN, Stage.SIGNED_IN.words, milliseconds=milliseconds)
     problem, stage = problem_of(error), stage_of(error)
-    words = stage.words if stage is not None else "this tells nothing about login URL and audience"
+    words = stage.words if stage is not None else _("this tells nothing about login URL and audience")
     return Try(address, stage, words, problem.words or problem.seen, problem, milliseconds)
 
 
@@ -241,7 +245,12 @@ def _judge(connection: ConnectedApp, tries: Sequence[Try]) -> Finding:
         verdict, sentence = _what_was_wrong(connection, first.address, last.address)
         return Finding(tries, verdict, sentence, better=last.address if last is not first else None)
     if last.stage is None:
-        return Finding(tries, "undecided", f"This can't be told now. {last.said}", "Try again later.")
+        return Finding(
+            tries,
+            "undecided",
+            _("This can't be told now. %(said)s") % {"said": last.said},
+            _("Try again later."),
+        )
     best = max(asked, key=lambda each: each.stage or Stage.HOST)
     problem = best.problem or Problem("", "", "")
     verdict, sentence = _where_it_ends(asked, best)
@@ -252,29 +261,48 @@ def _where_it_ends(asked: Sequence[Try], best: Try) -> tuple[str, str]:
     first, problem = asked[0], best.problem
     if (best.stage or 0) > (first.stage or 0):
         return "further", (
-            f"No pair works. With the login URL {best.address.login_url} and the audience {best.address.audience} it comes "
-            f"furthest. {problem.cause if problem else ''}"
+            _(
+                "No pair works. With the login URL %(login_url)s and the audience %(audience)s it comes "
+                "furthest. %(cause)s"
+            )
+            % {
+                "login_url": best.address.login_url,
+                "audience": best.address.audience,
+                "cause": problem.cause if problem else "",
+            }
         )
     if first.stage is not None and not first.stage.depends_on_address:
         return (
             "not_the_address",
-            f"Login URL and audience are not the fault. {problem.cause if problem else ''}",
+            _("Login URL and audience are not the fault. %(cause)s")
+            % {"cause": problem.cause if problem else ""},
         )
     if len(asked) == 1:
-        return "undecided", "There is no other login URL or audience to try from here."
+        return "undecided", _("There is no other login URL or audience to try from here.")
     return "not_the_address", (
-        "It comes no further anywhere else, so login URL and audience are not the fault: it is the app or the user."
+        _(
+            "It comes no further anywhere else, so login URL and audience are not the fault: it is the app "
+            "or the user."
+        )
     )
 
 
 def _what_was_wrong(connection: ConnectedApp, configured: Address, worked: Address) -> tuple[str, str]:
     if worked == configured:
-        return "works", "It works as configured. Check the connection again."
+        return "works", _("It works as configured. Check the connection again.")
     if worked.login_url == configured.login_url:
-        return "wrong_audience", f"The audience is wrong: with {worked.audience} the same login URL signs in."
+        return "wrong_audience", _(
+            "The audience is wrong: with %(audience)s the same login URL signs in."
+        ) % {"audience": worked.audience}
     was, is_now = (_kind_of(connection, each.login_url) for each in (configured, worked))
     if was and is_now and (was in pin.REFRESHED_KINDS) != (is_now in pin.REFRESHED_KINDS):
         return "mixed_up", (
-            f"Production and sandbox were mixed up: the login URL is for {was} orgs, app and user are found in a {is_now} org."
+            _(
+                "Production and sandbox were mixed up: the login URL is for %(was)s orgs, app and user are "
+                "found in a %(is_now)s org."
+            )
+            % {"was": was, "is_now": is_now}
         )
-    return "wrong_host", f"The login URL is wrong: at {worked.login_url} the sign-in works."
+    return "wrong_host", _("The login URL is wrong: at %(login_url)s the sign-in works.") % {
+        "login_url": worked.login_url
+    }

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from .. import access, audit, keystore
 from ..access import Act
@@ -58,8 +59,11 @@ def of_connection(
     access.require(actor, Act.MANAGE_KEYS, connection)
     if connection.app_kind == AppKind.CONNECTED_APP:
         raise InvalidInput(
-            "The kit makes an External Client App, and this connection belongs to a Connected App. Make another connection "
-            "with a name and a consumer key of its own: Salesforce takes no consumer key twice."
+            _(
+                "The kit makes an External Client App, and this connection belongs to a Connected App. Make "
+                "another connection with a name and a consumer key of its own: Salesforce takes no consumer key "
+                "twice."
+            )
         )
     if objects is None:
         objects = (ObjectAccess(connection.sample_sobject),) if connection.sample_sobject else ()
@@ -135,9 +139,9 @@ def prepare_draft(
 def of_draft(draft: ConnectionDraft, *, actor: Any) -> Kit:
     """As prepared. A consumer key that was copied from the org is left out: the org has it. Raises InvalidInput."""
     if draft.app_kind == AppKind.CONNECTED_APP:
-        raise InvalidInput("The kit makes an External Client App, and this set-up is for a Connected App.")
+        raise InvalidInput(_("The kit makes an External Client App, and this set-up is for a Connected App."))
     if draft.signing_key is None:
-        raise InvalidInput("The kit needs the certificate: give or make the signing key first.")
+        raise InvalidInput(_("The kit needs the certificate: give or make the signing key first."))
     return Kit(
         label=draft.label or draft.name,
         name=draft.name,
@@ -172,7 +176,8 @@ def _save(wanted: NewApp, key: SigningKey, actor: Any) -> ConnectedApp:
 def _new_key(name: str, actor: Any) -> SigningKey:
     if SigningKey.objects.filter(name=name).exists():
         raise InvalidInput(
-            f"There is a signing key “{name}” already. If it is meant, give it: --signing-key {name}"
+            _("There is a signing key “%(name)s” already. If it is meant, give it: --signing-key %(name)s")
+            % {"name": name}
         )
     made = keystore.make(name=name)
     audit.record("made key", made, actor=actor)
@@ -182,8 +187,11 @@ def _new_key(name: str, actor: Any) -> SigningKey:
 def _certificate(key: SigningKey) -> str:
     if not key.certificate:
         raise InvalidInput(
-            f"The certificate of the signing key “{key.name}” is not known here, and without it the app can't be made. "
-            "Add it first (admin, or import --certificate-file)."
+            _(
+                "The certificate of the signing key “%(name)s” is not known here, and without it the app can't "
+                "be made. Add it first (admin, or import --certificate-file)."
+            )
+            % {"name": key.name}
         )
     return key.certificate
 
@@ -194,8 +202,10 @@ def _contact(our_contacts: str, username: str, actor: Any) -> str:
     found: str = ours[0] or getattr(actor, "email", "") or username
     if not found:
         raise InvalidInput(
-            "Salesforce wants a contact e-mail address for the app, and none is known: give the username of the integration "
-            "user first, or your own user here an e-mail address."
+            _(
+                "Salesforce wants a contact e-mail address for the app, and none is known: give the username of "
+                "the integration user first, or your own user here an e-mail address."
+            )
         )
     return found
 
@@ -255,7 +265,8 @@ def write(kit: Kit, folder: Path) -> list[Path]:
             _write(folder, path, text)
     except OSError as exc:
         raise InvalidInput(
-            f"The kit can't be written to {folder}: {exc.strerror}. Choose another folder with --out."
+            _("The kit can't be written to %(folder)s: %(strerror)s. Choose another folder with --out.")
+            % {"folder": folder, "strerror": exc.strerror}
         ) from exc
     return [folder / path for path in made]
 
@@ -265,7 +276,7 @@ def _files_of_old_kit(folder: Path) -> list[str]:
     if not folder.exists() and not folder.is_symlink():
         return []
     if not folder.is_dir():
-        raise InvalidInput(f"{folder} is no folder. Choose another one with --out.")
+        raise InvalidInput(_("%(folder)s is no folder. Choose another one with --out.") % {"folder": folder})
     there = [path for path in folder.iterdir() if path.name not in _OF_THE_CLI]
     found = [path for each in there for path in ([each] if each.name != "force-app" else each.rglob("*"))]
     files = [path.relative_to(folder).as_posix() for path in found if path.is_symlink() or not path.is_dir()]
@@ -275,8 +286,11 @@ def _files_of_old_kit(folder: Path) -> list[str]:
     ]
     if strange or (there and not _is_kit(folder)):
         raise InvalidInput(
-            f"{folder} is not empty, and {strange[0] if strange else there[0].name} is not of a set-up kit: "
-            "choose another folder with --out."
+            _(
+                "%(folder)s is not empty, and %(file)s is not of a set-up kit: choose another folder with "
+                "--out."
+            )
+            % {"folder": folder, "file": strange[0] if strange else there[0].name}
         )
     return files
 

@@ -11,6 +11,8 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max, Q, Sum
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from .. import access, audit, hosts, tokens
 from ..models import AccessToken, AuditEvent, ConnectedApp, ConnectionDraft, SigningKey
@@ -88,11 +90,11 @@ class OpenSessions:
     def end(self) -> list[Outcome]:
         """End them in their orgs as far as these answer; what fails ends by itself, and is told."""
         deadline = time.monotonic() + _TOGETHER_SECONDS
-        failed = [f"{who} (the stored token does not open here)" for who in self.unopened]
+        failed = [_("%(who)s (the stored token does not open here)") % {"who": who} for who in self.unopened]
         for connection, username, token in self.tokens:
             try:
                 if time.monotonic() > deadline:
-                    raise TimeoutError("it took too long")
+                    raise TimeoutError(_("it took too long"))
                 renewal.require_callable(connection)
                 hosts.require_allowed(token.instance_url)
                 oauth.revoke(token, http=tokens.current().http)
@@ -135,18 +137,21 @@ def _open_sessions(connections: Collection[ConnectedApp]) -> OpenSessions:
 def _told(ended: int) -> list[Outcome]:
     if not ended:
         return []
-    sessions = "1 session was" if ended == 1 else f"{ended:,} sessions were"
-    return [Outcome(True, f"{sessions} ended in the org.")]
+    words = ngettext("1 session was ended in the org.", "%(number)s sessions were ended in the org.", ended)
+    return [Outcome(True, words % {"number": f"{ended:,}"})]
 
 
 def _failed(failed: list[str]) -> list[Outcome]:
     if not failed:
         return []
-    more = f" and {len(failed) - _NAMED:,} more" if len(failed) > _NAMED else ""
+    more = _(" and %(number)s more") % {"number": f"{len(failed) - _NAMED:,}"} if len(failed) > _NAMED else ""
     return [
         Outcome(
             False,
-            f"Not ended in the org: {'; '.join(failed[:_NAMED])}{more}. What is deleted stays deleted; such a session ends by "
-            "itself after the org's time-out, or in Setup → Session Management.",
+            _(
+                "Not ended in the org: %(sessions)s%(more)s. What is deleted stays deleted; such a session ends by "
+                "itself after the org's time-out, or in Setup → Session Management."
+            )
+            % {"sessions": "; ".join(failed[:_NAMED]), "more": more},
         )
     ]

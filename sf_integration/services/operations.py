@@ -8,6 +8,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from .. import access, audit, health, tokens
 from ..access import Act
@@ -25,11 +26,15 @@ class Outcome:
     """Who must act and how, for those who see no more than this; pages show the steps."""
 
 
-def check(connection: ConnectedApp, *, actor: Any) -> Outcome:
-    """Run the whole diagnosis with a real sign-in."""
+def check(connection: ConnectedApp, *, actor: Any, with_new_login: bool = True) -> Outcome:
+    """Run the whole diagnosis; with a real sign-in, or with the token in store."""
     audit.record("checked", connection, actor=actor)
-    ran = health.check_connection(connection, asked_by=actor.get_username())
-    sentence = f"Connection {connection.name}: {ran.state}. {connection.failure_sentence(timezone.now())}"
+    ran = health.check_connection(connection, asked_by=actor.get_username(), renew=with_new_login)
+    sentence = _("Connection %(name)s: %(state)s. %(sentence)s") % {
+        "name": connection.name,
+        "state": _(str(ran.state)),
+        "sentence": connection.failure_sentence(timezone.now()),
+    }
     return Outcome(ran.healthy, sentence, " ".join(_advice(step, sentence) for step in ran.steps).strip())
 
 
@@ -62,9 +67,9 @@ def _advice(step: Mapping[str, str], told: str) -> str:
         return ""
     parts = {
         "": step["cause"] if step["cause"] not in told else "",
-        "Who must act: ": step["who"],
-        "What to do: ": step["remedy"],
-        "Where to click: ": step["where"],
+        _("Who must act: "): step["who"],
+        _("What to do: "): step["remedy"],
+        _("Where to click: "): step["where"],
         "Code: ": step["code"],
     }
     return " ".join(f"{word}{text.rstrip('.')}." for word, text in parts.items() if text)
@@ -80,9 +85,13 @@ def renew(connection: ConnectedApp, *, actor: Any, username: str | None = None) 
         token = tokens.refresh(connection.name, username)
     except SalesforceError as error:
         row = rows.find(connection.name, username)
-        kept = " The old token stays in use." if row and row.has_token(timezone.now()) else ""
+        kept = _(" The old token stays in use.") if row and row.has_token(timezone.now()) else ""
         return Outcome(False, _refusal(connection, username, error) + kept)
-    return Outcome(True, f"{_whose(connection, username)} signed in anew at {token.instance_url}.")
+    return Outcome(
+        True,
+        _("%(whose)s signed in anew at %(instance_url)s.")
+        % {"whose": _whose(connection, username), "instance_url": token.instance_url},
+    )
 
 
 def revoke(connection: ConnectedApp, *, actor: Any, username: str | None = None) -> Outcome:
@@ -91,12 +100,17 @@ def revoke(connection: ConnectedApp, *, actor: Any, username: str | None = None)
     try:
         ended = tokens.revoke(connection.name, username)
     except SalesforceError as error:
-        return Outcome(False, f"{_refusal(connection, username, error)} The session was not ended.")
+        return Outcome(
+            False,
+            _("%(refusal)s The session was not ended.") % {"refusal": _refusal(connection, username, error)},
+        )
     if not ended:
-        return Outcome(True, f"{_whose(connection, username)} had no token to revoke.")
+        return Outcome(True, _("%(whose)s had no token to revoke.") % {"whose": _whose(connection, username)})
     audit.record("revoked token", connection, actor=actor, username=user)
     return Outcome(
-        True, f"Connection {connection.name}: the session of {user} was ended and its token dropped."
+        True,
+        _("Connection %(name)s: the session of %(user)s was ended and its token dropped.")
+        % {"name": connection.name, "user": user},
     )
 
 
@@ -105,13 +119,17 @@ def shorten_session(connection: ConnectedApp, *, actor: Any) -> Outcome:
     advice = connection.session_advice()
     if advice is None or advice.minutes is None:
         return Outcome(
-            False, f"Connection {connection.name}: its sessions don't ask for a shorter session length."
+            False,
+            _("Connection %(name)s: its sessions don't ask for a shorter session length.")
+            % {"name": connection.name},
         )
     ConnectedApp.objects.filter(pk=connection.pk).update(session_minutes=advice.minutes)
     audit.record("changed", connection, actor=actor, fields=["session_minutes"])
     length = session_length(advice.minutes)
     return Outcome(
-        True, f"Connection {connection.name}: the session length is {length} from the next sign-in on."
+        True,
+        _("Connection %(name)s: the session length is %(length)s from the next sign-in on.")
+        % {"name": connection.name, "length": length},
     )
 
 
@@ -119,17 +137,25 @@ def pause(connection: ConnectedApp, *, actor: Any) -> Outcome:
     """Nothing is called any more, everywhere within five seconds."""
     _switch(connection, enabled=False)
     audit.record("paused", connection, actor=actor)
-    return Outcome(True, f"Connection {connection.name} is paused: nothing is called until it is resumed.")
+    return Outcome(
+        True,
+        _("Connection %(name)s is paused: nothing is called until it is resumed.")
+        % {"name": connection.name},
+    )
 
 
 def resume(connection: ConnectedApp, *, actor: Any) -> Outcome:
     _switch(connection, enabled=True)
     audit.record("resumed", connection, actor=actor)
-    return Outcome(True, f"Connection {connection.name} is resumed.")
+    return Outcome(True, _("Connection %(name)s is resumed.") % {"name": connection.name})
 
 
 def _whose(connection: ConnectedApp, username: str | None) -> str:
-    return f"Connection {connection.name}, user {username}," if username else f"Connection {connection.name}"
+    return (
+        _("Connection %(name)s, user %(username)s,") % {"name": connection.name, "username": username}
+        if username
+        else _("Connection %(name)s") % {"name": connection.name}
+    )
 
 
 def _refusal(connection: ConnectedApp, username: str | None, error: SalesforceError) -> str:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import dataclass
+from typing import Any
 
 from django import template
+from django.template import Context
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
+from ..access import Act, may
 from ..salesforce import diagnosis
 from ..state import ConnectionState
 
@@ -49,7 +55,59 @@ _STATE_ICONS = {
     ConnectionState.HEALTHY: "check",
 }
 _STEP_ICONS = {"ok": "check", "warning": "alert", "failed": "cross", "not_reached": "dash"}
-_STEP_WORDS = {"ok": "passed", "warning": "warning", "failed": "failed", "not_reached": "not reached"}
+_STEP_WORDS = {
+    "ok": _("passed"),
+    "warning": _("warning"),
+    "failed": _("failed"),
+    "not_reached": _("not reached"),
+}
+
+
+@dataclass(frozen=True)
+class SiteLink:
+    """One place of the site's navigation."""
+
+    href: str
+    words: str
+    current: str
+    """For aria-current: `page`, or `true` for a page somewhere below; else empty."""
+
+
+_SITE = (
+    ("sf_integration:list", _("Connections")),
+    ("sf_integration:keys", _("Signing keys")),
+    ("sf_integration:explain", _("Explain an error")),
+    ("sf_integration:guide", _("Set-up guide")),
+    ("admin:index", _("Admin")),
+)
+
+
+@register.simple_tag(takes_context=True)
+def site_links(context: Context) -> list[SiteLink]:
+    """Where the reader may go. Error pages have neither reader nor request."""
+    user, request = context.get("user"), context.get("request")
+    if user is None or not may(user, Act.VIEW_HEALTH):
+        return []
+    hrefs = {name: href for name, _words in _SITE if (href := _address(name)) and _is_for(user, name)}
+    path = request.path if request else ""
+    here = max((href for href in hrefs.values() if path.startswith(href)), key=len, default="")
+    return [
+        SiteLink(hrefs[name], str(words), "" if hrefs[name] != here else "page" if here == path else "true")
+        for name, words in _SITE
+        if name in hrefs
+    ]
+
+
+def _is_for(user: Any, name: str) -> bool:
+    return user.is_staff or not name.startswith("admin:")
+
+
+def _address(name: str) -> str:
+    """Empty in a site that lacks the page."""
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return ""
 
 
 @register.simple_tag
@@ -69,9 +127,9 @@ def state_pill(state: ConnectionState | str) -> SafeString:
     return format_html(
         '<span class="sf-pill sf-{}" title="{}">{}{}</span>',
         state.colour,
-        state.meaning,
+        gettext(state.meaning),
         icon(_STATE_ICONS[state]),
-        state.value,
+        gettext(state.value),
     )
 
 
@@ -90,20 +148,17 @@ def step_mark(status: str) -> SafeString:
 def code_link(code: str, said: str = "") -> SafeString:
     """An error's code, leading to its entry in the catalogue's page. `said`: what stood beside it."""
     found = diagnosis.explain(code, said)
-    try:
-        page = reverse("sf_integration:explain") if found.code else ""
-    except NoReverseMatch:  # a site that has the admin alone
-        page = ""
+    page = _address("sf_integration:explain") if found.code else ""
     if not page:
         return format_html("<code>{}</code>", code)
     return format_html('<a href="{}#{}"><code>{}</code></a>', page, found.anchor, code)
 
 
 @register.simple_tag
-def when(moment: dt.datetime | None, exact: bool = False, never: str = "never") -> SafeString | str:
+def when(moment: dt.datetime | None, exact: bool = False, never: str = "") -> SafeString | str:
     """How long ago, or in how long; the exact time with its zone in the title, with `exact` before it."""
     if moment is None:
-        return never
+        return never or gettext("never")
     local = timezone.localtime(moment)
     age, full = distance(moment, timezone.now()), date_format(local, "j M Y, H:i:s T")
     if exact:
@@ -118,13 +173,13 @@ def distance(moment: dt.datetime, now: dt.datetime) -> str:
     seconds = (now - moment).total_seconds()
     size = abs(seconds)
     if size < 10:
-        return "just now" if seconds >= 0 else "now"
+        return gettext("just now") if seconds >= 0 else gettext("now")
     if size < 90:
-        words = f"{size:.0f} s"
+        words = gettext("%(number).0f s") % {"number": size}
     elif size < 90 * 60:
-        words = f"{size / 60:.0f} min"
+        words = gettext("%(number).0f min") % {"number": size / 60}
     elif size < 36 * 3600:
-        words = f"{size / 3600:.0f} h"
+        words = gettext("%(number).0f h") % {"number": size / 3600}
     else:
-        words = f"{size / 86400:.0f} days"
-    return f"{words} ago" if seconds >= 0 else f"in {words}"
+        words = gettext("%(number).0f days") % {"number": size / 86400}
+    return (gettext("%(time)s ago") if seconds >= 0 else gettext("in %(time)s")) % {"time": words}

@@ -144,9 +144,10 @@ class Faults:
         with self._lock:
             self._queue.append(Fault(kind, where, times, options))
 
-    def clear(self) -> None:
+    def clear(self, kind: str | None = None) -> None:
+        """Take faults away: those of a kind, or all."""
         with self._lock:
-            self._queue.clear()
+            self._queue = [waiting for waiting in self._queue if kind not in (None, waiting.kind)]
 
     def waiting(self) -> list[Fault]:
         with self._lock:

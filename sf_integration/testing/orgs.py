@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 from . import ids, sessions
 from .answers import Answers, Rows
 from .apps import App
-from .credentials import new_opaque_token
+from .credentials import make_key_and_certificate, new_opaque_token
 from .data import company
 from .faults import Faults
 from .messages import Refused, Request
@@ -186,9 +186,9 @@ class Org(Policy):
         place = where or ("rest" if kind == "rest_error" else "token")
         self.faults.add(kind, place, times, options)
 
-    def heal(self) -> None:
-        """Forget all faults that wait for a request."""
-        self.faults.clear()
+    def heal(self, kind: str | None = None) -> None:
+        """Forget the faults that wait for a request: all, or those of a kind."""
+        self.faults.clear(kind)
 
     def move(self) -> None:
         """Move to another instance: the API answers at a new address, sessions end, the old address redirects.
@@ -199,6 +199,26 @@ class Org(Policy):
             raise RuntimeError("the org can be moved once the stand-in runs")
         self.instance_url = self.server.open_port(self)
         self.end_sessions()
+
+    def move_back(self) -> None:
+        """Let the API answer at the My Domain again; sessions end."""
+        self.instance_url = self.url
+        self.end_sessions()
+
+    def replace(self, org_id: str | None = None) -> None:
+        """Let another org answer at the same address, as after the refresh of a sandbox: only its id is new. Sessions end.
+
+        org_id: the new one; made up when not given. Raises ValueError when it is no id of an org.
+        """
+        if org_id is not None and not (org_id.startswith("00D") and ids.is_well_formed(org_id)):
+            raise ValueError(f"{org_id!r} is no org id: 00D and 12 or 15 more characters")
+        before, self.id = self.id, ids.to_18(org_id) if org_id else ids.random_id("00D")
+        company.change_organization_id(self.store, before, self.id)
+        self.end_sessions()
+
+    def swap_certificate(self) -> None:
+        """Let the first app trust a certificate whose private key nobody has, as when somebody uploads another one."""
+        self.app.replace_certificate(make_key_and_certificate("somebody else")[1])
 
     def lose_cursors(self) -> None:
         """Forget every query whose next pages are still to come: their locators are refused from now on."""

@@ -108,6 +108,34 @@ class Update(_Statement):
         return changed
 
 
+class Insert:
+    """New rows of a model, all in one statement; what a run doesn't give has its field's default."""
+
+    def __init__(self, model: type[Model]) -> None:
+        self._model = model
+        self._fields = model._meta.local_concrete_fields
+
+    def run(self, *each: Values) -> None:
+        alias = router.db_for_write(self._model)
+        database = connections[alias]
+        params = [
+            field.get_db_prep_save(
+                values[field.name] if field.name in values else field.get_default(), database
+            )
+            for values in each
+            for field in self._fields
+        ]
+        with transaction.mark_for_rollback_on_error(using=alias), database.cursor() as cursor:
+            cursor.execute(self._sql(database, len(each)), params)
+
+    def _sql(self, database: BaseDatabaseWrapper, rows: int) -> str:
+        quote = database.ops.quote_name
+        columns = ", ".join(quote(str(field.column)) for field in self._fields)
+        row = f"({', '.join(['%s'] * len(self._fields))})"
+        into = f"INSERT INTO {quote(self._model._meta.db_table)} ({columns})"
+        return f"{into} VALUES {', '.join([row] * rows)}"
+
+
 def _updating(queryset: QuerySet[Any, Any], changes: Values) -> Query:
     """The query that `queryset.update(**changes)` would run."""
     query: Any = queryset.order_by().query.chain(UpdateQuery)

@@ -28,7 +28,7 @@ from ..salesforce.problem import problem_of
 from ..salesforce.signin import Outcome, SignIn
 from ..signals import connection_health_changed, token_refresh_failed, token_refreshed
 from ..state import ConnectionState
-from . import lifecycle, pin, promotion, rows
+from . import events, lifecycle, pin, promotion, rows
 from .process import Process
 
 log = logging.getLogger("sf_integration.tokens")
@@ -141,6 +141,7 @@ def record(results: Sequence[Result]) -> None:
     """Write tokens and failures to the rows and their connections: few statements for many rows."""
     now = timezone.now()
     rows.write([(row, _changes(row, outcome, error, now)) for row, outcome, error in results])
+    events.sign_ins(results, now)
     # What the connection's own user met is the connection's outcome.
     own = [result for result in results if result[0].is_own]
     note_success([row.connection for row, _, error in own if error is None], now, passed=SIGN_IN_STEPS)
@@ -201,6 +202,7 @@ def tell_change(connection: ConnectedApp, now: dt.datetime) -> None:
     connection.told_state = current.value
     if ConnectedApp.objects.filter(pk=connection.pk, told_state=told).update(told_state=current.value):
         log.info("connection %s: %s", connection.name, current.value.lower())
+        events.state_changed(connection, current, now)
         connection_health_changed.send_robust(
             ConnectedApp, connection=connection, previous=ConnectionState(told), state=current
         )

@@ -19,7 +19,7 @@ from ..models import AccessToken, ConnectedApp
 from ..salesforce import oauth
 from ..salesforce.errors import SalesforceError, UnknownConnection
 from ..salesforce.oauth import Token
-from . import apart, gate, lifecycle, renewal, rows
+from . import apart, events, gate, lifecycle, renewal, rows
 from .process import Copy, Handle, Process, current
 from .renewal import Observer
 
@@ -76,7 +76,9 @@ def renew(name: str, username: str | None, failed: Token, *, counts_as_use: bool
     process, handle = current(), (name, username)
     apart.drop(process, handle, failed)
     if not rows.in_callers_transaction():
-        rows.discard_refused(_row(handle), failed, timezone.now())
+        row, now = _row(handle), timezone.now()
+        if rows.discard_refused(row, failed, now):
+            events.session_ended(row, now)
     process.forget(handle)
     return _ask_row(process, handle, None, refused=failed, counts_as_use=counts_as_use)
 

@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 
 from .. import audit
 from ..access import Act
@@ -27,12 +28,14 @@ def accept_org(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     if request.method == "POST":
         found, is_meant = request.POST.get("found", ""), request.POST.get("is_meant") == "yes"
         if other and other.found == found and not (other.was_refreshed or is_meant):
-            return _ask(request, connection, other, "Tick the box if this is the org you mean.")
+            return _ask(request, connection, other, _("Tick the box if this is the org you mean."))
         outcome = corrections.accept_org(connection, actor=request.user, found=found, is_meant=is_meant)
         return _told(request, connection, outcome)
     if other is None:
         messages.info(
-            request, f"Connection {connection.name}: there is no other org to accept. A check would find one."
+            request,
+            _("Connection %(name)s: there is no other org to accept. A check would find one.")
+            % {"name": connection.name},
         )
         return redirect(connection)
     return _ask(request, connection, other)

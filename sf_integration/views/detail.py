@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import Q, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -17,38 +18,57 @@ from ..access import Act
 from ..models import ConnectedApp, ConnectionCheck, normal_username
 from ..services import operations, rotation
 from ..services.operations import Outcome
-from . import facts, problems
+from . import charts, facts, org, problems, timeline, vitals
 from .gate import View, for_connection
 from .offers import Offers
 
-HISTORY = 20
+LATELY = 8
+"""How many of the last happenings the page shows."""
 
 
 @for_connection(Act.VIEW_HEALTH)
 def detail(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     now = timezone.now()
-    history = list(connection.checks.all()[:HISTORY])
-    shown = _shown_check(connection, history, request.GET.get("check"))
     context = page_context(request, connection, "detail")
     token_rows = facts.token_rows(connection)
+    tokens = facts.tokens_of(token_rows, now)
+    own = next((token for token in tokens if token.is_own), None)
     advice = problems.of_advice(connection.session_advice(token_rows), may_manage=context["may_manage"])
-    context |= {
+    drawn = charts.of_connection(connection, now)
+    context |= _shown_check(connection, request.GET.get("check")) | {
         "problems": problems.things_to_do(connection, now, may_run=context["may_run"])
         or [each for each in (advice,) if each],
-        "check": shown,
-        "steps": facts.ladder(shown) if shown else [],
-        "trace": health.trace_text(connection, shown) if shown and shown.trace else "",
-        "trace_url": reverse("sf_integration:trace", args=[connection.name, shown.pk]) if shown else "",
-        "history": history,
-        "tokens": facts.tokens_of(token_rows, now),
+        "vitals": vitals.of_connection(connection, checks=drawn[0], token=own, now=now),
+        "charts": drawn,
+        "chart": next((each for each in drawn if each.period.key == request.GET.get("period")), drawn[0]),
+        "lately": timeline.lately(connection, most=LATELY),
+        "compared": org.compared(connection, scopes=own.scopes if own else ""),
+        "tokens": tokens,
         "sign_in_limit": facts.SIGN_IN_LIMIT,
-        "usage": facts.api_usage(connection),
         "checks_per_day": health.CALLS_PER_DAY,
         "scheduler": facts.scheduler_note(now),
         "rotation": rotation.stand(connection, now),
         "offers": Offers.of(connection, may_run=context["may_run"], may_manage=context["may_manage"]),
     }
     return render(request, "sf_integration/detail.html", context)
+
+
+@for_connection(Act.VIEW_HEALTH)
+def history(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
+    """The line of time, at the place that the address asks for; at its end when that is none."""
+    question = timeline.Question(request.GET)
+    asked = question.cleaned_data if question.is_valid() else {}
+    context = page_context(request, connection, "timeline") | {
+        "question": question,
+        "asked": asked.get("at"),
+        "kind": asked.get("kind", ""),
+        "kinds": timeline.Kind.choices,
+        "timeline": timeline.page_of(
+            connection, question.window, kind=asked.get("kind", ""), asked=asked.get("at")
+        ),
+        "is_newest": not question.window.before and not question.window.after,
+    }
+    return render(request, "sf_integration/timeline.html", context)
 
 
 @for_connection(Act.VIEW_HEALTH)
@@ -142,15 +162,32 @@ def page_context(request: HttpRequest, connection: ConnectedApp, page: str) -> d
     }
 
 
-def _shown_check(
-    connection: ConnectedApp, history: list[ConnectionCheck], wanted: str | None
-) -> ConnectionCheck | None:
-    """The one asked for; else the last one that failed just now or took the whole ladder: a light one tells little."""
-    if wanted:
-        try:
-            return next(check for check in history if check.pk == UUID(wanted))
-        except (ValueError, StopIteration) as exc:
-            raise Http404("This check is no longer kept.") from exc
-    if not history or not history[0].healthy or not history[0].light:
-        return history[0] if history else None
-    return connection.checks.filter(light=False).first() or history[0]
+def _shown_check(connection: ConnectedApp, wanted: str | None) -> dict[str, Any]:
+    """Of the check that is shown: steps and trace."""
+    shown = _wanted_check(connection, wanted) if wanted else _telling_check(connection)
+    if shown is None:
+        return {"check": None}
+    return {
+        "check": shown,
+        "is_older": bool(wanted),
+        "steps": facts.ladder(shown),
+        "trace": health.trace_text(connection, shown) if shown.trace else "",
+        "trace_url": reverse("sf_integration:trace", args=[connection.name, shown.pk]),
+    }
+
+
+def _wanted_check(connection: ConnectedApp, wanted: str) -> ConnectionCheck:
+    try:
+        return connection.checks.get(pk=UUID(wanted))
+    except (ValueError, ConnectionCheck.DoesNotExist) as exc:
+        raise Http404("This check is no longer kept.") from exc
+
+
+def _telling_check(connection: ConnectedApp) -> ConnectionCheck | None:
+    """The last one that failed just now or took the whole ladder: a light one tells little."""
+    newest, newest_whole = (
+        Subquery(rows.order_by("-at").values("pk")[:1])
+        for rows in (connection.checks.all(), connection.checks.filter(light=False))
+    )
+    found = list(connection.checks.filter(Q(pk=newest) | Q(pk=newest_whole)).order_by("-at"))
+    return found[-1] if found and found[0].healthy else next(iter(found), None)

@@ -8,6 +8,8 @@ from typing import Any
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
 from ..forms import WriteOnlyTextarea
@@ -21,18 +23,23 @@ _LARGEST_FORM = 2 * LARGEST_TEXT
 """Bytes; below what Django reads of a form, so that its refusal, which says nothing, is never met."""
 _THROWN_AWAY = 50_000_000
 """Bytes of a larger form that are read and dropped: a browser shows no answer while it is still sending."""
-_TOO_LARGE = (
-    f"The text is longer than {LARGEST_TEXT:,} characters: paste the part around the error. "
-    "On the command line, `manage.py salesforce explain < file` takes all of it."
+_TOO_LARGE = format_lazy(
+    gettext_lazy(
+        "The text is longer than {largest} characters: paste the part around the error. On the "
+        "command line, `manage.py salesforce explain < file` takes all of it."
+    ),
+    largest=f"{LARGEST_TEXT:,}",
 )
 
 
 class TextForm(forms.Form):
     text = forms.CharField(
-        label="An error, a log, a traceback or JSON",
+        label=gettext_lazy("An error, a log, a traceback or JSON"),
         max_length=LARGEST_TEXT,
-        error_messages={"max_length": _TOO_LARGE, "required": "Paste a text first."},
-        help_text="Up to 1 MB. It is looked through here and forgotten: not stored, not logged, not sent on.",
+        error_messages={"max_length": _TOO_LARGE, "required": gettext_lazy("Paste a text first.")},
+        help_text=gettext_lazy(
+            "Up to 1 MB. It is looked through here and forgotten: not stored, not logged, not sent on."
+        ),
         widget=WriteOnlyTextarea(
             {
                 "rows": 7,
@@ -68,7 +75,7 @@ def explain(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and _length(request) > _LARGEST_FORM:
         _throw_away(request)
         form = TextForm({"text": ""})
-        form.errors["text"] = form.error_class([_TOO_LARGE])
+        form.errors["text"] = form.error_class([str(_TOO_LARGE)])
         return _page(request, {"form": form}, status=413)
     response: HttpResponse = _explain(request)
     return response

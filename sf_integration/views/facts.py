@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from django.db.models import prefetch_related_objects
+
 from .. import hosts
 from ..models import AccessToken, ConnectedApp, ConnectionCheck, ConnectionDraft, Heartbeat
 from ..probes import SILENT_AFTER_SECONDS
@@ -16,7 +18,9 @@ from ..tasks import REFRESH_HEARTBEAT
 from ..templatetags.sf_integration_tags import distance
 from ..tokens import lifecycle, rows
 from ..tokens.lifecycle import state as token_state
+from .gauges import Gauge
 
+SIGN_IN_LIMIT = lifecycle.FUSE_LOGINS
 _STEP_TITLES = {"api_version": "API version", "sign_in": "Sign-in", "sample_record": "Sample record"}
 
 
@@ -75,8 +79,12 @@ class TokenFacts:
     scopes: str
     next_try_at: dt.datetime | None
     last_error: str
+    life: Gauge | None
+    """How much of its life is left, and when it is renewed."""
     sign_ins: int
     """By us within the hour, over all connections of that user: Salesforce counts by user."""
+    budget: Gauge
+    """How much of the sign-ins of an hour is used."""
     is_own: bool
     is_stored: bool
     """Whether there is something to revoke, however old."""
@@ -99,7 +107,11 @@ class TokenFacts:
             scopes=row.scopes if live else "",
             next_try_at=row.next_try_at if row.next_try_at and row.next_try_at > now else None,
             last_error=str((row.last_error or {}).get("cause", "")),
+            life=Gauge.of_life(row.issued_at, row.expected_expiry, now, renewal=row.refresh_at)
+            if live
+            else None,
             sign_ins=sign_ins,
+            budget=Gauge.of_use(sign_ins, SIGN_IN_LIMIT),
             is_own=row.is_own,
             is_stored=row.value is not None,
             early_ends=row.early_ends,
@@ -108,17 +120,14 @@ class TokenFacts:
 
 
 def token_rows(connection: ConnectedApp) -> list[AccessToken]:
-    """Own user first, then the others by name."""
-    found = connection.tokens.select_related("connection__signing_key")
-    return sorted(found, key=lambda row: (not row.is_own, row.username))
+    """Own user first, then the others by name. Who asks `connection` for its tokens afterwards is given these."""
+    prefetch_related_objects([connection], "tokens")
+    return sorted(connection.tokens.all(), key=lambda row: (not row.is_own, row.username))
 
 
 def tokens_of(found: list[AccessToken], now: dt.datetime) -> list[TokenFacts]:
     counts = rows.logins_this_hour([row.username for row in found], now)
     return [TokenFacts.of(row, counts.get(row.username, 0), now) for row in found]
-
-
-SIGN_IN_LIMIT = lifecycle.FUSE_LOGINS
 
 
 @dataclass(frozen=True)
@@ -160,12 +169,6 @@ def ladder(check: ConnectionCheck) -> list[ShownStep]:
 def shown_steps(steps: Iterable[Mapping[str, Any]]) -> list[ShownStep]:
     """Of steps as they are stored, and as `Step.as_json` has them."""
     return [ShownStep.of(step) for step in steps]
-
-
-def api_usage(connection: ConnectedApp) -> str:
-    """`61 of 100,000 in 24 hours`, as at the last look; empty when unknown."""
-    usage = connection.organization.get("api_usage")
-    return f"{usage['used']:,} of {usage['limit']:,} in 24 hours" if usage else ""
 
 
 def is_stand_in(connection: ConnectedApp | ConnectionDraft) -> bool:

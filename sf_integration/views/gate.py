@@ -1,15 +1,18 @@
-"""The way into every page: signed in, allowed, and the connection found by its name."""
+"""The way into every page: signed in, allowed, and the connection found by its name; times are the reader's."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
 from .. import access
@@ -18,17 +21,42 @@ from ..models import ConnectedApp
 from ..salesforce.errors import UnknownConnection
 from . import problems
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
+
+TIMEZONE_COOKIE = "sf_timezone"
+"""Name of the reader's time zone, as their browser told it."""
+
+
+def _page(view: View) -> View:
+    """For the signed in, in their own time zone. Answers are kept by no cache."""
+
+    @never_cache
+    @login_required
+    @wraps(view)
+    def entered(request: HttpRequest, **arguments: Any) -> HttpResponseBase:
+        zone = _zone(request.COOKIES.get(TIMEZONE_COOKIE, ""))
+        with timezone.override(zone or timezone.get_current_timezone()):
+            return view(request, **arguments)
+
+    return entered
+
+
+@lru_cache(maxsize=100)
+def _zone(name: str) -> ZoneInfo | None:
+    """None for what is no zone: a cookie may hold anything."""
+    try:
+        return ZoneInfo(name)
+    except (LookupError, ValueError, OSError):
+        return None
 
 
 def allowed(act: Act) -> Callable[[View], View]:
-    """For pages that are not of one connection, to people who may do `act` to any. Answers are kept by no cache."""
+    """For pages that are not of one connection, to people who may do `act` to any."""
 
     def decorate(view: View) -> View:
-        @never_cache
-        @login_required
+        @_page
         @wraps(view)
-        def gated(request: HttpRequest, **arguments: Any) -> HttpResponse:
+        def gated(request: HttpRequest, **arguments: Any) -> HttpResponseBase:
             try:
                 access.require(request.user, act)
             except access.AccessDenied as error:
@@ -45,13 +73,12 @@ signed_in = allowed(Act.VIEW_HEALTH)
 
 
 def for_connection(act: Act) -> Callable[[View], View]:
-    """For pages of one connection: the view gets it in place of its name. Answers are kept by no cache."""
+    """For pages of one connection: the view gets it in place of its name."""
 
     def decorate(view: View) -> View:
-        @never_cache
-        @login_required
+        @_page
         @wraps(view)
-        def gated(request: HttpRequest, name: str, **more: Any) -> HttpResponse:
+        def gated(request: HttpRequest, name: str, **more: Any) -> HttpResponseBase:
             try:
                 # In this order: who may see nothing does not learn which names there are.
                 access.require(request.user, act)
@@ -71,7 +98,7 @@ def refusal(
     request: HttpRequest, error: access.AccessDenied | UnknownConnection, *, status: int
 ) -> HttpResponse:
     context = {
-        "title": "Not allowed" if status == 403 else "No such connection",
+        "title": _("Not allowed") if status == 403 else _("No such connection"),
         "problem": problems.of_error(error),
         "suggestion": getattr(error, "suggestion", None),
     }
@@ -81,7 +108,11 @@ def refusal(
 def _named(user: Any, name: str, act: Act) -> ConnectedApp:
     """Raises AccessDenied, or UnknownConnection with the nearest name."""
     visible = access.visible_to(user)
-    found = visible.select_related("signing_key").filter(name=name).first()
+    found = (
+        visible.select_related("signing_key", "staged_signing_key", "previous_signing_key")
+        .filter(name=name)
+        .first()
+    )
     if found is not None:
         return found
     # That a name is unknown is told only to those from whom nothing is hidden. To others a hidden connection and none

@@ -9,11 +9,12 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import ValidationError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.text import slugify
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from .. import access, hosts
@@ -39,7 +40,7 @@ def for_draft(view: View) -> View:
 
     @managing
     @wraps(view)
-    def gated(request: HttpRequest, draft_id: UUID) -> HttpResponse:
+    def gated(request: HttpRequest, draft_id: UUID) -> HttpResponseBase:
         found = access.visible_drafts(request.user).select_related("signing_key", "connection__signing_key")
         draft = found.filter(pk=draft_id).first()
         return _no_such_draft(request) if draft is None else view(request, draft)
@@ -49,10 +50,10 @@ def for_draft(view: View) -> View:
 
 def _no_such_draft(request: HttpRequest) -> HttpResponse:
     problem = problems.Shown.of(
-        "This set-up is finished, discarded, or somebody else's.",
-        remedy="Look in the list: a set-up that is finished has become a connection.",
+        _("This set-up is finished, discarded, or somebody else's."),
+        remedy=_("Look in the list: a set-up that is finished has become a connection."),
     )
-    context = {"title": "No such set-up", "problem": problem}
+    context = {"title": _("No such set-up"), "problem": problem}
     return render(request, "sf_integration/refused.html", context, status=404)
 
 
@@ -60,11 +61,11 @@ def posted(view: View) -> View:
     """For what a button does. Whoever comes by GET, as after signing in anew, is led to the guide and nothing is done."""
 
     @wraps(view)
-    def gated(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
+    def gated(request: HttpRequest, draft: ConnectionDraft) -> HttpResponseBase:
         if request.method == "POST":
             return view(request, draft)
         messages.warning(
-            request, "Nothing was saved just now: what was sent got lost on the way. Send it again."
+            request, _("Nothing was saved just now: what was sent got lost on the way. Send it again.")
         )
         return redirect("sf_integration:draft", draft.pk)
 
@@ -136,7 +137,7 @@ def steps(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
     """Keep which steps of a room are done."""
     room = next((room for room in setup_guide.ROOMS if room.id == request.POST.get("room")), None)
     if room is None:
-        raise Http404("The guide has no such room.")
+        raise Http404(_("The guide has no such room."))
     drafts.set_steps(draft, {step.id for step in room.steps}, request.POST.getlist("done"))
     if request.accepts("text/html"):
         return redirect(_anchor(draft, room.id))
@@ -168,7 +169,7 @@ def key(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
 def certificate(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
     """The public certificate, to be uploaded to the app in Salesforce."""
     if draft.signing_key is None or not draft.signing_key.certificate:
-        raise Http404("There is no certificate yet.")
+        raise Http404(_("There is no certificate yet."))
     return HttpResponse(
         draft.signing_key.certificate,
         content_type="application/x-x509-ca-cert",
@@ -190,7 +191,7 @@ def check(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
     drafts.change(draft, form.cleaned_data)
     _tell_note(request, draft.login_url, form.note)
     if later:
-        messages.success(request, "Saved. The list of connections leads back here.")
+        messages.success(request, _("Saved. The list of connections leads back here."))
         return redirect(_anchor(draft, "values"))
     try:
         outcome = drafts.save_and_check(draft, actor=request.user)
@@ -207,7 +208,7 @@ def _after_check(request: HttpRequest, draft: ConnectionDraft, outcome: Outcome)
         if not access.may(request.user, Act.RUN_CHECKS):
             messages.info(request, outcome.sentence)
         return redirect(_anchor(draft, "outcome"))
-    messages.success(request, f"{outcome.sentence} The set-up is finished.")
+    messages.success(request, _("%(sentence)s The set-up is finished.") % {"sentence": outcome.sentence})
     return redirect(cast("ConnectedApp", draft.connection))
 
 
@@ -216,7 +217,7 @@ def discard(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
     """Asks by GET, does it by POST."""
     if request.method == "POST":
         drafts.discard(draft, actor=request.user, with_leftovers="leftovers" in request.POST)
-        messages.success(request, f"The set-up of {draft} is discarded.")
+        messages.success(request, _("The set-up of %(draft)s is discarded.") % {"draft": draft})
         return redirect("sf_integration:new")
     context = {"draft": draft, "left": drafts.leftovers(draft)}
     return render(request, "sf_integration/guide_discard.html", context)
@@ -323,4 +324,8 @@ def _anchor(draft: ConnectionDraft, place: str) -> str:
 
 def _tell_note(request: HttpRequest, login_url: str, note: str) -> None:
     if note:
-        messages.info(request, f"Taken from the address you pasted: {login_url}. {note}")
+        messages.info(
+            request,
+            _("Taken from the address you pasted: %(login_url)s. %(note)s")
+            % {"login_url": login_url, "note": note},
+        )

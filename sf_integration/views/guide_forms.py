@@ -8,6 +8,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from .. import hosts
 from ..forms import KeyInputs, LoginURLInput, read_login_url
@@ -36,35 +38,43 @@ class StartForm(forms.Form):
     """What a set-up begins with; the rest is found out on the way."""
 
     login_url = forms.CharField(
-        label="Address of the org",
+        label=gettext_lazy("Address of the org"),
         max_length=2000,
-        help_text="Any address that the browser shows in this org will do, such as https://acme.lightning.force.com/lightning/page/home.",
+        help_text=gettext_lazy(
+            "Any address that the browser shows in this org will do, such as "
+            "https://acme.lightning.force.com/lightning/page/home."
+        ),
         widget=LoginURLInput(
             _PLAIN | {"inputmode": "url", "placeholder": "https://acme.lightning.force.com/…"}
         ),
     )
     app_kind = forms.ChoiceField(
-        label="Kind of app",
+        label=gettext_lazy("Kind of app"),
         choices=AppKind.choices,
         initial=AppKind.EXTERNAL_CLIENT_APP,
         widget=forms.RadioSelect,
-        help_text="New orgs make External Client Apps. Choose Connected App for one that is there already.",
+        help_text=gettext_lazy(
+            "New orgs make External Client Apps. Choose Connected App for one that is there already."
+        ),
     )
     label = forms.CharField(
-        label="Name for people", max_length=100, required=False, help_text="Empty: made from the address."
+        label=gettext_lazy("Name for people"),
+        max_length=100,
+        required=False,
+        help_text=gettext_lazy("Empty: made from the address."),
     )
     name = forms.CharField(
-        label="Name in code",
+        label=gettext_lazy("Name in code"),
         max_length=60,
         required=False,
-        help_text="The handle, as in get_client(“acme-prod”). Empty: made from the address.",
+        help_text=gettext_lazy("The handle, as in get_client(“acme-prod”). Empty: made from the address."),
         widget=forms.TextInput(_PLAIN),
     )
     username = forms.CharField(
-        label="Username of the integration user",
+        label=gettext_lazy("Username of the integration user"),
         max_length=255,
         required=False,
-        help_text="If there is one already. It can come later.",
+        help_text=gettext_lazy("If there is one already. It can come later."),
         widget=forms.TextInput(_PLAIN),
     )
 
@@ -87,7 +97,7 @@ class StartForm(forms.Form):
         name: str = self.cleaned_data["name"].strip()
         ConnectedApp._meta.get_field("name").run_validators(name)
         if name in RESERVED_NAMES or drafts.name_is_taken(name, self.draft):
-            raise ValidationError(f"“{name}” is taken: choose another name.")
+            raise ValidationError(_("“%(name)s” is taken: choose another name.") % {"name": name})
         return name
 
     def clean_username(self) -> str:
@@ -108,7 +118,7 @@ class StartForm(forms.Form):
         if not data.get("name") and "name" not in self.errors:
             data["name"] = drafts.suggested_name(login_url)
             if not data["name"]:
-                self.add_error("name", "This address does not tell a name: give one, such as acme-prod.")
+                self.add_error("name", _("This address does not tell a name: give one, such as acme-prod."))
         data["label"] = data.get("label") or drafts.suggested_label(login_url)
 
 
@@ -116,7 +126,10 @@ class KeyForm(KeyInputs):
     """A signing key made here, given, or chosen from those that are stored."""
 
     stored = forms.ModelChoiceField(
-        SigningKey.objects.none(), required=False, label="Stored signing key", empty_label="Choose one"
+        SigningKey.objects.none(),
+        required=False,
+        label=gettext_lazy("Stored signing key"),
+        empty_label=gettext_lazy("Choose one"),
     )
 
     def __init__(self, *args: Any, choices: QuerySet[SigningKey], **kwargs: Any) -> None:
@@ -131,9 +144,9 @@ class KeyForm(KeyInputs):
         if self.gives_key == bool(data.get("stored")):
             self.add_error(
                 None,
-                "Give one signing key, or choose a stored one: not both."
+                _("Give one signing key, or choose a stored one: not both.")
                 if self.gives_key
-                else "Paste a private key or choose its file, or choose a stored signing key.",
+                else _("Paste a private key or choose its file, or choose a stored signing key."),
             )
         return data
 
@@ -145,17 +158,21 @@ class KeyForm(KeyInputs):
 class ValuesForm(forms.Form):
     """What comes back from the org. Saved as it stands; the check needs all of it."""
 
-    login_url = forms.CharField(label="Login URL", max_length=2000, widget=LoginURLInput(_PLAIN))
+    login_url = forms.CharField(
+        label=gettext_lazy("Login URL"), max_length=2000, widget=LoginURLInput(_PLAIN)
+    )
     consumer_key = forms.CharField(
         max_length=512,
-        error_messages={"required": "This is empty. Copy it from the app in Salesforce."},
-        help_text="Of the app; also called client id.",
+        error_messages={"required": gettext_lazy("This is empty. Copy it from the app in Salesforce.")},
+        help_text=gettext_lazy("Of the app; also called client id."),
         widget=forms.TextInput(_PLAIN | {"class": "sf-mono"}),
     )
     username = forms.CharField(
         max_length=255,
-        error_messages={"required": "This is empty. Give the username of the integration user."},
-        help_text="Of the integration user; not the e-mail address.",
+        error_messages={
+            "required": gettext_lazy("This is empty. Give the username of the integration user.")
+        },
+        help_text=gettext_lazy("Of the integration user; not the e-mail address."),
         widget=forms.TextInput(_PLAIN),
     )
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from ..salesforce import my_domain, setup_guide
 from ..salesforce.setup_guide import Copied, Kind, Refusal, Room, Step, Way
 
 _WORDS: dict[Copied, str] = {
-    "login_url": "Login URL",
-    "username": "Username",
-    "app_name": "Name of the app",
-    "callback_url": "Callback URL",
-    "scopes": "Scopes",
-    "certificate": "Certificate",
-    "permission_set": "Name of the permission set",
-    "profile": "Profile",
+    "login_url": gettext_noop("Login URL"),
+    "username": gettext_noop("Username"),
+    "app_name": gettext_noop("Name of the app"),
+    "callback_url": gettext_noop("Callback URL"),
+    "scopes": gettext_noop("Scopes"),
+    "certificate": gettext_noop("Certificate"),
+    "permission_set": gettext_noop("Name of the permission set"),
+    "profile": gettext_noop("Profile"),
 }
 
 
@@ -75,7 +78,7 @@ class ShownRoom:
 
     @property
     def progress(self) -> str:
-        return f"{self.done} of {len(self.steps)} done"
+        return _("%(done)d of %(steps)d done") % {"done": self.done, "steps": len(self.steps)}
 
 
 def rooms(
@@ -95,7 +98,9 @@ def rooms(
 def progress(shown: Sequence[ShownRoom]) -> dict[str, str]:
     """`3 of 5 done` by the room's id, and of all together by an empty one."""
     done, steps = sum(room.done for room in shown), sum(len(room.steps) for room in shown)
-    return {room.room.id: room.progress for room in shown} | {"": f"{done} of {steps} done"}
+    return {room.room.id: room.progress for room in shown} | {
+        "": _("%(done)d of %(steps)d done") % {"done": done, "steps": steps}
+    }
 
 
 def _steps(
@@ -115,7 +120,7 @@ def _steps(
             is_likeliest=step in explaining[:1],
             is_possible=step in explaining[1:],
             copies=[
-                Copy(f"copy-{step.id}-{name}", name, _WORDS[name], values[name])
+                Copy(f"copy-{step.id}-{name}", name, _(_WORDS[name]), values[name])
                 for name in step.copies
                 if values.get(name)
             ],

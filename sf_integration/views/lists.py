@@ -3,60 +3,131 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from uuid import UUID
 
-from django.core.paginator import Paginator
-from django.db.models import Count, Q
+from django.core.paginator import Page, Paginator
+from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
-from django.utils.text import slugify
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from .. import access
-from ..models import ConnectedApp, ConnectedAppQuerySet
+from ..models import ConnectedApp, ConnectedAppQuerySet, SigningKey
+from ..services import tagging
 from ..state import ConnectionState
-from . import facts
+from . import facts, meters
+from .filters import CERTIFICATES, ENVIRONMENTS, STATES, Filters
 from .gate import signed_in
+from .meters import Meter
+from .outages import Outage, host_of, is_part, outages
+from .strips import Strip, strips_of
 
-PAGE_SIZE = 50
-_BY_SLUG = {slugify(state.value): state for state in ConnectionState}
+PAGE_SIZE = 25
+_NOT_SHOWN = ("signing_key__certificate", "notes", "our_contacts", "org_contacts")
+_GROUPS: tuple[tuple[str | Promise, str, tuple[ConnectionState, ...]], ...] = (
+    (_("not working"), "bad", (ConnectionState.FAILING, ConnectionState.ENCRYPTION_KEY_MISSING)),
+    (_("working"), "good", (ConnectionState.NEEDS_ATTENTION, ConnectionState.HEALTHY)),
+    (
+        _("at rest"),
+        "mute",
+        (
+            ConnectionState.NOT_ALLOWED_HERE,
+            ConnectionState.PAUSED,
+            ConnectionState.NOT_CHECKED_YET,
+            ConnectionState.IDLE,
+        ),
+    ),
+)
+_COLUMNS: tuple[tuple[str, str | Promise], ...] = (
+    ("name", _("Connection")),
+    ("", _("State")),
+    ("checked", _("Checks of 24 hours")),
+    ("org", _("Org and user")),
+    ("certificate", _("Certificate")),
+)
 
 
 @dataclass(frozen=True)
 class Chip:
     """A filter by state, with how many there are."""
 
-    word: str
-    slug: str
+    state: ConnectionState
     count: int
     href: str
     current: bool
-    colour: str = "plain"
+
+    @property
+    def shown_count(self) -> str:
+        return f"{self.count:,}"
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Of several states together, what one reads first."""
+
+    words: str | Promise
+    colour: str
+    chips: list[Chip]
+
+    @property
+    def shown_count(self) -> str:
+        return f"{sum(chip.count for chip in self.chips):,}"
+
+
+@dataclass(frozen=True)
+class Column:
+    words: str | Promise
+    sorting: str
+    """For aria-sort; empty for none."""
+    href: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the list."""
+
+    summary: facts.Summary
+    strip: Strip
+    token: Meter | None
+    usage: Meter | None
+    silent_host: str
+    """The login host whose outage, told above, is why it fails."""
 
 
 @signed_in
 def index(request: HttpRequest) -> HttpResponse:
     """The connections, sick first."""
-    searched = request.GET.get("q", "").strip()[:100]
-    chosen = _BY_SLUG.get(request.GET.get("state", ""))
-    found = _search(access.visible_to(request.user), searched)
-    counts = dict(found.with_state().order_by().values_list("state").annotate(Count("pk")))  # type: ignore[misc]
-    rows = found.sick_first().select_related("signing_key").defer("signing_key__certificate", "notes")
-    if chosen:
-        rows = rows.filter(state=chosen.value)  # type: ignore[misc]
-    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
     now = timezone.now()
+    visible, filters = access.visible_to(request.user), Filters.of(request.GET.dict())
+    counts = _counts(visible, filters, now)
+    chosen = filters.chosen_state
+    found = counts.get(chosen.rank, 0) if chosen else sum(counts.values())
+    page = _Pages(filters.apply(visible, now), PAGE_SIZE, found).get_page(request.GET.get("page"))
+    silent = outages(visible, now)
     context = {
+        "filters": filters,
         "page": page,
-        "rows": [facts.Summary.of(connection, now) for connection in page],
-        "chips": _chips(counts, searched, chosen),
-        "total": sum(counts.values()),
-        "searched": searched,
-        "chosen": slugify(chosen.value) if chosen else "",
-        "page_links": _page_links(page, searched, chosen),
+        "found": f"{found:,}",
+        "rows": list(_rows(_whole(page), {each.host: each for each in silent}, now)),
+        "outages": silent,
+        "tiles": list(_tiles(counts, filters)),
+        "everything": sum(counts.values()),
+        "columns": [
+            Column(words, *filters.sorting(key)) if key else _by_state(words, filters)
+            for key, words in _COLUMNS
+        ],
+        "environments": ENVIRONMENTS,
+        "certificates": CERTIFICATES,
+        "tags": tagging.known(visible),
+        "page_links": _page_links(page, filters),
+        "query": filters.href().removeprefix("?"),
         "may_manage": access.may(request.user, access.Act.MANAGE_KEYS),
+        "may_run": access.may(request.user, access.Act.RUN_CHECKS),
         "scheduler": facts.scheduler_note(now),
         "unfinished": list(access.own_drafts(request.user)[:5]),
     }
@@ -67,8 +138,12 @@ def index(request: HttpRequest) -> HttpResponse:
 def health_json(request: HttpRequest) -> JsonResponse:
     """As `manage.py salesforce list --json`, with ages. Always 200: how sick the connections are is in the body."""
     now = timezone.now()
-    rows = access.visible_to(request.user).sick_first().select_related("signing_key")
-    return JsonResponse([_as_json(connection, now) for connection in rows], safe=False)
+    rows = list(access.visible_to(request.user).sick_first().defer("organization", *_NOT_SHOWN[1:]))
+    # Many connections share few signing keys, and a sealed one is as long as all the rest of a row.
+    keys = SigningKey.objects.defer("certificate").in_bulk({each.signing_key_id for each in rows})
+    for each in rows:
+        each.signing_key = keys[each.signing_key_id]
+    return JsonResponse([_as_json(each, now) for each in rows], safe=False)
 
 
 def _as_json(connection: ConnectedApp, now: dt.datetime) -> dict[str, Any]:
@@ -85,45 +160,70 @@ def _seconds_since(moment: dt.datetime | None, now: dt.datetime) -> int | None:
     return None if moment is None else max(round((now - moment).total_seconds()), 0)
 
 
-def _search(rows: ConnectedAppQuerySet, text: str) -> ConnectedAppQuerySet:
-    for word in text.split():
-        rows = rows.filter(
-            Q(name__icontains=word)
-            | Q(label__icontains=word)
-            | Q(username__icontains=word)
-            | Q(login_url__icontains=word)
-            | Q(organization__name__icontains=word)
+class _Pages(Paginator):  # type: ignore[type-arg]
+    """Of rows that were counted before."""
+
+    def __init__(self, rows: ConnectedAppQuerySet, per_page: int, count: int) -> None:
+        super().__init__(rows, per_page)
+        self.count = count  # type: ignore[misc]
+
+
+def _counts(visible: ConnectedAppQuerySet, filters: Filters, now: dt.datetime) -> dict[int, int]:
+    """By the rank of the state."""
+    found = filters.in_any_state(visible.with_state(now), now).order_by()
+    return dict(found.values_list("state_rank").annotate(Count("pk")))  # type: ignore[misc]
+
+
+def _whole(page: Page[ConnectedApp]) -> list[ConnectedApp]:
+    """The rows of the page. Sorted by their ids alone: most of a row's width is of no use to that."""
+    ids = list(page.object_list.values_list("pk", flat=True))  # type: ignore[attr-defined]
+    rows = ConnectedApp.objects.select_related("signing_key").defer(*_NOT_SHOWN).in_bulk(ids)
+    return [rows[pk] for pk in ids if pk in rows]
+
+
+def _rows(
+    connections: Collection[ConnectedApp], silent: Mapping[str, Outage], now: dt.datetime
+) -> Iterator[Row]:
+    strips: dict[UUID, Strip] = strips_of([each.pk for each in connections], now)
+    tokens = meters.token_lives(connections, now)
+    for each in connections:
+        summary = facts.Summary.of(each, now)
+        is_silent = summary.state is ConnectionState.FAILING and is_part(each, silent)
+        yield Row(
+            summary=summary,
+            strip=strips[each.pk],
+            token=tokens.get(each.pk),
+            usage=meters.api_usage(each),
+            silent_host=host_of(each.login_url) if is_silent else "",
         )
-    return rows
 
 
-def _chips(counts: dict[str, int], searched: str, chosen: ConnectionState | None) -> list[Chip]:
-    chips = [Chip("All", "", sum(counts.values()), _href(searched, None), chosen is None)]
-    for slug, state in _BY_SLUG.items():
-        if counts.get(state.value) or state is chosen:
-            count = counts.get(state.value, 0)
-            chips.append(
-                Chip(state.value, slug, count, _href(searched, state), state is chosen, state.colour)
+def _tiles(counts: Mapping[int, int], filters: Filters) -> Iterator[Tile]:
+    slugs = {state: slug for slug, state in STATES.items()}
+    for words, colour, states in _GROUPS:
+        chips = [
+            Chip(
+                state, counts.get(state.rank, 0), filters.href(state="" if current else slugs[state]), current
             )
-    return chips
+            for state in states
+            if counts.get(state.rank) or state is filters.chosen_state
+            for current in [state is filters.chosen_state]
+        ]
+        yield Tile(words, colour if any(chip.count for chip in chips) else "mute", chips)
 
 
-def _page_links(page: Any, searched: str, chosen: ConnectionState | None) -> list[dict[str, Any]]:
+def _by_state(words: str | Promise, filters: Filters) -> Column:
+    """Sick first, which is the order without any."""
+    return Column(words, "" if filters.sort else "other", filters.href(sort=""))
+
+
+def _page_links(page: Page[Any], filters: Filters) -> list[dict[str, Any]]:
     """Number and address of the pages around this one; without an address where some are left out."""
     return [
         {
             "number": number,
-            "href": _href(searched, chosen, number) if isinstance(number, int) else "",
+            "href": filters.href(page=number) if isinstance(number, int) else "",
             "current": number == page.number,
         }
         for number in page.paginator.get_elided_page_range(page.number, on_each_side=2, on_ends=1)
     ]
-
-
-def _href(searched: str, chosen: ConnectionState | None, page: int = 1) -> str:
-    query = {
-        "q": searched,
-        "state": slugify(chosen.value) if chosen else "",
-        "page": page if page > 1 else "",
-    }
-    return "?" + urlencode({name: value for name, value in query.items() if value})

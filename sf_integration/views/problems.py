@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 from uuid import UUID
 
+from django.utils.translation import gettext as _
+
 from ..models import ConnectedApp, SessionAdvice, session_length
 from ..salesforce import diagnosis, setup_guide
 from ..salesforce.errors import ApiError, InvalidInput, RetryableError, SalesforceError, UnknownConnection
@@ -72,7 +74,7 @@ def things_to_do(connection: ConnectedApp, now: dt.datetime, *, may_run: bool) -
 def first_thing_to_do(connection: ConnectedApp, now: dt.datetime, *, may_run: bool) -> Shown | None:
     """What the state asks for; None when all is well. `may_run`: whether the reader sees the buttons."""
     state, sentence = connection.connection_state(now), connection.state_sentence(now)
-    whose = "" if may_run else "someone who may run checks here"
+    whose = "" if may_run else _("someone who may run checks here")
     match state:
         case ConnectionState.FAILING:
             hint = connection.young_app_hint(now, connection.next_try_at())
@@ -84,23 +86,26 @@ def first_thing_to_do(connection: ConnectedApp, now: dt.datetime, *, may_run: bo
             return Shown.of(
                 sentence,
                 diagnosis.US,
-                "Add the encryption key that sealed it to SF_ENCRYPTION_KEYS, or give the connection another signing key.",
+                _(
+                    "Add the encryption key that sealed it to SF_ENCRYPTION_KEYS, or give the connection another "
+                    "signing key."
+                ),
             )
         case ConnectionState.NOT_ALLOWED_HERE:
             return Shown.of(
                 sentence,
                 diagnosis.US,
-                "If it should, add the kind of org to SF_ALLOWED_ENVIRONMENTS and restart.",
+                _("If it should, add the kind of org to SF_ALLOWED_ENVIRONMENTS and restart."),
             )
         case ConnectionState.PAUSED:
-            return Shown.of(sentence, whose, "Press Resume when it may be called again.")
+            return Shown.of(sentence, whose, _("Press Resume when it may be called again."))
         case ConnectionState.NOT_CHECKED_YET:
-            return Shown.of(sentence, whose, "Press Check now to see whether it works.")
+            return Shown.of(sentence, whose, _("Press Check now to see whether it works."))
         case ConnectionState.IDLE:
             return Shown.of(
                 sentence,
                 whose,
-                "Press Check now. If this returns, look whether worker and scheduler are running.",
+                _("Press Check now. If this returns, look whether worker and scheduler are running."),
             )
     return None
 
@@ -120,15 +125,21 @@ def of_advice(advice: SessionAdvice | None, *, may_manage: bool) -> Shown | None
         return Shown.of(
             advice.sentence,
             diagnosis.ORG_ADMIN,
-            "Find out what: another program that signs out, or a limit of sessions per user. It works meanwhile.",
+            _(
+                "Find out what: another program that signs out, or a limit of sessions per user. It works "
+                "meanwhile."
+            ),
         )
     length = session_length(advice.minutes)
     return Shown.of(
         advice.sentence,
-        "" if may_manage else "someone who may manage connections here",
-        f"Set the session length here to {length}, or a longer one in Salesforce. It works meanwhile: calls that meet "
-        "an ended session are replayed with a new one.",
-        button=f"Set the session length to {length}" if may_manage else "",
+        "" if may_manage else _("someone who may manage connections here"),
+        _(
+            "Set the session length here to %(length)s, or a longer one in Salesforce. It works meanwhile: "
+            "calls that meet an ended session are replayed with a new one."
+        )
+        % {"length": length},
+        button=_("Set the session length to %(length)s") % {"length": length} if may_manage else "",
         button_view="sf_integration:shorten_session",
     )
 
@@ -136,11 +147,11 @@ def of_advice(advice: SessionAdvice | None, *, may_manage: bool) -> Shown | None
 def _of_warning(warning: dict[str, str], key_id: UUID) -> Shown:
     seen, cause = warning.get("message", ""), warning.get("cause", "")
     shown = _of_stored(warning, seen if cause in seen else f"{seen} {cause}")
-    shown = replace(shown, note="The connection works meanwhile.")
+    shown = replace(shown, note=_("The connection works meanwhile."))
     if shown.code != "certificate_ending":
         return shown
     url = board_url(key_id)
-    return replace(shown, link="Rotate the signing key" if url else "", link_url=url)
+    return replace(shown, link=_("Rotate the signing key") if url else "", link_url=url)
 
 
 def _of_stored(error: dict[str, str], sentence: str) -> Shown:

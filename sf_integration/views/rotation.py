@@ -16,6 +16,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 
 from .. import access
 from ..access import Act
@@ -47,14 +50,20 @@ class StartForm(forms.Form):
     stored = forms.ModelChoiceField(
         SigningKey.objects.none(),
         required=False,
-        label="Signing key",
-        empty_label="a new one, made here",
-        help_text="A new one gets a certificate that it signs itself: Salesforce asks for no other.",
+        label=gettext_lazy("Signing key"),
+        empty_label=gettext_lazy("a new one, made here"),
+        help_text=gettext_lazy(
+            "A new one gets a certificate that it signs itself: Salesforce asks for no other."
+        ),
     )
     bits = forms.TypedChoiceField(
-        choices=[(size, f"{size} bits") for size in key_kinds.SIZES], coerce=int, label="Size of a new one"
+        choices=[(size, format_lazy(gettext_lazy("{size} bits"), size=size)) for size in key_kinds.SIZES],
+        coerce=int,
+        label=gettext_lazy("Size of a new one"),
     )
-    days = forms.IntegerField(min_value=1, max_value=7300, initial=365, label="Days until its end")
+    days = forms.IntegerField(
+        min_value=1, max_value=7300, initial=365, label=gettext_lazy("Days until its end")
+    )
 
     def __init__(
         self, data: Any = None, *, key: SigningKey, actor: Any, following: SigningKey | None = None
@@ -111,7 +120,7 @@ def certificate(request: HttpRequest, key_id: UUID) -> HttpResponse:
     """The public certificate, to be uploaded to the app in Salesforce."""
     key = _key(request, key_id)
     if not key.certificate:
-        raise Http404("The certificate of this signing key is not known here.")
+        raise Http404(_("The certificate of this signing key is not known here."))
     return HttpResponse(
         key.certificate,
         content_type="application/x-x509-ca-cert",
@@ -137,7 +146,7 @@ def start(request: HttpRequest, key_id: UUID) -> HttpResponse:
     except SalesforceError as error:
         messages.error(request, str(error))
         return _back(key)
-    _tell(request, started.outcomes, f"“{started.key.name}” is staged for")
+    _tell(request, started.outcomes, _("“%(name)s” is staged for") % {"name": started.key.name})
     return _back(key)
 
 
@@ -165,19 +174,19 @@ def act(request: HttpRequest, key_id: UUID, what: str) -> HttpResponse:
     """Promote, undo or cancel: of one connection, or of all that it fits."""
     key = _key(request, key_id)
     if what not in _ACTS:
-        raise Http404("There is no such button.")
+        raise Http404(_("There is no such button."))
     if request.method != "POST":
         return _back(key)
     doing, fits, words = _ACTS[what]
     chosen = [each.connection for each in _chosen(request, key) if fits(each)]
-    _tell(request, [doing(each, actor=request.user) for each in chosen], words)
+    _tell(request, [doing(each, actor=request.user) for each in chosen], _(words))
     return _back(key)
 
 
 _ACTS: dict[str, tuple[Any, Any, str]] = {
-    "promote": (rotation.promote, lambda stand: stand.may_promote, "Promoted:"),
-    "undo": (rotation.undo, lambda stand: stand.may_undo, "Taken back:"),
-    "cancel": (rotation.cancel, lambda stand: stand.may_cancel, "Cancelled:"),
+    "promote": (rotation.promote, lambda stand: stand.may_promote, gettext_noop("Promoted:")),
+    "undo": (rotation.undo, lambda stand: stand.may_undo, gettext_noop("Taken back:")),
+    "cancel": (rotation.cancel, lambda stand: stand.may_cancel, gettext_noop("Cancelled:")),
 }
 
 
@@ -211,7 +220,7 @@ def _board(request: HttpRequest, key: SigningKey, *, form: StartForm | None = No
 
 def _told(key: Any) -> str:
     """Of a signing key with the numbers of `keys_in_use`."""
-    parts = {"staged": key.staged, "promoted": key.promoted, "to come to it": key.awaited}
+    parts = {_("staged"): key.staged, _("promoted"): key.promoted, _("to come to it"): key.awaited}
     return ", ".join(f"{number} {word}" for word, number in parts.items() if number)
 
 
@@ -250,8 +259,13 @@ def _without_next(key: SigningKey, actor: Any) -> Sequence[ConnectedApp]:
 
 def _summary(tried: rotation.Round) -> str:
     number = len(tried.outcomes)
-    told = f"Tried {number} connection{'' if number == 1 else 's'}: {tried.accepted} accepted."
-    return f"{told} {tried.left} left: press “Try the rest”." if tried.left else told
+    told = ngettext(
+        "Tried 1 connection: %(accepted)d accepted.",
+        "Tried %(number)d connections: %(accepted)d accepted.",
+        number,
+    ) % {"number": number, "accepted": tried.accepted}
+    rest = _(" %(left)d left: press “Try the rest”.") % {"left": tried.left} if tried.left else ""
+    return told + rest
 
 
 def _tell(request: HttpRequest, outcomes: Iterable[Outcome], words: str) -> None:
@@ -259,11 +273,15 @@ def _tell(request: HttpRequest, outcomes: Iterable[Outcome], words: str) -> None
     outcomes = list(outcomes)
     done = [outcome for outcome in outcomes if outcome.done]
     if len(done) > _NAMED:
-        messages.success(request, f"{words} {len(done)} connections.")
+        messages.success(
+            request, _("%(words)s %(number)d connections.") % {"words": words, "number": len(done)}
+        )
         done = []
     failed = [outcome for outcome in outcomes if not outcome.done]
     for outcome in [*done, *failed[:_NAMED]]:
         level = messages.SUCCESS if outcome.done else messages.ERROR
         messages.add_message(request, level, outcome.sentence)
     if len(failed) > _NAMED:
-        messages.error(request, f"And {len(failed) - _NAMED} more that were not done.")
+        messages.error(
+            request, _("And %(number)d more that were not done.") % {"number": len(failed) - _NAMED}
+        )

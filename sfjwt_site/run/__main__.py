@@ -15,12 +15,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from sfjwt_site.environment import BASE_DIR, env_file, read_env_file
 from sfjwt_site.run.env_file import replace_allowed_host, replace_host, write_first
-from sfjwt_site.run.processes import Child, Children, StartError, term_when_parent_dies, watch
+from sfjwt_site.run.processes import Child, Children, Kept, StartError, term_when_parent_dies, watch
 
 HOST = "127.0.0.1"
 
@@ -62,13 +63,13 @@ def run() -> NoReturn:
         environment = dict(os.environ) | {"VAR_DIR": str(var)}
         stand_in_port = settle_environment(environment, address)
         with Children(folder=BASE_DIR, log_folder=logs, environment=environment) as children:
-            services = []
+            services: list[Child] = []
+            kept: list[Kept] = []
             preparing = start_preparing(children)
             said = ""
             if stand_in_port is not None:
                 with step("Stand-in org"):
-                    stand_in, said = start_stand_in(children, stand_in_port, var)
-                services.append(stand_in)
+                    kept, said = start_stand_in(children, stand_in_port, var)
             prepared = finish_preparing(preparing, said)
             with step("Web"):
                 services.append(start_web(children, port, logs))
@@ -76,8 +77,7 @@ def run() -> NoReturn:
             print(f"\nReady after {time.monotonic() - began:.1f} s: {address}/")
             print(sign_in_hint(prepared))
             print(f"Logs are in {logs}. Ctrl-C stops everything.", flush=True)
-            watch(services)
-    raise AssertionError("watch() ends by an exception only")
+            watch(services, kept, tell=tell)
 
 
 def _stop(*signal_and_frame: object) -> NoReturn:
@@ -186,15 +186,20 @@ def stand_in_entry(allowed_hosts: str) -> str | None:
 # ---- Starting ------------------------------------------------------------------------------------------------
 
 
-def start_stand_in(children: Children, port: int, var: Path) -> tuple[Child, str]:
-    """Returns the process and the line in which it says how to sign in to it (JSON)."""
-    child = children.start(
+def start_stand_in(children: Children, port: int, var: Path) -> tuple[list[Kept], str]:
+    """Returns what keeps it running and the line in which it says how to sign in to it (JSON).
+
+    Its folder makes it the same org again after a restart, with its key and data; what it was told meanwhile is gone.
+    """
+    start = partial(
+        children.start,
         "stand-in",
         *("manage.py", "fake_salesforce", "--json"),
         *("--host", HOST, "--port", str(port), "--state-dir", str(var / "stand-in")),
     )
+    child = start()
     children.wait_for(child, lambda: said_by_stand_in(child) is not None, timeout_seconds=30)
-    return child, said_by_stand_in(child) or ""
+    return [Kept(child, start)], said_by_stand_in(child) or ""
 
 
 def said_by_stand_in(child: Child) -> str | None:
@@ -265,6 +270,10 @@ def step(name: str) -> Iterator[None]:
     started = time.monotonic()
     yield
     show(name, time.monotonic() - started)
+
+
+def tell(sentence: str) -> None:
+    print(sentence, flush=True)
 
 
 def show(name: str, seconds: float) -> None:

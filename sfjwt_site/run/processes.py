@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import NoReturn, Self
 
 TERM_SECONDS = 7.0
 """How long children get to stop by themselves; with the launcher's own steps the whole stays under 10 s."""
@@ -118,12 +118,37 @@ def _kill_group(popen: subprocess.Popen[str]) -> None:
     popen.wait()
 
 
-def watch(children: Sequence[Child]) -> None:
-    """Wait until one of them ends by itself, and raise StartError for it."""
+class Kept:
+    """A child that is started again when it ends, unless it ends too often."""
+
+    MOST_ENDS, WITHIN_SECONDS = 3, 60.0
+
+    def __init__(self, child: Child, start: Callable[[], Child]) -> None:
+        self.child, self._start = child, start
+        self._ends: list[float] = []
+
+    def look_after(self, now: float) -> str:
+        """Start it again if it has ended, and tell that in one line; empty while all is well, and once it was given up."""
+        if not self.child.has_ended() or len(self._ends) >= self.MOST_ENDS:
+            return ""
+        self._ends = [end for end in self._ends if now - end < self.WITHIN_SECONDS] + [now]
+        if len(self._ends) >= self.MOST_ENDS:
+            return f"{self.child.failure()}\nThat was {self.MOST_ENDS} times within a minute: it stays down."
+        ended, self.child = self.child, self._start()
+        return f"{ended.name} ended with status {ended.popen.returncode} and is started again, as it was at first."
+
+
+def watch(
+    children: Sequence[Child], kept: Sequence[Kept] = (), *, tell: Callable[[str], None] = print
+) -> NoReturn:
+    """Wait until one of the children ends by itself, and raise StartError for it; meanwhile look after those to be kept."""
     while True:
         for child in children:
             if child.has_ended():
                 raise child.failure()
+        for each in kept:
+            if said := each.look_after(time.monotonic()):
+                tell(said)
         time.sleep(0.25)
 
 

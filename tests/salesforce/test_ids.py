@@ -68,3 +68,28 @@ def test_any_text_is_an_id_or_refused_with_a_sentence(text):
 def test_other_texts_are_refused(bad):
     with pytest.raises(InvalidInput, match="is not a record id"):
         ids.to_18(bad)
+
+
+@pytest.mark.parametrize("text", ["Acme", "A/S Nord", "Coffee 2024 GmbH", "Internationale", "a@b.example"])
+def test_names_are_no_ids(text: str) -> None:
+    assert ids.read(text) is None
+
+
+def test_an_address_without_an_id_is_told() -> None:
+    with pytest.raises(InvalidInput, match="no record id"):
+        ids.read("https://acme.lightning.force.com/lightning/o/OpportunityLine/list")
+
+
+@pytest.mark.parametrize(
+    ("text", "sobject"),
+    [
+        ("001Dn00000Gi7HJ", ""),
+        (" https://acme.my.salesforce.com/001Dn00000Gi7HJ ", ""),
+        ("https://elsewhere.example/lightning/r/Account/001Dn00000Gi7HJIAZ/view?ws=%2Fr%2F500Dn00000Gi7HJ", "Account"),
+        ("acme.lightning.force.com/lightning/r/OpportunityItem/001Dn00000Gi7HJ/view", "OpportunityItem"),
+        ("/one/one.app#/sObject/001Dn00000Gi7HJIAZ/view", ""),
+        ("https://acme.my.salesforce.com/apex/page?id=001Dn00000Gi7HJIAZ&mode=1", ""),
+    ],
+)  # fmt: skip
+def test_record_is_read_from_an_id_or_an_address(text: str, sobject: str) -> None:
+    assert ids.read(text) == ids.Pointer("001Dn00000Gi7HJIAZ", sobject)

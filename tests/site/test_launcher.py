@@ -15,15 +15,17 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from socket import socket
+from typing import Any
 
 import pytest
 
 from sfjwt_site.run.__main__ import free_port, private_folder, stand_in_entry, wanted_port
 from sfjwt_site.run.bootstrap import runs
 from sfjwt_site.run.env_file import replace_allowed_host, write_first
-from sfjwt_site.run.processes import StartError
+from sfjwt_site.run.processes import Children, Kept, StartError
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 90
@@ -85,11 +87,14 @@ class Site:
 
     def processes(self) -> list[str]:
         """Command lines of all that works in this folder."""
+        return [line for _, line in self.numbered_processes()]
+
+    def numbered_processes(self) -> list[tuple[int, str]]:
         found = []
         for entry in Path("/proc").iterdir():
             try:
                 if entry.name.isdecimal() and (entry / "cwd").resolve() == self.folder:
-                    found.append((entry / "cmdline").read_text().replace("\0", " "))
+                    found.append((int(entry.name), (entry / "cmdline").read_text().replace("\0", " ")))
             except OSError:
                 continue  # it ended meanwhile, or isn't ours
         return found
@@ -99,6 +104,11 @@ class Site:
         while (left := self.processes()) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert left == []
+
+    def kill(self, word: str) -> None:
+        """KILL the oldest process here with this word in its command line."""
+        found = [pid for pid, line in self.numbered_processes() if word in line]
+        os.kill(min(found), signal.SIGKILL)
 
     def get(self, path: str) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
@@ -180,7 +190,7 @@ def is_launcher(process: Path, folder: Path) -> bool:
         return False
 
 
-def test_deleted_demo_stays_deleted_and_a_dying_child_ends_all(site: Site) -> None:
+def test_dying_stand_in_comes_back_deleted_demo_does_not_and_other_deaths_end_all(site: Site) -> None:
     os.killpg(site.start().pid, signal.SIGINT)
     site.wait_until_nothing_runs(10)
     with sqlite3.connect(site.folder / "var" / "db.sqlite3") as database:
@@ -192,22 +202,48 @@ def test_deleted_demo_stays_deleted_and_a_dying_child_ends_all(site: Site) -> No
     running = site.start()
     assert json.loads(site.manage("salesforce", "list", "--json").stdout) == []
 
-    stand_in = next(
-        int(p.name)
-        for p in Path("/proc").iterdir()
-        if p.name.isdecimal() and "fake_salesforce" in command_line(p) and str(site.folder) in command_line(p)
-    )
-    os.kill(stand_in, signal.SIGKILL)
+    port = re.search(r"^SF_ALLOWED_HOSTS=127.0.0.1:(\d+)$", (site.folder / ".env").read_text(), re.MULTILINE)
+    control = f"http://127.0.0.1:{port[1]}/stand-in"
+    told = urllib.request.Request(control, b'{"active": false}', method="PATCH")
+    before = json.loads(urllib.request.urlopen(told, timeout=10).read())
+    site.kill("fake_salesforce")
+    after = wait_for_json(control, seconds=20)
+    assert (before["settings"]["active"], after["settings"]["active"]) == (False, True)
+    assert before["org"] == after["org"]
+    said = (site.folder / "output").read_text().splitlines()[-1]
+    assert said == "stand-in ended with status -9 and is started again, as it was at first."
+    assert "Sign in" in site.get("/")
+
+    site.kill("gunicorn")
     assert running.wait(15) != 0
-    assert "stand-in ended" in (site.folder / "output").read_text()
+    assert "web ended" in (site.folder / "output").read_text()
     site.wait_until_nothing_runs(10)
 
 
-def command_line(process: Path) -> str:
-    try:
-        return (process / "cmdline").read_text()
-    except OSError:
-        return ""
+def wait_for_json(url: str, seconds: float) -> dict[str, Any]:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return json.load(answer)
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_child_that_keeps_dying_is_given_up_and_the_others_go_on(tmp_path: Path) -> None:
+    told: list[str] = []
+    with Children(folder=tmp_path, log_folder=tmp_path, environment={}) as children:
+        start = partial(children.start, "stand-in", "-c", "raise SystemExit('no port')")
+        kept = Kept(start(), start)
+        for now in (0.0, 50.0, 70.0, 80.0, 1000.0):
+            kept.child.popen.wait()
+            told.append(kept.look_after(now))
+    again = "stand-in ended with status 1 and is started again, as it was at first."
+    assert told[:3] == [again, again, again]  # the first is a minute ago by then
+    assert "no port" in told[3]
+    assert "3 times within a minute" in told[3]
+    assert told[4] == ""
 
 
 def test_port_in_use_is_one_sentence_and_nothing_starts(site: Site) -> None:

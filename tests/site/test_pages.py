@@ -6,7 +6,12 @@ import re
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db import OperationalError
+from django.db import connection as database
+from django.http import HttpRequest, HttpResponse
 from django.test import Client
+from django.urls import include, path
 
 pytestmark = pytest.mark.django_db
 
@@ -64,28 +69,81 @@ def test_sixth_try_is_locked_out_even_with_the_right_password(client: Client, al
     )
 
 
-@pytest.mark.parametrize("path", ["/login/", "/admin/login/", "/nowhere/"])
-def test_pages_obey_their_strict_policy(client: Client, path: str) -> None:
-    answer = client.get(path)
-    policy = answer["Content-Security-Policy"]
-    assert "default-src 'self'" in policy
-    assert "unsafe" not in policy
+@pytest.mark.parametrize("address", ["/login/", "/admin/login/", "/nowhere/"])
+def test_pages_obey_their_strict_policy(client: Client, address: str) -> None:
+    answer = client.get(address)
+    policy = dict(line.strip().split(" ", 1) for line in answer["Content-Security-Policy"].split(";"))
+    assert policy == {
+        "default-src": "'self'",  # so for scripts, styles, pictures and what scripts fetch
+        "base-uri": "'none'",
+        "form-action": "'self'",
+        "frame-ancestors": "'none'",
+        "object-src": "'none'",
+    }
     html = answer.content.decode()
     assert not re.search(r"<script(?![^>]*\ssrc=)[^>]*>\s*\S", html)
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=", html)
 
 
-def test_unknown_page_says_so_in_the_sites_own_words(client: Client) -> None:
-    answer = client.get("/nowhere/")
-    assert answer.status_code == 404
-    assert "There is nothing here" in answer.content.decode()
+def refuse(request: HttpRequest) -> HttpResponse:
+    raise PermissionDenied
+
+
+def break_down(request: HttpRequest) -> HttpResponse:
+    raise RuntimeError("a canary-4711 of the inside")
+
+
+urlpatterns = [path("refused/", refuse), path("broken/", break_down), path("", include("sfjwt_site.urls"))]
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize(
+    ("address", "host", "status", "said", "what_to_do"),
+    [
+        ("/nowhere/", "testserver", 404, "There is nothing here", "To the connections"),
+        ("/refused/", "testserver", 403, "You may not do this", "An administrator of this site can grant it"),
+        ("/broken/", "testserver", 500, "Something went wrong on our side", "trying once more does no harm"),
+        ("/login/", "evil.example", 400, "can't answer this request", "Use the address that you were given"),
+    ],
+)
+def test_errors_are_told_in_the_sites_own_words(
+    client: Client, alice: User, address: str, host: str, status: int, said: str, what_to_do: str
+) -> None:
+    client.raise_request_exception = False
+    for _ in ("anonymous", "signed in"):
+        answer = client.get(address, headers={"host": host})
+        html = answer.content.decode()
+        assert answer.status_code == status
+        assert said in html
+        assert what_to_do in html
+        assert "sf_integration/pages.css" in html
+        assert "canary-4711" not in html
+        client.force_login(alice)
+
+
+def test_a_database_that_is_down_still_gives_a_page(client: Client, alice: User) -> None:
+    client.force_login(alice)
+    client.raise_request_exception = False
+
+    def fail(*_: object) -> None:
+        raise OperationalError("could not connect to host 10.1.2.3, password canary-4711")
+
+    with database.execute_wrapper(fail):
+        answer = client.get("/connections/")
+    assert answer.status_code == 500
+    html = answer.content.decode()
+    assert "Something went wrong on our side" in html
+    assert "/readyz" in html
+    assert "canary-4711" not in html
 
 
 def test_form_without_its_token_is_explained(alice: User) -> None:
     client = Client(enforce_csrf_checks=True)
     answer = client.post("/login/", {"username": "alice", "password": "right-password"})
     assert answer.status_code == 403
-    assert "out of date" in answer.content.decode()
+    html = answer.content.decode()
+    assert "out of date" in html
+    assert "send the form again" in html
 
 
 def test_admin_works_and_shows_the_schedules(client: Client) -> None:

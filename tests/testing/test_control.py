@@ -116,6 +116,31 @@ def test_faults_are_told_shown_and_healed(caller: Caller, org: Org):
     assert caller.sign_in().status_code == 200
 
 
+def test_faults_of_one_kind_are_healed(org: Org):
+    for kind in ("cut", "garbage", "cut"):
+        act(org, "fail", kind=kind)
+    act(org, "heal", kind="cut")
+    assert [fault["kind"] for fault in show(org)["faults"]] == ["garbage"]
+
+
+def test_another_org_answers_at_the_same_address(signed_in: Caller, org: Org):
+    before = org.id
+    act(org, "replace")
+    assert signed_in.get("limits").status_code == 401
+    assert signed_in.sign_in().json()["access_token"].startswith(org.id[:15])
+    assert org.query("SELECT Id FROM Organization") == [{"Id": org.id}]
+    assert org.id != before
+    act(org, "replace", org_id=before)
+    assert show(org)["org"]["id"] == before
+
+
+def test_org_moves_and_comes_back(caller: Caller, org: Org):
+    act(org, "move")
+    moved = caller.sign_in().json()["instance_url"]
+    act(org, "move-back")
+    assert caller.sign_in().json()["instance_url"] == org.url != moved
+
+
 def test_answer_of_a_fault_may_be_json(caller: Caller, org: Org):
     act(org, "fail", kind="answer", status=429, body={"error": "slow_down"})
     answer = caller.sign_in()
@@ -167,7 +192,8 @@ def test_answers_and_records_are_given(signed_in: Caller, org: Org):
         ("add-user", {"username": "x@y", "id": "005"}, "unexpected keyword argument 'id'"),
         ("fail", {"kind": "cut", "where": "moon"}, "unknown place 'moon'"),
         ("add-records", {"sobject": "Xyzzy", "count": 1}, "Xyzzy"),
-        ("heal", {"now": True}, "It takes no arguments."),
+        ("end-sessions", {"now": True}, "It takes no arguments."),
+        ("replace", {"org_id": "001"}, "is no org id"),
     ],
 )
 def test_impossible_orders_are_told(org: Org, action: str, arguments: dict[str, Any], sentence: str):

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser, no_translations
 from django.db import DatabaseError
 
 from ...salesforce.errors import SalesforceError
@@ -60,6 +60,7 @@ class Command(BaseCommand):
         for verb in VERBS:
             _add_verb(subparsers, verb, everywhere)
 
+    @no_translations  # scripts read it
     def handle(self, *args: Any, **options: Any) -> None:
         _require_text(options)
         verb = next(verb for verb in VERBS if verb.name == options["verb"])

@@ -7,6 +7,7 @@ import argparse
 from ... import access, audit
 from ...access import Act
 from ...api import get_client
+from ...salesforce.columns import flat
 from ...salesforce.rest import Record
 from .verb import Output, Verb, connection_for
 
@@ -24,7 +25,7 @@ def _query(options: argparse.Namespace, output: Output) -> bool:
     if output.as_json:
         output.data(records)
     elif records:
-        rows = [_flat(record) for record in records]
+        rows = [flat(record) for record in records]
         columns = list(dict.fromkeys(name for row in rows for name in row))
         output.table(columns, [[row.get(name) for name in columns] for row in rows])
     # SELECT COUNT() has a total and no rows.
@@ -41,16 +42,8 @@ def _record(options: argparse.Namespace, output: Output) -> bool:
     if output.as_json:
         output.data(record)
     else:
-        output.table(["Field", "Value"], _flat(record).items())
+        output.table(["Field", "Value"], flat(record).items())
     return True
-
-
-def _flat(record: Record, prefix: str = "") -> dict[str, object]:
-    """Fields of related records beside the record's own, as `Owner.Name`."""
-    cells: dict[str, object] = {}
-    for name, value in record.items():
-        cells |= _flat(value, f"{prefix}{name}.") if isinstance(value, Record) else {prefix + name: value}
-    return cells
 
 
 def _query_arguments(parser: argparse.ArgumentParser) -> None:

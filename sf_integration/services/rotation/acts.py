@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from ... import access, audit, keystore
 from ...access import Act
@@ -44,7 +45,7 @@ def start(
     Raises AccessDenied, or InvalidInput when the key can't be one that follows.
     """
     if not connections:
-        raise InvalidInput("There is no connection to stage a signing key for.")
+        raise InvalidInput(_("There is no connection to stage a signing key for."))
     for connection in connections:
         access.require(actor, Act.MANAGE_KEYS, connection)
     with transaction.atomic():
@@ -63,14 +64,21 @@ def promote(connection: ConnectedApp, *, actor: Any) -> Outcome:
     access.require(actor, Act.MANAGE_KEYS, connection)
     staged = connection.staged_signing_key
     if staged is None or not connection.next_signing_key_id:
-        return _told(connection, "it has no staged signing key to promote.")
+        return _told(connection, _("it has no staged signing key to promote."))
     if not promotion.has_accepted(connection):
-        return _told(connection, f"nobody has seen yet that the org takes “{staged.name}”. Try it first.")
+        return _told(
+            connection,
+            _("nobody has seen yet that the org takes “%(name)s”. Try it first.") % {"name": staged.name},
+        )
     if not staged.can_be_opened:
-        return _told(connection, f"“{staged.name}” can't be used: {staged.sealing_problem}.")
+        return _told(
+            connection,
+            _("“%(name)s” can't be used: %(sealing_problem)s.")
+            % {"name": staged.name, "sealing_problem": staged.sealing_problem},
+        )
     if not promotion.promote(connection, actor=actor):
         return _meanwhile(connection)
-    return _told(connection, f"it signs in with “{staged.name}” from now on.", done=True)
+    return _told(connection, _("it signs in with “%(name)s” from now on.") % {"name": staged.name}, done=True)
 
 
 def undo(connection: ConnectedApp, *, actor: Any) -> Outcome:
@@ -82,11 +90,15 @@ def undo(connection: ConnectedApp, *, actor: Any) -> Outcome:
     now = timezone.now()
     before, promoted = connection.previous_signing_key, connection.signing_key
     if before is None or not connection.can_undo_promotion(now):
-        return _told(connection, "there is no promotion of the last seven days to undo.")
+        return _told(connection, _("there is no promotion of the last seven days to undo."))
     if connection.next_signing_key_id:
-        return _told(connection, "another signing key is staged already. Cancel that first.")
+        return _told(connection, _("another signing key is staged already. Cancel that first."))
     if not before.can_be_opened:
-        return _told(connection, f"“{before.name}” can't be used: {before.sealing_problem}.")
+        return _told(
+            connection,
+            _("“%(name)s” can't be used: %(sealing_problem)s.")
+            % {"name": before.name, "sealing_problem": before.sealing_problem},
+        )
     changes = {
         "signing_key": before,
         "staged_signing_key": promoted,
@@ -102,8 +114,11 @@ def undo(connection: ConnectedApp, *, actor: Any) -> Outcome:
     rows.carry_over(connection, promoted, before)
     return _told(
         connection,
-        f"it is back to “{before.name}”, and “{promoted.name}” is staged. If the org takes only that one, the next sign-in "
-        "promotes it again.",
+        _(
+            "it is back to “%(name)s”, and “%(promoted)s” is staged. If the org takes only that one, the next "
+            "sign-in promotes it again."
+        )
+        % {"name": before.name, "promoted": promoted.name},
         done=True,
     )
 
@@ -113,14 +128,19 @@ def cancel(connection: ConnectedApp, *, actor: Any) -> Outcome:
     access.require(actor, Act.MANAGE_KEYS, connection)
     staged = connection.staged_signing_key
     if staged is None:
-        return _told(connection, "it has no staged signing key to give up.")
+        return _told(connection, _("it has no staged signing key to give up."))
     if connection.next_signing_key_id and promotion.has_accepted(connection):
-        return _told(connection, f"the org takes “{staged.name}” and no other by now. Promote it instead.")
+        return _told(
+            connection,
+            _("the org takes “%(name)s” and no other by now. Promote it instead.") % {"name": staged.name},
+        )
     changes = {"staged_signing_key": None, "staged_at": None, "staged_trial": None}
     if not promotion.exchange(connection, changes, act="cancelled rotation", actor=actor):
         return _meanwhile(connection)
     return _told(
-        connection, f"“{staged.name}” is staged no more; it goes on with its signing key.", done=True
+        connection,
+        _("“%(name)s” is staged no more; it goes on with its signing key.") % {"name": staged.name},
+        done=True,
     )
 
 
@@ -128,10 +148,17 @@ def _usable(key: SigningKey) -> SigningKey:
     """Held, so that it is not being retired at this moment; nor will it be, as it counts as replaced no more."""
     key = SigningKey.objects.select_for_update().get(pk=key.pk)
     if not key.can_be_opened:
-        raise InvalidInput(f"The signing key “{key.name}” can't be used: {key.sealing_problem}.")
+        raise InvalidInput(
+            _("The signing key “%(name)s” can't be used: %(sealing_problem)s.")
+            % {"name": key.name, "sealing_problem": key.sealing_problem}
+        )
     if not key.certificate:
         raise InvalidInput(
-            f"The certificate of the signing key “{key.name}” is not known here, so nobody could upload it: add it first."
+            _(
+                "The certificate of the signing key “%(name)s” is not known here, so nobody could upload it: "
+                "add it first."
+            )
+            % {"name": key.name}
         )
     if key.replaced_at is not None:
         SigningKey.objects.filter(pk=key.pk).update(replaced_at=None)
@@ -141,21 +168,27 @@ def _usable(key: SigningKey) -> SigningKey:
 def _stage(connection: ConnectedApp, key: SigningKey, actor: Any) -> Outcome:
     staged = connection.staged_signing_key
     if connection.signing_key_id == key.pk:
-        return _told(connection, f"it signs in with “{key.name}” already.")
+        return _told(connection, _("it signs in with “%(name)s” already.") % {"name": key.name})
     if staged is not None and connection.next_signing_key_id:
         done = staged.pk == key.pk
-        more = "." if done else "; cancel that first."
-        return _told(connection, f"“{staged.name}” is staged already{more}", done=done)
+        more = "." if done else _("; cancel that first.")
+        return _told(
+            connection,
+            _("“%(name)s” is staged already%(more)s") % {"name": staged.name, "more": more},
+            done=done,
+        )
     changes = {"staged_signing_key": key, "staged_at": timezone.now(), "staged_trial": None}
     if not promotion.exchange(connection, changes, act="staged signing key", actor=actor):
         return _meanwhile(connection)
     rows.open_for_another_key(connection)
-    return _told(connection, f"“{key.name}” is staged.", done=True)
+    return _told(connection, _("“%(name)s” is staged.") % {"name": key.name}, done=True)
 
 
 def _meanwhile(connection: ConnectedApp) -> Outcome:
-    return _told(connection, "it was changed meanwhile, and nothing was done. Look again.")
+    return _told(connection, _("it was changed meanwhile, and nothing was done. Look again."))
 
 
 def _told(connection: ConnectedApp, sentence: str, *, done: bool = False) -> Outcome:
-    return Outcome(done, f"Connection {connection.name}: {sentence}")
+    return Outcome(
+        done, _("Connection %(name)s: %(sentence)s") % {"name": connection.name, "sentence": sentence}
+    )

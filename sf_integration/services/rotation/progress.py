@@ -14,6 +14,8 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from ... import access
 from ...models import UNDO_FOR, ConnectedApp, ConnectedAppQuerySet, SigningKey
@@ -22,31 +24,37 @@ from ...tokens import promotion
 
 
 class Stage(StrEnum):
-    """In the order in which they are listed."""
+    """In the order in which they are listed. Pages translate the words."""
 
-    FAILING = "failing"
-    ACCEPTED = "accepted"
-    NOT_UPLOADED = "not uploaded yet"
-    UNDONE = "undone"
-    STAGED = "staged"
-    PROMOTED = "promoted"
-    NOTHING = "nothing staged"
+    FAILING = gettext_noop("failing")
+    ACCEPTED = gettext_noop("accepted")
+    NOT_UPLOADED = gettext_noop("not uploaded yet")
+    UNDONE = gettext_noop("undone")
+    STAGED = gettext_noop("staged")
+    PROMOTED = gettext_noop("promoted")
+    NOTHING = gettext_noop("nothing staged")
 
 
 _SINCE = {
-    Stage.FAILING: "First seen",
-    Stage.ACCEPTED: "Tried",
-    Stage.NOT_UPLOADED: "Tried",
-    Stage.UNDONE: "Taken back",
-    Stage.STAGED: "Staged",
-    Stage.PROMOTED: "Promoted",
+    Stage.FAILING: gettext_noop("First seen"),
+    Stage.ACCEPTED: gettext_noop("Tried"),
+    Stage.NOT_UPLOADED: gettext_noop("Tried"),
+    Stage.UNDONE: gettext_noop("Taken back"),
+    Stage.STAGED: gettext_noop("Staged"),
+    Stage.PROMOTED: gettext_noop("Promoted"),
 }
 _MEANINGS = {
-    Stage.ACCEPTED: "The org takes the staged signing key. Promote it, so that every sign-in begins with it.",
-    Stage.NOT_UPLOADED: "When it was tried, the org did not know the certificate of the staged signing key.",
-    Stage.UNDONE: "The promotion was taken back: the signing key before is in force, the other one is staged again.",
-    Stage.STAGED: "The next signing key waits for its certificate to be uploaded.",
-    Stage.NOTHING: "No other signing key is staged.",
+    Stage.ACCEPTED: gettext_noop(
+        "The org takes the staged signing key. Promote it, so that every sign-in begins with it."
+    ),
+    Stage.NOT_UPLOADED: gettext_noop(
+        "When it was tried, the org did not know the certificate of the staged signing key."
+    ),
+    Stage.UNDONE: gettext_noop(
+        "The promotion was taken back: the signing key before is in force, the other one is staged again."
+    ),
+    Stage.STAGED: gettext_noop("The next signing key waits for its certificate to be uploaded."),
+    Stage.NOTHING: gettext_noop("No other signing key is staged."),
 }
 
 
@@ -85,7 +93,7 @@ class Stand:
     @property
     def since_word(self) -> str:
         """What happened then."""
-        return _SINCE.get(self.stage, "Since")
+        return _(_SINCE.get(self.stage, gettext_noop("Since")))
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -183,7 +191,7 @@ def _staged(connection: ConnectedApp, now: dt.datetime) -> tuple[Stage, dt.datet
     tried_at = dt.datetime.fromisoformat(trial["at"]) if trial else None
     stage = _stage_of(trial)
     if stage is Stage.ACCEPTED or connection.failing_since is None:
-        words = trial["words"] if trial and stage is Stage.FAILING else _MEANINGS.get(stage, "")
+        words = trial["words"] if trial and stage is Stage.FAILING else _(_MEANINGS[stage])
         return stage, tried_at or connection.staged_at, words
     return Stage.FAILING, connection.failing_since, _failure(connection, now)
 
@@ -193,14 +201,16 @@ def _staged_problem(connection: ConnectedApp) -> str:
     staged = connection.staged_signing_key
     if staged is None or staged.can_be_opened:
         return ""
-    return f"“{staged.name}” can't be used: {staged.sealing_problem}. Meanwhile only the present signing key serves."
+    return _(
+        "“%(name)s” can't be used: %(sealing_problem)s. Meanwhile only the present signing key serves."
+    ) % {"name": staged.name, "sealing_problem": staged.sealing_problem}
 
 
 def _failure(connection: ConnectedApp, now: dt.datetime) -> str:
     """A staged key is tried by each sign-in that is refused for its signature."""
     stored = connection.last_error or {}
     if diagnosis.signature_was_refused(stored.get("code", ""), stored.get("words", "")):
-        return "The org takes neither the present signing key nor the staged one."
+        return _("The org takes neither the present signing key nor the staged one.")
     return connection.state_sentence(now)
 
 
@@ -216,8 +226,11 @@ def _stage_of(trial: dict[str, Any] | None) -> Stage:
 def _unstaged(connection: ConnectedApp, now: dt.datetime) -> tuple[Stage, dt.datetime | None, str]:
     before = connection.previous_signing_key
     if before is None or connection.promoted_at is None or not connection.can_undo_promotion(now):
-        return Stage.NOTHING, None, _MEANINGS[Stage.NOTHING]
+        return Stage.NOTHING, None, _(_MEANINGS[Stage.NOTHING])
     until = timezone.localtime(connection.promoted_at + UNDO_FOR)
     failing = connection.state_sentence(now) if connection.failing_since else ""
-    told = f"It left “{before.name}”, to which it can go back until {until:%Y-%m-%d %H:%M}."
+    told = _("It left “%(name)s”, to which it can go back until %(until)s.") % {
+        "name": before.name,
+        "until": f"{until:%Y-%m-%d %H:%M}",
+    }
     return Stage.PROMOTED, connection.promoted_at, f"{told} {failing}".rstrip()

@@ -8,6 +8,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from ... import access, audit, tokens
 from ...access import Act
 from ...models import ConnectedApp
@@ -86,7 +88,7 @@ def try_all(connections: Sequence[ConnectedApp], *, actor: Any, seconds: float =
 
 def _finished(running: dict[Future[signin.Outcome], Trial], actor: Any) -> list[Outcome]:
     """Wait for the next, and store what came of it."""
-    done, _ = wait(running, return_when=FIRST_COMPLETED)
+    done, _rest = wait(running, return_when=FIRST_COMPLETED)
     outcomes = []
     for future in done:
         begun = running[future]
@@ -99,19 +101,23 @@ def _finished(running: dict[Future[signin.Outcome], Trial], actor: Any) -> list[
 
 def _told(connection: ConnectedApp, error: SalesforceError | None) -> Outcome:
     if error is None and connection.next_signing_key_id is None:
-        said = f"the org takes “{connection.signing_key.name}”, which is promoted."
+        said = _("the org takes “%(name)s”, which is promoted.") % {"name": connection.signing_key.name}
     elif error is None:
-        said = "the org takes the staged signing key, which can be promoted."
+        said = _("the org takes the staged signing key, which can be promoted.")
     elif signin.refuses_signature(error):
-        said = f"the org does not take {_named(connection)} yet: its certificate is not uploaded, or not known everywhere."
+        said = _(
+            "the org does not take %(key)s yet: its certificate is not uploaded, or not known everywhere."
+        ) % {"key": _named(connection)}
     else:
-        said = f"this says nothing about the staged signing key: {error}"
-    return Outcome(error is None, f"Connection {connection.name}: {said}")
+        said = _("this says nothing about the staged signing key: %(error)s") % {"error": error}
+    return Outcome(
+        error is None, _("Connection %(name)s: %(said)s") % {"name": connection.name, "said": said}
+    )
 
 
 def _named(connection: ConnectedApp) -> str:
     staged = connection.staged_signing_key
-    return f"“{staged.name}”" if staged else "the staged signing key"
+    return f"“{staged.name}”" if staged else _("the staged signing key")
 
 
 def was_tried_since(connection: ConnectedApp, moment: str) -> bool:

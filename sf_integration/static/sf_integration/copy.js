@@ -17,7 +17,12 @@ async function copy(button) {
   setTimeout(() => (word.textContent = before), SHOWN_MILLISECONDS);
 }
 
-for (const button of document.querySelectorAll("button[data-sf-copy]")) {
-  button.hidden = false;
-  button.addEventListener("click", () => copy(button));
+function begin() {
+  for (const button of document.querySelectorAll("button[data-sf-copy][hidden]")) {
+    button.hidden = false;
+    button.addEventListener("click", () => copy(button));
+  }
 }
+
+begin();
+document.addEventListener("sf:changed", begin);

@@ -49,13 +49,17 @@ function openTarget() {
   if (step?.matches(".sf-guide-step")) bodyOf(step).open = true;
 }
 
-for (const form of document.querySelectorAll("form[data-sf-steps]")) {
-  form.querySelector("button").hidden = true;
-  // Ticked before this was loaded, or brought back by the browser.
-  boxesOf(form).filter((box) => box.checked !== box.defaultChecked).forEach(changed);
+function begin() {
+  for (const form of document.querySelectorAll("form[data-sf-steps]")) {
+    form.querySelector("button").hidden = true;
+    // Ticked before this was loaded, or brought back by the browser.
+    boxesOf(form).filter((box) => box.checked !== box.defaultChecked).forEach(changed);
+  }
+  openTarget();
 }
 
 // The boxes lie outside of their form, so their events don't pass through it.
 document.addEventListener("change", ({ target }) => target.form?.matches("form[data-sf-steps]") && changed(target));
 addEventListener("hashchange", openTarget);
-openTarget();
+document.addEventListener("sf:shown", begin);
+begin();

@@ -186,6 +186,10 @@ def add_organization_row(
     store.add(schema.get("Organization"), [row])
 
 
+def change_organization_id(store: Store, before: str, after: str) -> None:
+    store.change(schema.get("Organization"), before, {"Id": after})
+
+
 def add_user_row(store: Store, user: User) -> None:
     """The record of a user of the org."""
     moment = salesforce_datetime(datetime.now(UTC) - timedelta(days=420))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -321,8 +322,7 @@ def get(name: str) -> SObject:
 
 
 def _label(name: str) -> str:
-    words = "".join(f" {char}" if char.isupper() else char for char in name.removesuffix("__c"))
-    return words.replace("_", " ").strip()
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|_", " ", name.removesuffix("__c"))
 
 
 def _compound_of(name: str) -> str | None:

@@ -1,0 +1,194 @@
+"""Many connections at once: the buttons over the list, and how far what they began has come."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from .. import access, tasks
+from ..access import Act
+from ..models import ConnectedAppQuerySet
+from ..services import selected as services
+from ..services.selected import CHECK, RENEW, Progress
+from ..state import ConnectionState
+from . import facts
+from .filters import Filters
+from .gate import allowed
+
+PAUSE, RESUME = "pause", "resume"
+ACTS: dict[str, str | Promise] = {
+    CHECK: gettext_lazy("Check now"),
+    RENEW: gettext_lazy("Sign in anew"),
+    PAUSE: gettext_lazy("Pause"),
+    RESUME: gettext_lazy("Resume"),
+}
+_UNDER_WAY = {CHECK: gettext_lazy("Checking"), RENEW: gettext_lazy("Signing in anew")}
+_NAMED = 10
+_SHOWN = 50
+
+
+@transaction.non_atomic_requests
+@allowed(Act.RUN_CHECKS)
+def selected(request: HttpRequest) -> HttpResponse:
+    return _act(request) if request.method == "POST" else _progress(request)
+
+
+# ---- the buttons ----
+
+
+def _act(request: HttpRequest) -> HttpResponse:
+    act, query = request.POST.get("act", ""), request.POST.get("query", "")
+    if act not in ACTS:
+        raise Http404("There is no such button.")
+    filters = Filters.of(QueryDict(query).dict())
+    rows = _chosen(request, filters)
+    count = rows.count()
+    if reason := problem(count):
+        messages.error(request, reason)
+        return _to_list(filters)
+    if "all" in request.POST and "sure" not in request.POST:
+        return _confirm(request, act, rows, count, filters)
+    if act in (PAUSE, RESUME):
+        outcome = (services.pause if act == PAUSE else services.resume)(rows, actor=request.user)
+        messages.success(request, outcome.sentence)
+        return _to_list(filters)
+    return begin(request, act, rows, filters)
+
+
+def _chosen(request: HttpRequest, filters: Filters) -> ConnectedAppQuerySet:
+    visible = access.visible_to(request.user)
+    if "all" in request.POST:
+        return filters.apply(visible, timezone.now())
+    return visible.filter(pk__in=_uuids(request.POST.getlist("chosen")))
+
+
+def problem(count: int) -> str:
+    if not count:
+        return _("Nothing was chosen: tick connections first.")
+    if count > services.MOST:
+        return _(
+            "%(count)s connections are more than the %(most)s that go at once: filter the list first."
+        ) % {
+            "count": f"{count:,}",
+            "most": f"{services.MOST:,}",
+        }
+    return ""
+
+
+def _confirm(
+    request: HttpRequest, act: str, rows: ConnectedAppQuerySet, count: int, filters: Filters
+) -> HttpResponse:
+    context = {
+        "act": act,
+        "words": ACTS[act],
+        "count": count,
+        "named": rows[:_NAMED],
+        "more": max(count - _NAMED, 0),
+        "filters": filters,
+        "query": _query(filters),
+    }
+    return render(request, "sf_integration/selected_sure.html", context)
+
+
+def begin(request: HttpRequest, act: str, rows: ConnectedAppQuerySet, filters: Filters) -> HttpResponse:
+    try:
+        asked = services.ask(act, rows, actor=request.user, send=tasks.begin_selected.delay)
+    except services.NotSent:
+        messages.error(
+            request,
+            _(
+                "Nothing was done: the message broker that leads to the Celery worker does not answer. Start it, or "
+                "press the buttons on the connections' own pages, which need no worker."
+            ),
+        )
+        return _to_list(filters)
+    if asked.left_out:
+        messages.warning(
+            request,
+            ngettext(
+                "%(count)d was left out: it is paused, or may not be called here.",
+                "%(count)d were left out: they are paused, or may not be called here.",
+                asked.left_out,
+            )
+            % {"count": asked.left_out},
+        )
+    if not asked.count:
+        return _to_list(filters)
+    where = {"began": asked.began.isoformat(), "query": _query(filters)}
+    return redirect(f"{reverse('sf_integration:selected')}?{urlencode(where)}")
+
+
+# ---- how far it has come ----
+
+
+def _progress(request: HttpRequest) -> HttpResponse:
+    """Told by what stands in the audit trail since that moment."""
+    filters = Filters.of(QueryDict(request.GET.get("query", "")).dict())
+    began = _moment(request.GET.get("began", ""))
+    progress = Progress.of(request.user, began) if began else None
+    if progress is None:
+        return _to_list(filters)
+    now = timezone.now()
+    visible = access.visible_to(request.user).filter(pk__in=progress.done)
+    done = list(visible.sick_first().select_related("signing_key").defer("signing_key__certificate", "notes"))
+    summaries = [facts.Summary.of(each, now) for each in done]
+    unwell = [each for each in summaries if each.state is not ConnectionState.HEALTHY]
+    context = {
+        "words": _UNDER_WAY[progress.act],
+        "progress": progress,
+        "total": len(progress.ids),
+        "done": len(progress.done),
+        "left": len(progress.ids) - len(progress.done),
+        "is_stuck": progress.is_stuck(now),
+        "counts": _counted(summaries),
+        "unwell": unwell[:_SHOWN],
+        "more": max(len(unwell) - _SHOWN, 0),
+        "back": filters.href(),
+    }
+    return render(request, "sf_integration/selected.html", context)
+
+
+def _counted(summaries: Iterable[facts.Summary]) -> list[tuple[ConnectionState, int]]:
+    found = [each.state for each in summaries]
+    return [(state, found.count(state)) for state in ConnectionState if state in found]
+
+
+# ---- what came with the request ----
+
+
+def _uuids(texts: Iterable[str]) -> list[UUID]:
+    found = []
+    for text in texts:
+        try:
+            found.append(UUID(text))
+        except ValueError:
+            continue
+    return found
+
+
+def _moment(text: str) -> dt.datetime | None:
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def _query(filters: Filters) -> str:
+    return filters.href().removeprefix("?")
+
+
+def _to_list(filters: Filters) -> HttpResponse:
+    return redirect(f"{reverse('sf_integration:list')}{filters.href()}")

@@ -1,0 +1,122 @@
+"""Every page, in light and dark, wide and on a phone, with and without JavaScript: whole, quiet, light, and for everyone.
+
+What it saw lies in var/screenshots, a picture for each face of each page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import Any
+
+import pytest
+from django.conf import settings
+from playwright.sync_api import Error, Page
+
+from tests.browser import buttons, pages
+from tests.browser.inspection import inaccessible, misbehaved, misshapen
+from tests.browser.known import KNOWN
+from tests.browser.pages import Visit
+from tests.browser.site import Site
+from tests.browser.watching import Watch, browser, forget_all_files
+
+pytestmark = [pytest.mark.chromium, pytest.mark.django_db(transaction=True)]
+
+WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 800}
+PICTURES = settings.BASE_DIR / "var" / "screenshots"
+ROUNDS = {
+    "connections": pages.OF_MANY,
+    "connection": pages.OF_ONE,
+    "set-up": pages.SET_UP,
+    "site": pages.OF_THE_SITE,
+    "admin": tuple(pages.of_the_admin()),
+}
+
+
+def test_every_page_and_button_is_in_the_tables() -> None:
+    visited = {visit.page for round_ in ROUNDS.values() for visit in round_}
+    pressed = {name.partition(" ")[0] for name in buttons.PRESSED}
+    assert pages.all_urls() - visited - pressed - buttons.DOWNLOADS - buttons.ASKED_BY_SCRIPTS == set()
+
+
+@pytest.mark.parametrize("of", ROUNDS)
+def test_every_face_is_whole(live_server: Any, site: Site, of: str) -> None:
+    complaints: list[str] = []
+    unpressed: set[str] = set()
+    for visit, page in faces(live_server, site, ROUNDS[of], viewport=WIDE):
+        complaints += [f"{visit.name}: {each}" for each in tried(looked_at, page, visit, site)]
+        if visit.is_ours:
+            unpressed |= buttons.on(page) - buttons.PRESSED
+    print(f"Pictures are in {PICTURES}.")
+    assert not complaints, "\n".join(complaints)
+    assert not unpressed, unpressed
+
+
+@pytest.mark.parametrize("of", [of for of in ROUNDS if of != "admin"])
+def test_every_face_is_there_without_javascript(live_server: Any, site: Site, of: str) -> None:
+    complaints: list[str] = []
+    for visit, page in faces(live_server, site, ROUNDS[of], viewport=PHONE, java_script_enabled=False):
+        complaints += [f"{visit.name}: {each}" for each in tried(seen_without_script, page, visit, site)]
+    assert not complaints, "\n".join(complaints)
+
+
+def faces(
+    live_server: Any, site: Site, visits: tuple[Visit, ...], **options: Any
+) -> Iterator[tuple[Visit, Page]]:
+    """Each with a page of the right person, in one browser per person."""
+    for who, theirs in groupby(sorted(visits, key=lambda visit: visit.who), key=lambda visit: visit.who):
+        with browser(live_server.url, site.sessions.get(who, ""), **options) as page:
+            forget_all_files(page)
+            for visit in theirs:
+                yield visit, page
+
+
+def tried(look: Callable[..., Iterator[str]], page: Page, *given: Any) -> Iterator[str]:
+    """What a look finds; a page on which it fails is a finding too, and the walk goes on."""
+    watch = Watch(page)
+    try:
+        yield from look(page, *given)
+    except Error as error:
+        yield f"{type(error).__name__}: {error.message[:300]}"
+    yield from watch.end()
+
+
+def seen_without_script(page: Page, visit: Visit, site: Site) -> Iterator[str]:
+    status = visit.open(page, site)
+    if status != visit.status:
+        yield f"status {status}"
+    yield from misshapen(page)
+    photograph(page, visit, "no-script")
+
+
+def looked_at(page: Page, visit: Visit, site: Site) -> Iterator[str]:
+    """All that is wrong with one face, which is opened once and seen four times."""
+    known = {rule for name, rules in KNOWN.items() if name in ("", visit.page) for rule in rules}
+    page.set_viewport_size(WIDE)
+    page.emulate_media(color_scheme="light")
+    status = visit.open(page, site)
+    if status != visit.status:
+        yield f"status {status}"
+    yield from misbehaved(page)
+    for size, schemes in ((WIDE, ("light", "dark")), (PHONE, ("dark", "light"))):
+        page.set_viewport_size(size)
+        if visit.is_ours:
+            yield from (f"{each} ({size['width']} px)" for each in misshapen(page))
+        for scheme in schemes:
+            page.emulate_media(color_scheme=scheme)
+            photograph(page, visit, f"{scheme}-{size['width']}")
+            if (scheme, size) == ("light", WIDE):
+                yield from inaccessible(page, without=known)
+            if (scheme, size) == ("dark", PHONE):
+                yield from inaccessible(page, rules={"color-contrast", "target-size"} - known)
+
+
+def photograph(page: Page, visit: Visit, how: str) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    size = page.evaluate("[innerWidth, Math.min(document.documentElement.scrollHeight, 5000)]")
+    page.screenshot(
+        path=PICTURES / f"{visit.name}.{how}.png",
+        full_page=True,
+        clip={"x": 0, "y": 0, "width": size[0], "height": size[1]},
+        animations="disabled",
+    )
