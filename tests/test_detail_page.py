@@ -202,7 +202,7 @@ def test_timeline_tells_in_one_line_what_happened_and_folds_what_tells_nothing(
         "03:12:03 State changed Failing",
         "03:12:02 Check Failing by beat",
         "03:12:01 Sign-in failed invalid_grant",
-        "02:00 - 03:10 8 light checks and 1 sign-in, all well",
+        "02:00&ndash;03:10 8 light checks and 1 sign-in, all well",
     ]
     places = [told.index(words) for words in in_order]
     assert places == sorted(places)

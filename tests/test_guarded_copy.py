@@ -305,6 +305,8 @@ WAYS |= {
     "admin: revoke_tokens": Way(action("revoke_tokens", revoke_confirmed="yes")),
     "admin: pause": Way(action("pause"), calls=False),
     "admin: resume": Way(action("resume"), calls=False),
+    "admin: add_tag": Way(action("add_tag", tag="x"), calls=False),
+    "admin: remove_tag": Way(action("remove_tag", tag="x"), calls=False),
     "admin: delete_selected": Way(action("delete_selected", post="yes")),
     "admin: save and test": Way(lambda world, name: change_form(world, name, _test="1")),
     "admin: test without saving": Way(lambda world, name: change_form(world, name, _try="1")),
@@ -545,5 +547,6 @@ def test_every_action_of_the_admin_is_among_the_ways() -> None:
 def test_every_task_is_among_the_ways() -> None:
     known = {"refresh_due_tokens", "refresh_batch", "check_due_connections", "check_batch", "housekeeping"}
     known |= {"tidy_history"}  # housekeeping runs it
+    known |= {"begin_selected", "selected_lane"}
     found = {name for name in vars(tasks) if hasattr(getattr(tasks, name), "apply_async")}
     assert found - known == set()

@@ -115,16 +115,18 @@ def test_a_connection_deleted_meanwhile_does_not_stop_it(
     gone = salesforce_org.connect("gone", signing_key=acme.signing_key)
     for connection in (acme, gone):
         check(connection, NOW - DAY)
+    deleted: list[bool] = []
 
-    def delete_when_read(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        result = execute(sql, params, many, context)
-        if sql.startswith("SELECT") and "milliseconds" in sql and ConnectedApp.objects.filter(pk=gone.pk):
+    def delete_in_between(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith("INSERT") and not deleted:
+            deleted.append(True)
             ConnectedApp.objects.filter(pk=gone.pk).delete()
-        return result
+        return execute(sql, params, many, context)
 
-    with database.execute_wrapper(delete_when_read):
+    with database.execute_wrapper(delete_in_between):
         assert health.tidy(NOW)
-    assert CheckDay.objects.get().connection == acme
+    assert deleted
+    assert CheckDay.objects.filter(connection=acme).exists()
 
 
 def test_old_events_days_and_lookups_go(acme: ConnectedApp) -> None:

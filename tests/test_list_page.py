@@ -264,7 +264,7 @@ def test_the_worst_check_of_a_half_hour_is_drawn() -> None:
         Check(now, failing),
     ]
     strip = Strip.of(checks, now)
-    assert strip.paths == [("good", "M2 6v9"), ("bad", "M10 1v14m180-14v14")]
+    assert strip.paths == [("good", "M1 6v9"), ("bad", "M7 1v14m135-14v14")]
     assert strip.words.startswith("24 h: 2 of 4 checks found it working; failing ")
     assert "since " in strip.words
     assert Strip.of([], now).paths == []

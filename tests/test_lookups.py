@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.cache import cache
 from django.test import Client
 
@@ -17,6 +18,7 @@ from sf_integration.models import AuditEvent, ConnectedApp, RecentLookup
 from sf_integration.services import describes, lookups, queries
 from sf_integration.testing.django import ConnectableOrg
 
+from .browser.watching import browser
 from .test_views import ACCOUNT, alice, groups, person, text_of
 
 __all__ = ["alice", "groups"]
@@ -574,3 +576,37 @@ def test_trouble_of_the_org_is_a_page_that_says_what_to_do(
     if lookup != "identity/":
         assert "Account" in response.content.decode()
     assert not AuditEvent.objects.exists()
+
+
+@pytest.mark.chromium
+@pytest.mark.parametrize("with_script", [True, False])
+def test_in_a_browser(
+    org: ConnectableOrg, admin_client: Client, live_server: Any, *, with_script: bool
+) -> None:
+    cookie = admin_client.cookies[settings.SESSION_COOKIE_NAME].value
+    with browser(live_server.url, cookie, java_script_enabled=with_script) as page:  # type: ignore[var-annotated]
+        page.goto("/connections/acme/query/")
+        page.fill("textarea", "SELECT Id, Nmae FROM Account")
+        page.press("textarea", "Control+Enter") if with_script else page.click("button:has-text('Run')")
+        assert page.inner_text("mark") == "Nmae"
+        if with_script:
+            page.click("button:has-text('Go there')")
+            assert page.evaluate("getSelection().toString()") == "Nmae"
+        page.fill("textarea", f"SELECT Id, Name FROM Account WHERE Id = '{ACCOUNT}'")
+        with page.expect_download() as download:
+            page.click("button:has-text('CSV')")
+        assert download.value.path().read_bytes().startswith(b"Id,Name\r\n001Dn")
+        page.click("button:has-text('Run')")
+        page.click(f"button:has-text('{ACCOUNT}')")
+        page.wait_for_url("**/record/")
+        assert "Kaffee" in page.inner_text("#found")
+        page.click("button:has-text('Choose fields')")
+        page.wait_for_selector("#fields[open]")
+        if with_script:
+            page.fill("[data-sf-filter]", "revenue")
+            assert page.locator("#fields label:visible >> input[type=checkbox]").count() == 1
+        page.check("[name=fields][value=AnnualRevenue]")
+        page.fill("[name=record]", f"https://acme.lightning.force.com/lightning/r/Account/{ACCOUNT}/view")
+        page.click("button:has-text('Look up')")
+        page.wait_for_selector(".sf-record")
+        assert page.locator(".sf-record tbody tr").count() == 1

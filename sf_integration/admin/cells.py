@@ -17,7 +17,7 @@ EMPTY = "—"
 
 def labelled(label: str | Promise, shown: str) -> SafeString:
     """A cell with its label, which phones show in place of the head of the column."""
-    return format_html('<span class="sf-cell" data-label="{}">{}</span>', label, shown)
+    return format_html('<span class="sf-cell" data-label="{}"><span>{}</span></span>', label, shown)
 
 
 def exactly(field: str, words: str | Promise) -> Callable[[Any, Any], str]:

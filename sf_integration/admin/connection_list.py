@@ -230,11 +230,14 @@ class ConnectionListAdmin(ManagedAdmin):
     ) -> HttpResponse | None:
         """A few are done while the person waits; more by the worker, with a page that tells how far it has come."""
         count = queryset.count()
-        if count <= _WHILE_WAITING:
-            return self._each(request, queryset, act)
-        if problem := selecting.problem(count):
-            return messages.error(request, problem)
-        return selecting.begin(request, many, queryset, Filters.of({}))
+        problem = selecting.problem(count)
+        if count > _WHILE_WAITING and not problem:
+            return selecting.begin(request, many, queryset, Filters.of({}))
+        if problem:
+            messages.error(request, problem)
+        else:
+            self._each(request, queryset, act)
+        return None
 
     def _switch(
         self, request: HttpRequest, queryset: ConnectedAppQuerySet, act: Act, many: Callable[..., Outcome]

@@ -56,6 +56,7 @@ class KeyInputs(forms.Form):
     """A private key pasted or uploaded, with its certificate; or the wish that a key pair be made here."""
 
     private_key = SecretField(
+        label=gettext_lazy("Private key"),
         required=False,
         max_length=LARGEST_UPLOAD,
         help_text=gettext_lazy(
@@ -70,12 +71,14 @@ class KeyInputs(forms.Form):
         help_text=gettext_lazy("server.key in most tutorials; .pem, .der, .p12 and .pfx are read too."),
     )
     passphrase = SecretField(
+        label=gettext_lazy("Passphrase"),
         required=False,
         strip=False,
         help_text=gettext_lazy("Only when the private key is protected by one. Used once and not kept."),
         widget=forms.PasswordInput({"autocomplete": "off"}),
     )
     certificate = SecretField(
+        label=gettext_lazy("Certificate"),
         required=False,
         max_length=LARGEST_UPLOAD,
         help_text=gettext_lazy(

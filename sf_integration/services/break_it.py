@@ -22,6 +22,7 @@ FAILING, ATTENTION, HEALTHY = (
     ConnectionState.HEALTHY,
 )
 SLOW_SECONDS = 2
+_USUAL_CALLS = {"api_limit": 15_000, "api_used": 0}
 _COUNTERS = {"api_used"}
 """Settings that move by themselves, so that their values tell nothing of what was ordered."""
 
@@ -310,9 +311,6 @@ def _fault(kind: str, **options: Any) -> Means:
 
     order = Order("fail", {"kind": kind, "times": None, **options})
     return Means(order, Order("heal", {"kind": kind}), is_seen)
-
-
-_USUAL_CALLS = {"api_limit": 15_000, "api_used": 0}
 
 
 def find(connection: ConnectedApp, key: str) -> Breakage | None:

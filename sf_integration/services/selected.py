@@ -96,7 +96,9 @@ def ask(act: str, connections: ConnectedAppQuerySet, *, actor: Any, send: Send) 
     """Have the connections checked, or signed in to anew, by the worker. Raises NotSent, and nothing is done, if no broker answers."""
     access.require(actor, Act.RUN_CHECKS)
     now = timezone.now()
-    chosen = list(connections.order_by().select_related("signing_key").defer("signing_key__certificate", "notes")[:MOST])
+    chosen = list(
+        connections.order_by().select_related("signing_key").defer("signing_key__certificate", "notes")[:MOST]
+    )
     callable_ = [each for each in chosen if each.connection_state(now) in _CALLABLE]
     if callable_:
         with transaction.atomic():

@@ -22,7 +22,7 @@ _DAY = dt.timedelta(days=1)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 HEIGHT, BAR, GAP = 100, 8, 2
 """Of the drawing, in its own units: it is stretched to the width of the page."""
-_NICE = (1, 2, 5)
+_NICE: Sequence[int] = [step * 10**power for power in range(1, 11) for step in (1, 2, 5)]
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Slot:
         if self.is_whole_day:  # of UTC: what is left of old checks knows no other
             return f"{date_format(self.start, 'j M')} UTC"
         start, end = timezone.localtime(self.start), timezone.localtime(self.end)
-        return f"{date_format(start, 'j M, H:i')} - {date_format(end, 'H:i')}"
+        return f"{date_format(start, 'j M, H:i')}\N{EN DASH}{date_format(end, 'H:i')}"
 
     @property
     def words(self) -> str:
@@ -249,9 +249,7 @@ def share_in_words(part: int, whole: int) -> str:
 
 def nice_ceiling(most: int) -> int:
     """The next of 10, 20, 50, 100, … milliseconds."""
-    return next(
-        step * ten for ten in (10**power for power in range(1, 12)) for step in _NICE if step * ten >= most
-    )
+    return next(each for each in _NICE if each >= most)
 
 
 def _day_after(day: CheckDay) -> dt.datetime:

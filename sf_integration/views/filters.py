@@ -110,11 +110,14 @@ class Filters:
             rows = rows.filter(on_host(self.host))
         return rows
 
-    def apply(self, rows: ConnectedAppQuerySet, now: dt.datetime) -> ConnectedAppQuerySet:
-        found = self.in_any_state(rows.with_state(now), now)
+    def in_state(self, rows: ConnectedAppQuerySet) -> ConnectedAppQuerySet:
+        """Of these those in the chosen state, sorted."""
         if self.chosen_state:
-            found = found.filter(state_rank=self.chosen_state.rank)  # type: ignore[misc]
-        return found.order_by(*self._order)
+            rows = rows.filter(state_rank=self.chosen_state.rank)  # type: ignore[misc]
+        return rows.order_by(*self._order)
+
+    def apply(self, visible: ConnectedAppQuerySet, now: dt.datetime) -> ConnectedAppQuerySet:
+        return self.in_state(self.in_any_state(visible.with_state(now), now))
 
     @property
     def _order(self) -> list[str | OrderBy]:

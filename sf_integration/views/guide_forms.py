@@ -162,12 +162,14 @@ class ValuesForm(forms.Form):
         label=gettext_lazy("Login URL"), max_length=2000, widget=LoginURLInput(_PLAIN)
     )
     consumer_key = forms.CharField(
+        label=gettext_lazy("Consumer key"),
         max_length=512,
         error_messages={"required": gettext_lazy("This is empty. Copy it from the app in Salesforce.")},
         help_text=gettext_lazy("Of the app; also called client id."),
         widget=forms.TextInput(_PLAIN | {"class": "sf-mono"}),
     )
     username = forms.CharField(
+        label=gettext_lazy("Username"),
         max_length=255,
         error_messages={
             "required": gettext_lazy("This is empty. Give the username of the integration user.")

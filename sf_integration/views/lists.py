@@ -103,12 +103,13 @@ class Row:
 def index(request: HttpRequest) -> HttpResponse:
     """The connections, sick first."""
     now = timezone.now()
-    visible, filters = access.visible_to(request.user), Filters.of(request.GET.dict())
-    counts = _counts(visible, filters, now)
+    visible, filters = access.visible_to(request.user).with_state(now), Filters.of(request.GET.dict())
+    in_any_state = filters.in_any_state(visible, now)
+    counts = _counts(in_any_state)
     chosen = filters.chosen_state
     found = counts.get(chosen.rank, 0) if chosen else sum(counts.values())
-    page = _Pages(filters.apply(visible, now), PAGE_SIZE, found).get_page(request.GET.get("page"))
-    silent = outages(visible, now)
+    page = _Pages(filters.in_state(in_any_state), PAGE_SIZE, found).get_page(request.GET.get("page"))
+    silent = outages(visible)
     context = {
         "filters": filters,
         "page": page,
@@ -165,13 +166,12 @@ class _Pages(Paginator):  # type: ignore[type-arg]
 
     def __init__(self, rows: ConnectedAppQuerySet, per_page: int, count: int) -> None:
         super().__init__(rows, per_page)
-        self.count = count  # type: ignore[misc]
+        self.count = count
 
 
-def _counts(visible: ConnectedAppQuerySet, filters: Filters, now: dt.datetime) -> dict[int, int]:
+def _counts(rows: ConnectedAppQuerySet) -> dict[int, int]:
     """By the rank of the state."""
-    found = filters.in_any_state(visible.with_state(now), now).order_by()
-    return dict(found.values_list("state_rank").annotate(Count("pk")))  # type: ignore[misc]
+    return dict(rows.order_by().values_list("state_rank").annotate(Count("pk")))  # type: ignore[misc]
 
 
 def _whole(page: Page[ConnectedApp]) -> list[ConnectedApp]:

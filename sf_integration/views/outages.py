@@ -49,10 +49,10 @@ class _Group(NamedTuple):
     example: str
 
 
-def outages(visible: ConnectedAppQuerySet, now: dt.datetime) -> list[Outage]:
-    """The largest first. By two queries, whatever their number."""
+def outages(visible: ConnectedAppQuerySet) -> list[Outage]:
+    """Among connections with their state; the largest first. By two queries, whatever their number."""
     groups: dict[str, list[_Group]] = defaultdict(list)
-    failing = _failing(visible.with_state(now)).order_by()
+    failing = _failing(visible).order_by()
     told = failing.values_list("login_url").annotate(
         Count("pk"), Min("failing_since"), Max("last_success_at"), Min("name")
     )

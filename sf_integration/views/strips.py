@@ -21,7 +21,7 @@ DAY = dt.timedelta(days=1)
 SLOT = dt.timedelta(minutes=30)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _STATES = {state.value: state for state in ConnectionState}
-_STEP = 4
+_STEP = 3
 """From mark to mark, in units of the drawing."""
 _TALL, _LOW = (1, 14), (6, 9)
 """Top and height of a mark. What does not work stands out also for who can't tell the colours apart."""
@@ -73,7 +73,7 @@ def _paths(checks: Sequence[Check], start: dt.datetime) -> Iterator[tuple[str, s
         top, height = _LOW if colour == "good" else _TALL
         # From the foot of one mark to the head of the next: short, as a page has thousands of marks.
         steps = (f"m{(each - before) * _STEP}-{height}v{height}" for before, each in pairwise(slots))
-        yield colour, f"M{slots[0] * _STEP + _STEP // 2} {top}v{height}{''.join(steps)}"
+        yield colour, f"M{slots[0] * _STEP + 1} {top}v{height}{''.join(steps)}"
 
 
 def _in_words(checks: Sequence[Check]) -> str:

@@ -77,7 +77,7 @@ def run() -> NoReturn:
             print(f"\nReady after {time.monotonic() - began:.1f} s: {address}/")
             print(sign_in_hint(prepared))
             print(f"Logs are in {logs}. Ctrl-C stops everything.", flush=True)
-            watch(services, kept, tell=tell)
+            watch(services, kept)
 
 
 def _stop(*signal_and_frame: object) -> NoReturn:
@@ -270,10 +270,6 @@ def step(name: str) -> Iterator[None]:
     started = time.monotonic()
     yield
     show(name, time.monotonic() - started)
-
-
-def tell(sentence: str) -> None:
-    print(sentence, flush=True)
 
 
 def show(name: str, seconds: float) -> None:

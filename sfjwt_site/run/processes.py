@@ -133,14 +133,13 @@ class Kept:
             return ""
         self._ends = [end for end in self._ends if now - end < self.WITHIN_SECONDS] + [now]
         if len(self._ends) >= self.MOST_ENDS:
-            return f"{self.child.failure()}\nThat was {self.MOST_ENDS} times within a minute: it stays down."
+            given_up = f"That was {self.MOST_ENDS} times within a minute: it stays down until the next start."
+            return f"{self.child.failure()}\n{given_up} The others go on."
         ended, self.child = self.child, self._start()
         return f"{ended.name} ended with status {ended.popen.returncode} and is started again, as it was at first."
 
 
-def watch(
-    children: Sequence[Child], kept: Sequence[Kept] = (), *, tell: Callable[[str], None] = print
-) -> NoReturn:
+def watch(children: Sequence[Child], kept: Sequence[Kept] = ()) -> NoReturn:
     """Wait until one of the children ends by itself, and raise StartError for it; meanwhile look after those to be kept."""
     while True:
         for child in children:
@@ -148,7 +147,7 @@ def watch(
                 raise child.failure()
         for each in kept:
             if said := each.look_after(time.monotonic()):
-                tell(said)
+                print(said, flush=True)
         time.sleep(0.25)
 
 

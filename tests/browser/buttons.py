@@ -137,5 +137,5 @@ PRESSED = {each.name for each in PRESSES} | {
     "logout",
     "password_change",
     "save_found",  # after find_fault
-    "rotation_act promote",  # tests/browser/test_rotation.py
+    "rotation_act promote",  # tests/test_rotation.py
 }

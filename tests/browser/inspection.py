@@ -83,14 +83,16 @@ def misshapen(page: Page) -> Iterator[str]:
         yield from (f"{name}: {element}" for element in page.evaluate(script))
 
 
-def misbehaved(page: Page, *, weighed: bool = True) -> Iterator[str]:
-    """Since it was loaded; tells nothing where JavaScript is off."""
+def misbehaved(page: Page, *, measured: bool = True) -> Iterator[str]:
+    """Since it was loaded; of CSP alone unless `measured`, of nothing where JavaScript is off."""
     reports, shift = page.evaluate("[window.sfReports ?? [], window.sfShift ?? 0]")
     yield from (f"CSP: {report}" for report in reports)
+    if not measured:
+        return
     if shift > SHIFTS_MOST:
         yield f"shifts by {shift:.3f}"
     weight = page.evaluate(WEIGHT)
-    if weighed and weight > HEAVIEST:
+    if weight > HEAVIEST:
         yield f"weighs {weight} bytes"
 
 

@@ -88,7 +88,9 @@ def press(page: Page, name: str) -> int:
     """Press a button of the page itself and wait until its answer is there, as a new page or in place of this one's."""
     button = page.locator("main").get_by_role("button", name=name).first
     address = button.evaluate(MARK_AND_TELL)
-    with page.expect_response(lambda answer: (answer.request.method, answer.url) == ("POST", address)) as answered:
+    with page.expect_response(
+        lambda answer: (answer.request.method, answer.url) == ("POST", address)
+    ) as answered:
         button.click()
     page.locator("main[data-old]").wait_for(state="detached")
     page.wait_for_load_state()

@@ -36,7 +36,7 @@ def test_every_button_does_what_it_says(live_server: Any, site: Site, java_scrip
             try:
                 page.goto(button.start.format_map(site.ids))
                 button.press(page)
-                found = list(misbehaved(page, weighed=False))
+                found = list(misbehaved(page, measured=False))
             except Error as error:
                 found = [error.message[:400]]
             complaints += [f"{button.name}: {each}" for each in (*found, *watch.end())]

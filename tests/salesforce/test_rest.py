@@ -226,6 +226,34 @@ def test_describe_one_or_all(client):
     assert "Account" in {each["name"] for each in client.describe()["sobjects"]}
 
 
+def test_descriptions_are_names_labels_and_types(client):
+    [account] = [each for each in client.described_objects() if each.name == "Account"]
+    assert account.key_prefix == "001"
+    described = client.described_object("contact")
+    assert described.name_field.name == "Name"
+    owner = described.field("ownerid")
+    assert (owner.type, owner.refers_to, owner.relationship) == ("reference", ("User",), "Owner")
+    assert described.is_part(described.fields["MailingCity"])
+    assert not described.is_part(described.fields["MailingAddress"])
+
+
+@pytest.mark.parametrize("body", [[], {}, {"sobjects": [1]}, {"name": "X", "fields": [{"name": "Y"}]}])
+def test_descriptions_of_another_form_are_no_answer(client, org, body):
+    for path in ("", "/Account/describe"):
+        org.answer_path(f"/services/data/v67.0/sobjects{path}", body)
+    with pytest.raises(TransportError):
+        client.described_object("Account")
+    if body != {"name": "X", "fields": [{"name": "Y"}]}:
+        with pytest.raises(TransportError):
+            client.described_objects()
+
+
+def test_search_finds_names_by_any_part(client):
+    assert [row["Name"] for row in client.search("Account", "BRANDT", limit=1)] == [
+        "Kaffeerösterei Brandt & Söhne"
+    ]
+
+
 def test_identity_through_the_client(client, org):
     assert client.identity().username == org.user.username
 

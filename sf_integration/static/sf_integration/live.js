@@ -16,28 +16,32 @@ const interval = () => Math.min(...regions().map((region) => region.dataset.live
 
 // ---- One region -----------------------------------------------------------------------------------------------------
 
-const KEPT = {
-  "input:is([type=checkbox], [type=radio])": ["checked"],
-  details: ["open"],
-  "[role=region]": ["scrollLeft", "scrollTop"],
-};
-
 const shown = new WeakMap();
 // Each answer brings forms new tokens; that alone is no change.
 const content = (region) => region.innerHTML.replace(/(csrfmiddlewaretoken" value=")[^"]*/g, "$1");
 
 function nameOf(one) {
   const words = one.ariaLabel ?? (one.querySelector("summary") ?? one).textContent.trim();
-  return one.id || [one.closest("[id]").id, one.localName, one.name, one.value, one.href, words].join();
+  return one.id || [one.closest("[id]").id, one.localName, one.name, one.defaultValue, one.href, words].join();
 }
 
-const parts = (region) =>
-  new Map([...region.querySelectorAll("a, button, input, details, summary, [tabindex]")].map((one) => [nameOf(one), one]));
+// By their names, those of one name in their order.
+function partsOf(region) {
+  const parts = new Map();
+  for (const one of region.querySelectorAll("a, button, input, details, summary, [tabindex]")) {
+    let name = nameOf(one);
+    while (parts.has(name)) name += "+";
+    parts.set(name, one);
+  }
+  return parts;
+}
 
-const statesOf = (region) =>
-  Object.entries(KEPT).flatMap(([selector, properties]) =>
-    [...region.querySelectorAll(selector)].map((one) => [nameOf(one), properties.map((name) => [name, one[name]])]),
-  );
+// What the reader did to it.
+function stateOf(one) {
+  if (one.localName === "input") return { checked: one.checked, ...(one.value !== one.defaultValue && { value: one.value }) };
+  if (one.localName === "details") return { open: one.open };
+  return one.scrollLeft || one.scrollTop ? { scrollLeft: one.scrollLeft, scrollTop: one.scrollTop } : {};
+}
 
 const sayings = (region) =>
   [region, ...region.querySelectorAll("[data-live-say]")]
@@ -55,13 +59,14 @@ function inUse(region) {
 function renew(region, fresh) {
   if (content(fresh) === shown.get(region) || inUse(region)) return false;
   const words = sayings(region);
-  const states = statesOf(region);
-  const focused = region.contains(document.activeElement) && nameOf(document.activeElement);
+  const before = [...partsOf(region)].map(([name, one]) => [name, stateOf(one), one === document.activeElement]);
   shown.set(region, content(fresh));
   region.innerHTML = fresh.innerHTML;
-  const present = parts(region);
-  for (const [name, state] of states) if (present.has(name)) Object.assign(present.get(name), Object.fromEntries(state));
-  if (focused) present.get(focused)?.focus({ preventScroll: true });
+  const present = partsOf(region);
+  for (const [name, state, hadFocus] of before.filter(([name]) => present.has(name))) {
+    Object.assign(present.get(name), state);
+    if (hadFocus) present.get(name).focus({ preventScroll: true });
+  }
   const news = sayings(region).filter((text) => !words.includes(text));
   if (news.length) said.textContent = news.join(" ");
   return true;

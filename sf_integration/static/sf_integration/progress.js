@@ -58,7 +58,7 @@ async function show(page, url) {
   document.title = page.title;
   const fresh = parts(page);
   parts(document).forEach((part, place) => part.replaceWith(fresh[place]));
-  const first = document.querySelector("main :is([autofocus], [role=alert], .sf-message)") ?? document.querySelector("h1");
+  const first = document.querySelector("main :is([autofocus], [role=alert], .sf-message[role=status])") ?? document.querySelector("h1");
   first?.setAttribute("tabindex", "-1");
   first?.focus();
   document.dispatchEvent(new Event("sf:shown"));

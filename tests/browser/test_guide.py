@@ -6,8 +6,6 @@ The test plays the admin of the org: takes the certificate that the page offers,
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,7 +17,7 @@ from django.test import Client
 from sf_integration.testing.apps import App
 from sf_integration.testing.django import ConnectableOrg
 from sf_integration.tokens import lifecycle
-from tests.test_browser import TOO_SMALL, browser
+from tests.browser.watching import browser, watched
 
 pytestmark = [pytest.mark.chromium, pytest.mark.django_db(transaction=True)]
 
@@ -33,23 +31,6 @@ IN_SIGHT = """element => {
 @pytest.fixture
 def cookie(admin_client: Client) -> str:
     return admin_client.cookies[settings.SESSION_COOKIE_NAME].value
-
-
-@contextmanager
-def watched(live_server: Any, cookie: str, **options: object) -> Iterator[Any]:
-    """A page of which nothing may be blocked, break, or come from elsewhere."""
-    complaints: list[str] = []
-    loaded: set[str] = set()
-    with browser(live_server.url, cookie, **options) as page:
-        page.on(
-            "console",
-            lambda message: message.type in ("error", "warning") and complaints.append(message.text),
-        )
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("requestfinished", lambda request: loaded.add(urlsplit(request.url).netloc))
-        yield page
-    assert not complaints
-    assert loaded == {urlsplit(live_server.url).netloc}
 
 
 def begin(page: Any, org: ConnectableOrg, name: str = "acme") -> None:
@@ -194,28 +175,3 @@ def test_ticks_address_and_values_answer_at_once(
         page.locator("#step-oauth").get_by_role("button", name="Copy").click()
         page.get_by_text("Copied").wait_for()
         assert page.evaluate("navigator.clipboard.readText()") == "https://localhost/callback"
-
-
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_pages_of_the_guide_are_whole(
-    live_server: Any, cookie: str, salesforce_org: ConnectableOrg, scheme: str, width: int
-) -> None:
-    with watched(live_server, cookie, color_scheme=scheme, viewport={"width": width, "height": 800}) as page:
-        begin(page, salesforce_org)
-        page.get_by_role("button", name="Make a signing key here").click()
-        app = admin_makes_app(page, salesforce_org, users=set())
-        give_values(page, salesforce_org, app)
-        page.get_by_role("button", name="Save and check").click()
-        page.get_by_text("The guide has a step for this.").wait_for()
-        guide = urlsplit(page.url).path
-        for path in (
-            guide,
-            f"{guide}change/",
-            f"{guide}discard/",
-            "/connections/new/",
-            "/connections/guide/",
-        ):
-            assert page.goto(path).status == 200
-            page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
-            assert page.evaluate(TOO_SMALL) == [], path
