@@ -98,7 +98,6 @@ def test_anonymous_is_sent_to_sign_in(salesforce_org: ConnectableOrg, client: Cl
         "resume",
         "record",
         "query",
-        "query/rows.csv",
         "identity",
     ],
 )
