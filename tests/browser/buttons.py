@@ -15,7 +15,7 @@ from tests.browser.site import ACCOUNT
 BUTTONS = """() => [...document.querySelectorAll('form[method=post] button, button[form], form[method=post] input[type=submit]')]
     .filter(button => button.type === 'submit')
     .map(button => [button.getAttribute('formaction') ?? button.form.getAttribute('action') ?? location.pathname,
-                    ['do', 'act', 'later'].includes(button.name) ? button.value : ''])"""
+                    ['do', 'act'].includes(button.name) ? button.value : button.name === 'later' ? button.name : ''])"""
 DOWNLOADS = {
     "certificate",
     "draft_certificate",

@@ -50,9 +50,19 @@ CLIPPED = """() => {
     return [...found];
 }"""
 OVERLAPPING = """() => {
+    const inSight = element => { // what of it is not scrolled away
+        let {left, top, right, bottom} = element.getBoundingClientRect();
+        for (let box = element.parentElement; box !== document.body; box = box.parentElement) {
+            if (getComputedStyle(box).overflowY === 'visible') continue;
+            const edge = box.getBoundingClientRect();
+            [left, top] = [Math.max(left, edge.left), Math.max(top, edge.top)];
+            [right, bottom] = [Math.min(right, edge.right), Math.min(bottom, edge.bottom)];
+        }
+        return {left, top, right, bottom};
+    };
     const boxes = [...document.querySelectorAll('a, button, summary, select, input:not([type=hidden]), textarea')]
         .filter(element => element.checkVisibility() && !element.closest('.sf-hidden, .sf-skip'))
-        .map(element => [element, element.getBoundingClientRect()]);
+        .map(element => [element, inSight(element)]);
     const found = [];
     for (const [one, a] of boxes) for (const [two, b] of boxes) {
         if (one === two || one.contains(two) || two.contains(one) || one.compareDocumentPosition(two) & 2) continue;

@@ -158,7 +158,7 @@ OF_ONE = (
     Visit("/connections/acme/record/", "found-by-name", act=look_up("a", sobject="Account")),
     Visit("/connections/acme/record/", "fields", act=fill_and_press("Choose fields", sobject="Account")),
     Visit("/connections/acme/record/", "bad-object", status=422, act=look_up("a", sobject="No such")),
-    Visit("/connections/acme/record/", "unknown", status=404, act=look_up("001Dn00000Gi7ZZ")),
+    Visit("/connections/acme/record/", "unknown", status=422, act=look_up("001Dn00000Gi7ZZ")),
     Visit("/connections/acme/query/"),
     Visit(
         "/connections/acme/query/",

@@ -97,7 +97,7 @@ def looked_at(page: Page, visit: Visit, site: Site) -> Iterator[str]:
     status = visit.open(page, site)
     if status != visit.status:
         yield f"status {status}"
-    yield from misbehaved(page, measured=visit.is_ours)
+    yield from misbehaved(page, measured=visit.is_ours and visit.act is not pages.unfold)
     for size, schemes in ((WIDE, ("light", "dark")), (PHONE, ("dark", "light"))):
         page.set_viewport_size(size)
         if visit.is_ours:
