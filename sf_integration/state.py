@@ -36,7 +36,7 @@ class ConnectionState(Enum):
 
     @property
     def rank(self) -> int:
-        return list(ConnectionState).index(self)
+        return _RANKS[self]
 
     @property
     def colour(self) -> str:
@@ -54,6 +54,7 @@ class ConnectionState(Enum):
         return self in (ConnectionState.HEALTHY, ConnectionState.NEEDS_ATTENTION)
 
 
+_RANKS = {state: rank for rank, state in enumerate(ConnectionState)}
 _COLOURS = {
     ConnectionState.FAILING: "bad",
     ConnectionState.NEEDS_ATTENTION: "warn",

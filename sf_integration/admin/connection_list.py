@@ -113,6 +113,7 @@ class ConnectionListAdmin(ManagedAdmin):
     list_display = ("connection", "state_and_reason", "org", "certificate_ends", "token", "last_checked")
     list_filter = (ByState, ByEnvironment, ByTag, Ending, ByAppKind, BySigningKey)
     list_select_related = ("signing_key",)
+    list_per_page = 25
     paginator = IdsFirst
     search_fields = ("name", "label", "username", "login_url", "organization__name")
     search_help_text = gettext_lazy("Name, label, username, org or login URL")

@@ -78,10 +78,7 @@ def _sign_in(run: Run) -> str:
     if previous is not None and run.login.key_fingerprint == previous.fingerprint:
         raise Remark(
             "previous_key_serves",
-            f"{seen}. It took the signing key before the present one, {previous.name}: the app still has, or has again, "
-            "that one's certificate.",
-            "Upload the certificate of the present signing key to the app again, or undo the promotion. "
-            f"The key before is tried for {UNDO_FOR.days} days after a promotion, then no more.",
+            f"{seen}, with the key {previous.name}, which is tried for {UNDO_FOR.days} days after a promotion only.",
         )
     return seen
 

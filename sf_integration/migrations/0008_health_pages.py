@@ -174,4 +174,12 @@ class Migration(migrations.Migration):
                 help_text="What the org said of itself, and who answered, each with the `environment_subject` of then.",
             ),
         ),
+        migrations.AddIndex(
+            model_name="connectedapp",
+            index=models.Index(
+                condition=models.Q(("failing_since__isnull", False)),
+                fields=["failing_since"],
+                name="sf_failing",
+            ),
+        ),
     ]

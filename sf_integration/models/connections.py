@@ -218,6 +218,12 @@ class ConnectedApp(Base):
     class Meta:
         ordering = ("name",)
         verbose_name = "Connected App profile"
+        # Few of many: what is told of outages looks at these alone.
+        indexes = [
+            models.Index(
+                fields=["failing_since"], condition=models.Q(failing_since__isnull=False), name="sf_failing"
+            )
+        ]
         permissions = [
             ("view_health", "Can see connections and their health"),
             ("run_checks", "Can check, renew and pause connections"),

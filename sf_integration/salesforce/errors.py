@@ -217,7 +217,7 @@ class UnknownConnection(SalesforceError, LookupError):
     code = "unknown_connection"
 
     def __init__(self, name: str, *, suggestion: str | None = None) -> None:
-        hint = f" Did you mean “{suggestion}”?" if suggestion else " See `manage.py salesforce list`."
+        hint = f" Did you mean “{suggestion}”?" if suggestion else " See “manage.py salesforce list”."
         super().__init__(f"There is no connection “{name}”.{hint}")
         self.name = name
         self.suggestion = suggestion

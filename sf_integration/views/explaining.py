@@ -26,7 +26,7 @@ _THROWN_AWAY = 50_000_000
 _TOO_LARGE = format_lazy(
     gettext_lazy(
         "The text is longer than {largest} characters: paste the part around the error. On the "
-        "command line, `manage.py salesforce explain < file` takes all of it."
+        "command line, “manage.py salesforce explain < file” takes all of it."
     ),
     largest=f"{LARGEST_TEXT:,}",
 )

@@ -14,6 +14,11 @@ from django.utils.translation import gettext as _
 from ..health.ladder import USAGE_WARNING_SHARE
 from ..models import AccessToken, ConnectedApp
 
+_OF_A_SESSION = (
+    *("connection", "username", "settings_fingerprint"),
+    *("issued_at", "expected_expiry", "refresh_at"),
+)
+
 
 @dataclass(frozen=True)
 class Meter:
@@ -31,7 +36,7 @@ def token_lives(connections: Collection[ConnectedApp], now: dt.datetime) -> dict
         connection__in=by_id, value__isnull=False, expected_expiry__gt=now, issued_at__isnull=False
     )
     found = {}
-    for row in rows.defer("value", "last_error"):
+    for row in rows.only(*_OF_A_SESSION).order_by():
         row.connection = by_id[row.connection_id]
         if row.is_own and row.fits_settings and row.issued_at and row.expected_expiry:
             found[row.connection_id] = _session(row.issued_at, row.expected_expiry, row.refresh_at, now)

@@ -190,7 +190,7 @@ ENTRIES: tuple[Diagnosis, ...] = (
         "",
         "The request held no consumer key.",
         US,
-        "Fill in the connection's consumer key: it becomes the assertion's `iss`.",
+        "Fill in the connection's consumer key: it becomes the assertion's “iss”.",
         "Admin → Connected App profiles → the connection → Consumer key",
         wordings=("missing consumer key parameter",),
     ),

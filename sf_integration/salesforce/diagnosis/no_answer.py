@@ -46,7 +46,7 @@ ENTRIES: tuple[Diagnosis, ...] = (
         "",
         "Nothing listens at that host and port.",
         US,
-        "Check the login URL; for the stand-in org: start it (`make run` or `manage.py fake_salesforce`).",
+        "Check the login URL; for the stand-in org: start it (“make run” or “manage.py fake_salesforce”).",
         MY_DOMAIN,
         "passing",
         (

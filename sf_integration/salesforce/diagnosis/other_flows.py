@@ -95,6 +95,6 @@ ENTRIES: tuple[Diagnosis, ...] = (
         "",
         "What was to be revoked is no access or refresh token.",
         US,
-        "Check which value the program sends as `token`.",
+        "Check which value the program sends as “token”.",
     ),
 )

@@ -37,6 +37,14 @@ ENTRIES: tuple[Diagnosis, ...] = (
         kind="passing",
     ),
     Diagnosis(
+        "previous_key_serves",
+        "",
+        "The org took the signing key before the present one: its app still has, or has again, that one's certificate.",
+        ADMIN_HERE,
+        "Upload the certificate of the present signing key to the app again, or undo the promotion.",
+        _SIGNING_KEYS,
+    ),
+    Diagnosis(
         "org_unknown",
         "",
         "Neither the token nor its answer tells which org it is of, and the org did not say when asked. This connection is "
@@ -170,7 +178,7 @@ ENTRIES: tuple[Diagnosis, ...] = (
         "",
         "There is no connection of that name here, or the caller may not see it.",
         US,
-        "See `manage.py salesforce list` for the names there are.",
+        "See “manage.py salesforce list” for the names there are.",
         wordings=("there is no connection “",),
     ),
     Diagnosis(

@@ -28,7 +28,7 @@ _TOO_MANY_CALLS = Diagnosis(
     "Setup → System Overview → API Usage",
     kind="rate",
 )
-_IDENTITY_ADDRESS = "Ask for the address that came with the token (`id`), at the host of its instance URL."
+_IDENTITY_ADDRESS = "Ask for the address that came with the token (“id”), at the host of its instance URL."
 
 ENTRIES: tuple[Diagnosis, ...] = (
     Diagnosis(
@@ -64,7 +64,7 @@ ENTRIES: tuple[Diagnosis, ...] = (
         "",
         "The call's Authorization header is malformed or missing.",
         US,
-        "Send `Authorization: Bearer` and the token, whole and without a line break; SalesforceAuth does so.",
+        "Send “Authorization: Bearer” and the token, whole and without a line break; SalesforceAuth does so.",
         wordings=("invalid_header_type",),
     ),
     replace(_ENDED, code="Bad_OAuth_Token", fragment=""),
@@ -73,7 +73,7 @@ ENTRIES: tuple[Diagnosis, ...] = (
         "",
         "The identity URL was asked without an access token.",
         US,
-        "Send `Authorization: Bearer` and the token; see that no redirect or proxy takes the header away.",
+        "Send “Authorization: Bearer” and the token; see that no redirect or proxy takes the header away.",
     ),
     Diagnosis(
         "HTTPS_Required",
@@ -125,14 +125,14 @@ ENTRIES: tuple[Diagnosis, ...] = (
         "",
         "The identity URL was asked for an API version that does not exist.",
         US,
-        "Leave out `version`, or ask for `latest`.",
+        "Leave out “version”, or ask for “latest”.",
     ),
     Diagnosis(
         "Invalid_Callback",
         "",
-        "The identity URL was asked with a `callback` that is no name of a function.",
+        "The identity URL was asked with a “callback” that is no name of a function.",
         US,
-        "Leave out `callback`: it is for scripts in browsers only.",
+        "Leave out “callback”: it is for scripts in browsers only.",
     ),
     Diagnosis(
         "REQUEST_LIMIT_EXCEEDED",
@@ -215,7 +215,7 @@ ENTRIES: tuple[Diagnosis, ...] = (
         "a query string has to be specified",
         "The call holds no query.",
         US,
-        "Send the SOQL in the parameter `q`, URL-encoded.",
+        "Send the SOQL in the parameter “q”, URL-encoded.",
     ),
     Diagnosis("MALFORMED_QUERY", "", "The SOQL is malformed.", US, "The message names row and column."),
     Diagnosis(

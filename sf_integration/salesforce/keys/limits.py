@@ -34,7 +34,7 @@ def require_modest_work(data: bytes) -> None:
     if sum(rounds for rounds, _ in work) > MOST_ROUNDS or sum(scrypt for _, scrypt in work) > MOST_SCRYPT:
         raise InvalidPrivateKey(
             "The private key is encrypted so that opening it would take too much time or memory.",
-            remedy="Encrypt it anew with the defaults of `openssl pkcs8 -topk8`, and give that file.",
+            remedy="Encrypt it anew with the defaults of “openssl pkcs8 -topk8”, and give that file.",
         )
 
 

@@ -17,7 +17,7 @@ _KEYSTORE = "a Java keystore"
 _PUTTY = "a key in PuTTY's own form"
 EMPTY = "empty"
 WAYS_OUT = {
-    _KEYSTORE: "Turn it into PKCS#12: `keytool -importkeystore -srckeystore FILE -destkeystore server.p12 -deststoretype pkcs12`.",
+    _KEYSTORE: "Turn it into PKCS#12: “keytool -importkeystore -srckeystore FILE -destkeystore server.p12 -deststoretype pkcs12”.",
     _PUTTY: "Open it in PuTTYgen and choose Conversions → Export OpenSSH key; that file can be given.",
 }
 """What to do about some of them."""

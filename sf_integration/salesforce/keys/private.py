@@ -159,7 +159,7 @@ def _open_openssh(block: Block) -> object:
     except TypeError as exc:
         raise InvalidPrivateKey(
             "This is a key in OpenSSH's own form, protected by a passphrase.",
-            remedy="Turn it into PEM: `ssh-keygen -p -m PEM -f FILE`; a passphrase may stay.",
+            remedy="Turn it into PEM: “ssh-keygen -p -m PEM -f FILE”; a passphrase may stay.",
         ) from exc
     except UnsupportedAlgorithm as exc:
         raise _unsupported() from exc
@@ -284,7 +284,7 @@ def _unsupported() -> InvalidPrivateKey:
 def _unsupported_encryption() -> InvalidPrivateKey:
     return InvalidPrivateKey(
         "The private key is encrypted in a way that can't be read here.",
-        remedy="Encrypt it anew, or take the passphrase off, with `openssl pkcs8`.",
+        remedy="Encrypt it anew, or take the passphrase off, with “openssl pkcs8”.",
     )
 
 
