@@ -111,7 +111,7 @@ def require_key(user: Any, key: SigningKey) -> None:
 
 def denied(act: Act, name: str = "") -> AccessDenied:
     """The refusal of `act`, to the connection `name` if one was asked for; whether it exists makes no difference."""
-    return _denied(f"{_WORDS[act]} “{name}”" if name else _WORDS[act])
+    return _denied(_WORDS[act].format(f"the connection “{name}”" if name else "connections"))
 
 
 def _denied(what: str) -> AccessDenied:
@@ -123,9 +123,9 @@ def _denied(what: str) -> AccessDenied:
 
 
 _WORDS = {
-    Act.VIEW_HEALTH: "see the connection",
-    Act.RUN_CHECKS: "check or renew the connection",
-    Act.LOOK_UP_RECORDS: "look up records through the connection",
-    Act.MANAGE_KEYS: "manage the connection",
-    Act.TAKE_TOKENS: "take tokens of the connection",
+    Act.VIEW_HEALTH: "see {}",
+    Act.RUN_CHECKS: "check or renew {}",
+    Act.LOOK_UP_RECORDS: "look up records through {}",
+    Act.MANAGE_KEYS: "manage {}",
+    Act.TAKE_TOKENS: "take tokens of {}",
 }

@@ -115,11 +115,11 @@ def test_filters_offer_nothing_of_hidden_connections(salesforce_org: Connectable
 
 def test_pages_go_on_where_the_last_one_ended(salesforce_org: ConnectableOrg, admin_client: Client) -> None:
     key = keystore.make(name="shared")
-    for number in range(53):
-        salesforce_org.connect(f"c-{number:02}", signing_key=key, enabled=number != 50)
+    for number in range(28):
+        salesforce_org.connect(f"c-{number:02}", signing_key=key, enabled=number != 26)
     first, second = listed(admin_client), listed(admin_client, p="2")
-    assert first[0] == "c-50"  # Paused comes before Not checked yet
-    assert first[1:] + second == [f"c-{number:02}" for number in range(53) if number != 50]
+    assert first[0] == "c-26"  # Paused comes before Not checked yet
+    assert first[1:] + second == [f"c-{number:02}" for number in range(28) if number != 26]
 
 
 def test_tag_is_put_on_and_off_after_asking_for_it(
@@ -258,7 +258,7 @@ def history(salesforce_org: ConnectableOrg) -> ConnectedApp:
         ("connectioncheck/", {"light": "1"}, "beat", "carol"),
         ("connectioncheck/", {"asked_by": "carol"}, "carol", "beat"),
         ("connectionevent/", {"kind": "sign-in failed"}, "invalid_grant", "210 ms"),
-        ("auditevent/", {"actor": "carol"}, "paused", "dave"),
+        ("auditevent/", {"actor": "carol\0"}, "paused", "dave"),
         ("auditevent/", {"act": "renewed"}, "dave", "carol"),
         ("auditevent/", {"subject": "nobody"}, "Nothing fits.", "dave"),
         ("checkday/", {"worst_state": "Failing"}, "20 of 24 checks", "Nothing fits."),

@@ -20,7 +20,7 @@ from django.test import Client
 
 from sf_integration import get_token
 from sf_integration.models import AuditEvent, ConnectedApp
-from sf_integration.services import break_it
+from sf_integration.services import breakages
 from sf_integration.testing.django import ConnectableOrg
 
 pytestmark = pytest.mark.django_db
@@ -122,7 +122,7 @@ def broken(browser: Client) -> list[str]:
 
 @pytest.mark.parametrize("key", TABLE)
 def test_each_thing_breaks_is_told_and_is_healed(org: ConnectableOrg, admin_client: Client, key: str) -> None:
-    row, title = TABLE[key], break_it.find(demo(), key).title
+    row, title = TABLE[key], breakages.find(demo(), key).title
     started = time.monotonic()
 
     page = admin_client.post(PANEL, {"what": key}, follow=True)
@@ -131,7 +131,7 @@ def test_each_thing_breaks_is_told_and_is_healed(org: ConnectableOrg, admin_clie
     assert page.redirect_chain == [("/connections/demo/", 302)]
     said = words(page)
     assert f"“{title}” is done." in said
-    assert state() == row.state == break_it.find(demo(), key).state.value
+    assert state() == row.state == breakages.find(demo(), key).state.value
     ill = [step for step in demo().checks.first().steps if step["status"] in ("failed", "warning")]
     if row.step:
         assert (ill[-1]["step"], ill[-1]["code"]) == (row.step, row.code)
@@ -149,7 +149,7 @@ def test_each_thing_breaks_is_told_and_is_healed(org: ConnectableOrg, admin_clie
 
 
 def test_the_panel_has_all_that_is_tested_here(org: ConnectableOrg, admin_client: Client) -> None:
-    found = [breakage.key for group in break_it.catalogue(demo()) for breakage in group.breakages]
+    found = [breakage.key for group in breakages.catalogue(demo()) for breakage in group.breakages]
     assert found == list(TABLE)
     page = admin_client.get(PANEL).content.decode()
     assert page.count('name="what"') == len(TABLE)
@@ -159,7 +159,7 @@ def test_the_panel_has_all_that_is_tested_here(org: ConnectableOrg, admin_client
 def test_slowness_and_ended_sessions_leave_their_marks(
     org: ConnectableOrg, admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(break_it, "SLOW_SECONDS", 0.3)
+    monkeypatch.setattr(breakages, "SLOW_SECONDS", 0.3)
     admin_client.post(PANEL, {"what": "slow"})
     took = {step["step"]: step["milliseconds"] for step in demo().checks.first().steps}
     assert 300 <= took["sign_in"] < 1500
@@ -216,8 +216,9 @@ def test_who_broke_it_stands_in_the_trail(org: ConnectableOrg, admin_client: Cli
 class Asked(HTTPServer):
     """A program on this machine that is no stand-in, and notes what it is asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, body: bytes) -> None:
         super().__init__(("127.0.0.1", 0), Answering)
+        self.body = body
         self.asked: list[str] = []
 
 
@@ -226,7 +227,7 @@ class Answering(BaseHTTPRequestHandler):
         self.server.asked.append(f"{self.command} {self.path}")  # type: ignore[attr-defined]
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b'{"org": {"id": "00D"}, "settings": 1}')
+        self.wfile.write(self.server.body)  # type: ignore[attr-defined]
 
     do_POST = do_PATCH = do_GET  # noqa: N815
 
@@ -234,11 +235,23 @@ class Answering(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize("listed", [True, False])
+ORG = b'"org": {"id": "00D", "url": "", "instance_url": ""}'
+
+
+@pytest.mark.parametrize(
+    ("listed", "body"),
+    [
+        (True, b'{"org": {"id": "00D"}, "settings": 1}'),
+        (True, b"{" + ORG + b', "settings": {}, "faults": ["x"]}'),
+        (True, b"[" * 100_000),
+        (False, b""),
+    ],
+    ids=["other JSON", "nearly the same", "deep", "not listed"],
+)
 def test_other_programs_get_no_order(
-    org: ConnectableOrg, admin_client: Client, settings: Any, listed: bool
+    org: ConnectableOrg, admin_client: Client, settings: Any, listed: bool, body: bytes
 ) -> None:
-    with Asked() as other:
+    with Asked(body) as other:
         Thread(target=other.serve_forever, daemon=True).start()
         address = f"127.0.0.1:{other.server_address[1]}"
         if listed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from django.db import connection as database
@@ -12,10 +13,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+import sf_integration
 from sf_integration import health, keystore
 from sf_integration.models import AuditEvent, CheckDay, ConnectedApp, ConnectionCheck, ConnectionEvent
 from sf_integration.testing.django import ConnectableOrg
 from sf_integration.views import charts, timeline
+from sf_integration.views.timeline import entries
 from tests.test_views import alice, groups, page, text_of
 
 __all__ = ["alice", "groups"]  # fixtures
@@ -183,11 +186,56 @@ def test_an_old_certificate_uploaded_again_is_a_remark_of_the_check(salesforce_o
     ran = health.check_connection(ConnectedApp.objects.get(), asked_by="test")
     step = next(step for step in ran.steps if step["step"] == "sign_in")
     assert (ran.state, step["status"], step["code"]) == ("Healthy", "ok", "previous_key_serves")
-    assert "It took the signing key before the present one, acme" in step["message"]
+    assert "with the key acme, which is tried for 7 days" in step["message"]
+    assert "The org took the signing key before the present one" in step["cause"]
     assert "undo the promotion" in step["remedy"]
 
 
+def test_what_the_org_told_under_other_settings_is_not_shown(
+    salesforce_org: ConnectableOrg, alice: Client
+) -> None:
+    acme = salesforce_org.connect("acme")
+    assert "kind not known yet" in page(alice, ACME)
+    health.check_connection(acme, asked_by="test")
+    told = page(alice, ACME)
+    assert "kind not known yet" not in told
+    assert re.search(r"API calls, 24 hours \d+ of 15,000", told)
+    ConnectedApp.objects.update(username="other@acme.example")
+    told = page(alice, ACME)
+    assert "kind not known yet" in told
+    assert "API calls, 24 hours not known" in told
+
+
 # ---- the timeline ---------------------------------------------------------------------------------------------------
+
+
+def test_no_renewal_is_promised_while_paused(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    acme = salesforce_org.connect("acme")
+    health.check_connection(acme, asked_by="test")
+    assert "renewed in " in page(alice, ACME)
+    ConnectedApp.objects.update(enabled=False)
+    told = page(alice, ACME)
+    assert "not renewed while paused" in told
+    assert "renewed in " not in told
+    assert "Next renewal none while paused" in told
+
+
+def test_every_act_of_the_trail_has_its_words_in_the_timeline() -> None:
+    app = Path(sf_integration.__file__).parent
+    acts = set(
+        re.findall(
+            r'audit\.record(?:_many)?\(\s*"([^"]+)"', "".join(each.read_text() for each in app.rglob("*.py"))
+        )
+    )
+    of_nothing_that_has_a_timeline = {
+        "deleted",
+        "deleted key",
+        "discarded set-up",
+        "exported connections",
+        "re-encrypted",
+    }
+    assert {"changed", "broke stand-in", "made key"} < acts
+    assert acts - of_nothing_that_has_a_timeline - {"checked"} <= entries.ACTS.keys()
 
 
 def test_timeline_tells_in_one_line_what_happened_and_folds_what_tells_nothing(
@@ -241,6 +289,7 @@ def test_a_moment_can_be_asked_for(night: ConnectedApp, alice: Client) -> None:
     ("asked", "sentence"),
     [
         ({"at": "at night"}, "Give a day and a time, as 2026-11-22T03:12."),
+        ({"at": "9999-12-31T23:59"}, "Give a day and a time, as 2026-11-22T03:12."),
         ({"before": "nonsense"}, "The address leads to no place in the timeline."),
         ({"after": "20261120T031200.000000-xyz"}, "The address leads to no place in the timeline."),
         ({"kind": "secrets"}, "Select a valid choice."),

@@ -73,6 +73,13 @@ def test_navigation_says_where_one_is(salesforce_org: ConnectableOrg, bob: Clien
     assert links(bob, "/connections/")["Admin"] is None
 
 
+def test_a_refusal_of_the_list_does_not_lead_to_the_list(client: Client) -> None:
+    client.force_login(User.objects.create_user("nobody"))
+    html = client.get("/connections/").content.decode()
+    assert "You may not see connections." in html
+    assert "All connections" not in html
+
+
 def test_navigation_leads_nobody_where_they_may_not_go(client: Client) -> None:
     assert links(client, "/login/") == {}
     client.force_login(User.objects.create_user("charlie"))

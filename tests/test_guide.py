@@ -642,7 +642,9 @@ def test_page_of_a_failing_connection_leads_to_the_guide(
     connection = salesforce_org.connect("acme", consumer_key=made.consumer_key)
     if not place:
         salesforce_org.user.ip_restricted = True
-    link = f'href="/connections/guide/?connection=acme{place.replace("&", "&amp;")}"'
+    # Other than the page's button “Guide”, which leads to the guide's beginning.
+    address = f"/connections/guide/?connection=acme{place.replace('&', '&amp;')}"
+    link = f'href="{address}">How to set it up in Salesforce</a>'
     assert link not in dora.get("/connections/acme/").content.decode()
     health.check_connection(connection, asked_by="test")
     assert link in dora.get("/connections/acme/").content.decode()

@@ -15,6 +15,8 @@ PURE = [
     "rest",
     "signin",
     "soql",
+    "columns",
+    "describe",
     "ids",
     "http",
     "answers",

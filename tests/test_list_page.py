@@ -212,6 +212,7 @@ FOUND = {
     "?sort=-name": ["carl", "bert", "anna"],
     "?sort=certificate": ["carl", "anna", "bert"],
     "?state=nonsense&environment=x&certificate=x&sort=password&page=x": ["bert", "carl", "anna"],
+    "?q=an%00n&tag=%00&host=%00": ["anna"],
 }
 
 
@@ -294,7 +295,7 @@ def test_many_sign_in_anew(salesforce_org: ConnectableOrg, alice: Client, eager:
     salesforce_org.connect("acme", **well())
     before = get_token("acme")
     AccessToken.objects.update(last_try_at=None)
-    answer = alice.post(SELECTED, {"act": "renew", "all": "yes", "sure": "yes"}, follow=True)
+    answer = alice.post(SELECTED, {"act": "renew", "all": "yes", "sure": "1"}, follow=True)
     assert "1 of 1 done" in text_of(answer.content.decode())
     tokens.reset()
     assert get_token("acme").value != before.value
@@ -343,7 +344,7 @@ def test_many_are_paused_and_resumed_with_a_trail(salesforce_org: ConnectableOrg
         ("c-0002", "Paused"),
     }
     assert AuditEvent.objects.filter(actor="alice", act="paused").count() == 2
-    alice.post(SELECTED, {"act": "resume", "all": "yes", "sure": "yes"})
+    alice.post(SELECTED, {"act": "resume", "all": "yes", "sure": "3"})
     assert not ConnectedApp.objects.filter(enabled=False).exists()
     assert AuditEvent.objects.filter(actor="alice", act="resumed").count() == 2
 
@@ -354,7 +355,11 @@ def test_all_found_are_asked_about_first(three: None, alice: Client) -> None:
     assert "Pause: 1 connection?" in told
     assert "anna" in told
     assert not ConnectedApp.objects.filter(enabled=False).exists()
-    alice.post(SELECTED, {"act": "pause", "all": "yes", "query": "tag=emea", "sure": "yes"})
+    sure = {"act": "pause", "all": "yes", "query": "tag=emea", "sure": answer.context["count"]}
+    ConnectedApp.objects.filter(name="bert").update(tags=["emea"])  # meanwhile
+    assert "Pause: 2 connections?" in text_of(alice.post(SELECTED, sure).content.decode())
+    ConnectedApp.objects.filter(name="bert").update(tags=[])
+    alice.post(SELECTED, sure)
     assert ConnectedApp.objects.get(enabled=False).name == "anna"
 
 
@@ -365,7 +370,7 @@ def test_hidden_connections_are_never_among_the_chosen(salesforce_org: Connectab
     chosen = [*ids("hidden"), str(uuid4()), "no id"]
     answer = alice.post(SELECTED, {"act": "pause", "chosen": chosen}, follow=True)
     assert "Nothing was chosen" in text_of(answer.content.decode())
-    alice.post(SELECTED, {"act": "pause", "all": "yes", "sure": "yes"})
+    alice.post(SELECTED, {"act": "pause", "all": "yes", "sure": "1"})
     assert list(ConnectedApp.objects.filter(enabled=False).values_list("name", flat=True)) == ["open"]
     # Hidden after it was asked for, before the worker came to it.
     asked_by = str(User.objects.get(username="alice").pk)
@@ -388,9 +393,15 @@ def test_too_many_at_once_are_refused_whole(
     three: None, alice: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(selected, "MOST", 2)
-    answer = alice.post(SELECTED, {"act": "pause", "all": "yes", "sure": "yes"}, follow=True)
+    answer = alice.post(SELECTED, {"act": "pause", "all": "yes", "sure": "3"}, follow=True)
     assert "3 connections are more than the 2 that go at once" in text_of(answer.content.decode())
     assert not ConnectedApp.objects.filter(enabled=False).exists()
+
+
+@pytest.mark.parametrize("moment", ["", "x", "2026-11-22T03:12:00", "9999-12-31T23:59:59-23:00"])
+def test_a_moment_at_which_nothing_was_asked_for_leads_to_the_list(alice: Client, moment: str) -> None:
+    answer = alice.get(SELECTED, {"began": moment, "query": "tag=emea"})
+    assert (answer.status_code, answer["Location"]) == (302, f"{PAGE}?tag=emea")
 
 
 def test_lanes_take_everything_once() -> None:

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.core.cache import cache
-from django.test import Client
+from django.test import AsyncClient, Client
 
 from sf_integration.models import AuditEvent, ConnectedApp, RecentLookup
 from sf_integration.services import describes, lookups, queries
@@ -188,7 +189,7 @@ FIELDS = {
     "Count__c": ("int", 12345, "12,345"),
     "Weight__c": ("double", 1234.5, "1,234.500"),
     "Price__c": ("currency", -1234567.5, '-1,234,567.500 <span class="sf-quiet">EUR</span>'),
-    "Share__c": ("percent", 12.5, "12.500\N{NO-BREAK SPACE}%"),
+    "Share__c": ("percent", 12.5, "12.500000000000000000\N{NO-BREAK SPACE}%"),
     "Sold__c": ("boolean", True, "yes"),
     "Day__c": ("date", "2026-01-31", '<time datetime="2026-01-31">31 Jan 2026</time>'),
     "Moment__c": ("datetime", "2026-07-01T02:30:00.000+0000", "30 Jun 2026, 22:30:00 EDT"),
@@ -208,7 +209,9 @@ FIELDS = {
         "Kai 3\nHaus B\n24103 Kiel\nGermany",
     ),
     "Note__c": ("html", "<p>One &amp; two</p><script>x</script><p>three</p>", "One &amp; two\nx"),
+    "Torn__c": ("html", "<b" * 99, "&lt;b&lt;b"),
     "Photo__c": ("base64", f"{DATA}/sobjects/Grinder__c/a00000000000001AAA/Photo__c", "a file, not shown"),
+    "Blank__c": ("string", " " * 400, '<span class="sf-long">   '),
     "Odd__c": ("date", "not a date", "<td>not a date"),
     "Odder__c": ("double", "12 or so", "<td>12 or so"),
 }  # fmt: skip
@@ -220,7 +223,7 @@ def test_each_type_is_shown_as_what_it_is(org: ConnectableOrg, alice: Client) ->
             "name": name,
             "label": name.removesuffix("__c"),
             "type": "textarea" if kind == "html" else kind,
-            "scale": 3,
+            "scale": 3 if kind != "percent" else 10**9,
             "htmlFormatted": kind == "html",
             "nameField": name == "Name",
             "picklistValues": [{"value": "b", "label": "Burr"}, {"value": "c", "label": "c"}],
@@ -271,6 +274,14 @@ def test_related_records_lead_on_by_their_names(org: ConnectableOrg, alice: Clie
     assert button[1] == contact["AccountId"]
     assert button[2].replace("&#x27;", "'") == contact["Account"]["Name"]
     assert look_up(alice, button[1])[0] == 200
+
+
+def test_record_is_shown_without_the_names_that_could_not_be_had(org: ConnectableOrg, alice: Client) -> None:
+    assert look_up(alice, ACCOUNT)[0] == 200
+    org.fail("garbage", times=None, where=f"{DATA}/query")
+    status, told, html = look_up(alice, ACCOUNT)
+    assert (status, "Integration User" in told) == (200, False)
+    assert f'value="{org.user.id}"' in html
 
 
 def test_page_of_a_record_in_salesforce_is_that_of_lightning() -> None:
@@ -333,6 +344,10 @@ def test_pickers_are_filled_by_a_button_and_kept_for_the_next_page(
     assert "Owner Id OwnerId lookup to User" in told
     _, _, html = look_up(alice, ACCOUNT, "Account", fields=["Name", "Phone"], fields_of="Account")
     assert re.findall(r'value="(\w+)" checked', html) == ["Name", "Phone"]
+    html = alice.post(
+        "/connections/acme/record/", {"do": "fields", "sobject": "account", "fields": ["OwnerId", "Name"]}
+    )
+    assert set(re.findall(r'value="(\w+)" checked', html.content.decode())) == {"OwnerId", "Name"}
     asked = len(org.requests)
     assert "<datalist" in alice.get("/connections/acme/record/").content.decode()
     assert len(org.requests) == asked
@@ -422,6 +437,25 @@ def test_child_query_goes_on_to_its_own_next_page(org: ConnectableOrg, alice: Cl
     assert [child["LastName"] for child in whole["records"][0]["Contacts"]] == ["One", "Two", "=Three"]
 
 
+def test_child_rows_of_one_record_have_an_end(
+    org: ConnectableOrg, alice: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "MOST_ROWS", 50)
+    path = f"{DATA}/query/01gDn0000000001AAA-2"
+    page = {
+        "totalSize": 90,
+        "done": False,
+        "nextRecordsUrl": path,
+        "records": [{"attributes": {"type": "Contact"}, "LastName": "Again"}] * 20,
+    }
+    soql = "SELECT Name, (SELECT LastName FROM Contacts) FROM Account"
+    org.answer(soql, [{"Name": "Big", "Contacts": page}])
+    org.answer_path(path, page)  # it leads to itself
+    found = json.loads(download(alice, soql, "json")[1])
+    assert (found["complete"], "more than 50 rows of a child query" in found["why"]) == (False, True)
+    assert len(calls(org)) < 6
+
+
 @pytest.mark.parametrize("path", ["https://elsewhere.example/", "/services/data/v67.0/limits", "/../x"])
 def test_next_page_leads_to_query_pages_only(org: ConnectableOrg, alice: Client, path: str) -> None:
     status, told, _ = ask(alice, "SELECT Id FROM Contact", next_path=path, before=1)
@@ -434,6 +468,7 @@ def test_next_page_leads_to_query_pages_only(org: ConnectableOrg, alice: Client,
     [
         ("SELECT Id\r\nFROM Account\r\nWHERE Nmae = 'x'", "Line 3, column 7", "WHERE <mark>Nmae</mark> = "),
         ("SELECT Id FROM Account WHERE", "Line 1, column", "<mark>"),
+        ("SELECT Id FROM Account\nWHERE Name = 'x", "Line 2, column 14", "Name = <mark>&#x27;</mark>x"),
     ],
 )
 @pytest.mark.parametrize("path", ["query/", "query/rows.csv"])
@@ -456,6 +491,14 @@ def test_mistake_is_shown_at_its_place(
 def test_only_select_is_taken(org: ConnectableOrg, alice: Client, soql: str, path: str) -> None:
     assert alice.post(f"/connections/acme/{path}", {"soql": soql}).status_code == 422
     assert not org.requests
+
+
+def test_place_of_a_mistake_is_that_in_the_box(org: ConnectableOrg, alice: Client) -> None:
+    _, _, html = ask(alice, "\r\n\r\n  SELECT Nmae FROM Account")
+    box = html.partition("<textarea")[2].partition(">")[2].partition("<")[0].removeprefix("\n")
+    found = re.search(r'data-sf-place="(\d+)"', html)
+    assert found
+    assert box[int(found[1]) :].startswith("Nmae")
 
 
 def test_texts_of_a_query_are_not_audited(org: ConnectableOrg, alice: Client) -> None:
@@ -486,6 +529,23 @@ def test_file_is_written_while_its_rows_come(org: ConnectableOrg, alice: Client)
         r'attachment; filename="acme-Contact-\d{8}T\d{6}Z.csv"', response["Content-Disposition"]
     )
     assert AuditEvent.objects.get().act == "downloaded"
+    assert "Records downloaded" in text_of(
+        alice.get("/connections/acme/timeline/?kind=uses").content.decode()
+    )
+
+
+def test_file_is_written_while_its_rows_come_under_asgi_too(org: ConnectableOrg, alice: Client) -> None:
+    client = AsyncClient()
+    client.cookies = alice.cookies
+
+    async def first_and_last() -> tuple[bytes, int, bytes]:
+        soql = {"soql": "SELECT Id FROM Contact"}
+        parts = aiter(await client.post("/connections/acme/query/rows.json", soql))  # type: ignore[arg-type]
+        return await anext(parts), len(calls(org)), b"".join([part async for part in parts])
+
+    first, asked, rest = async_to_sync(first_and_last)()
+    assert asked == 1
+    assert json.loads(first + rest)["rows"] == 2_500
 
 
 def test_file_says_that_it_is_not_the_whole(
@@ -500,6 +560,24 @@ def test_file_says_that_it_is_not_the_whole(
     found = json.loads(download(alice, "SELECT Id FROM Contact", "json")[1])
     assert (len(found["records"]), found["complete"]) == (2_100, False)
     assert "Only the first 2100" in found["why"]
+
+
+def test_file_tells_of_columns_that_came_too_late(org: ConnectableOrg, alice: Client) -> None:
+    rows = [
+        {"What": {"attributes": {"type": kind}, name: "x"}}
+        for kind, name in (("Account", "Phone"), ("Case", "Number"))
+    ]
+    path = f"{DATA}/query/01gDn0000000001AAA-1"
+    org.answer_path(
+        f"{DATA}/query", {"totalSize": 2, "done": False, "nextRecordsUrl": path, "records": rows[:1]}
+    )
+    org.answer_path(path, {"totalSize": 2, "done": True, "records": rows[1:]})
+    soql = "SELECT TYPEOF What WHEN Account THEN Phone ELSE Number END FROM Event"
+    lines = download(alice, soql, "csv")[1].splitlines()
+    assert (lines[0], lines[-1]) == (
+        "What.Phone",
+        "# Columns that came after the first page are missing: what.number.",
+    )
 
 
 @pytest.mark.parametrize("kind", ["csv", "json"])

@@ -9,6 +9,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -35,6 +36,7 @@ from .telling import chosen_again, tell, tell_all
 
 Act = Callable[..., Outcome]
 
+_LONGEST_CAUSE = 120
 _WHILE_WAITING = 5
 _MOST_KEYS = 200
 """More are no list to choose from; the page of a key leads here too."""
@@ -146,12 +148,15 @@ class ConnectionListAdmin(ManagedAdmin):
     @admin.display(description=gettext_lazy("State"), ordering="state_rank")
     def state_and_reason(self, connection: ConnectedApp) -> str:
         state = connection.connection_state()
-        since = connection.failing_since if state is ConnectionState.FAILING else None
+        since, now = connection.failing_since if state is ConnectionState.FAILING else None, timezone.now()
+        cause = connection.state_cause(now)
         return format_html(
-            '{}{}<span class="sf-under">{}</span>',
+            '{}{}<span class="sf-under" title="{}">{} {}</span>',
             state_pill(state),
             format_html(' <span class="sf-since">{}</span>', when(since)) if since else "",
-            Truncator(connection.state_sentence()).chars(120),
+            cause,
+            Truncator(cause).chars(_LONGEST_CAUSE),
+            connection.young_app_hint(now),
         )
 
     @admin.display(description=gettext_lazy("Org and user"), ordering="username")
@@ -272,9 +277,5 @@ class ConnectionListAdmin(ManagedAdmin):
 
 
 def _environment(connection: ConnectedApp) -> SafeString:
-    environment = connection.known_environment
-    colour = "info" if environment == ConnectedApp.Environment.PRODUCTION else "mute"
-    badge = format_html('<span class="sf-badge sf-{}">{}</span>', colour, environment)
-    if not is_stand_in(connection):
-        return badge
-    return format_html('{} <span class="sf-badge sf-warn">{}</span>', badge, _("stand-in"))
+    facts = {"connection": connection, "summary": {"is_stand_in": is_stand_in(connection)}}
+    return render_to_string("sf_integration/partials/_badges.html", facts)

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from ..salesforce import ids, soql
+from ..salesforce import columns, ids, soql
 from ..salesforce.errors import InvalidInput
 from ..services.lookups import Wanted
 
@@ -74,6 +74,12 @@ class RecordForm(forms.Form):
         fields = asked["fields"] if ticked_of == asked["sobject"] else ()
         return Wanted(asked["sobject"], asked["pointer"], asked["text"], fields)
 
+    @classmethod
+    def so_far(cls, data: Any) -> Self:
+        """What was typed and ticked, not yet to be judged."""
+        given = cls(data)
+        return cls(initial={name: given[name].value() for name in cls.base_fields})
+
     def now_of(self, sobject: str) -> Self:
         """The same for the object that was found, to go on from."""
         ticked = self.wanted().fields
@@ -88,8 +94,14 @@ class ObjectForm(forms.Form):
     sobject = forms.CharField(label=gettext_lazy("Object"), max_length=80)
 
 
+class _Statement(forms.CharField):
+    def bound_data(self, data: Any, initial: Any) -> str:
+        """The box shows what was sent: the place of a mistake is counted from its first letter."""
+        return str(data or "").strip()
+
+
 class QueryForm(forms.Form):
-    soql = forms.CharField(
+    soql = _Statement(
         label="SOQL",
         max_length=100_000,
         help_text=gettext_lazy(
@@ -117,8 +129,7 @@ class QueryForm(forms.Form):
 
     def sobjects(self) -> list[str]:
         """The objects asked for, for the audit trail. Texts in the query are left out: they are data."""
-        without_texts = re.sub(r"'(?:[^'\\]|\\.)*'", "''", self.cleaned_data["soql"])
-        return sorted(set(re.findall(r"\bFROM\s+(\w+)", without_texts, re.IGNORECASE)))
+        return columns.sources(self.cleaned_data["soql"])
 
 
 class NextPageForm(forms.Form):

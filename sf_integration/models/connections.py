@@ -313,6 +313,14 @@ class ConnectedApp(Base):
         return self.environment if self.environment_for == self.environment_subject else "production"
 
     @property
+    def kind_is_known(self) -> bool:
+        """Whether host or org told it; else `known_environment` is the strictest, in case it is that."""
+        if self.environment_for != self.environment_subject:
+            return False
+        told = self.told.get("environment") or hosts.environment_told_by(self.login_url)
+        return self.environment != self.Environment.PRODUCTION or bool(told)
+
+    @property
     def told(self) -> dict[str, Any]:
         """What the org said of itself, as long as it was said under the present settings."""
         return self._said_now(self.organization)
@@ -354,22 +362,25 @@ class ConnectedApp(Base):
     def state_sentence(self, now: dt.datetime | None = None) -> str:
         """The state's reason in words."""
         now = now or timezone.now()
+        return f"{self.state_cause(now)} {self.young_app_hint(now)}".rstrip()
+
+    def failure_sentence(self, now: dt.datetime) -> str:
+        """As `state_sentence`, for one connection at a time: a failure of a new app is told with its next try."""
+        return f"{self.state_cause(now)} {self.young_app_hint(now, self.next_try_at())}".rstrip()
+
+    def state_cause(self, now: dt.datetime) -> str:
+        """As `state_sentence`, whatever the age of the app."""
         current = self.connection_state(now)
         if current is ConnectionState.FAILING and self.last_error:
-            cause = str(self.last_error.get("cause") or current.meaning)
-            return f"{cause} {self.young_app_hint(now)}".rstrip()
+            return str(self.last_error.get("cause") or current.meaning)
         if current is ConnectionState.NEEDS_ATTENTION:
             return " ".join(self.attention(now))
         if current is ConnectionState.ENCRYPTION_KEY_MISSING:
             return f"Its signing key is {self.signing_key.sealing_problem}."
         if current is ConnectionState.NOT_ALLOWED_HERE:
-            return f"This installation may not call {self.known_environment} orgs."
+            unknown = "" if self.kind_is_known else "The kind of this org is not known yet. "
+            return f"{unknown}This installation may not call {self.known_environment} orgs."
         return current.meaning
-
-    def failure_sentence(self, now: dt.datetime) -> str:
-        """As `state_sentence`, for one connection at a time: a failure of a new app is told with its next try."""
-        cause = self.state_sentence(now).removesuffix(self.young_app_hint(now)).rstrip()
-        return f"{cause} {self.young_app_hint(now, self.next_try_at())}".rstrip()
 
     def young_app_hint(self, now: dt.datetime, next_try_at: dt.datetime | None = None) -> str:
         """That the failure may be one of a new app, which needs patience only; else nothing."""

@@ -13,13 +13,15 @@ from typing import Any
 
 from .rest import QueryResult, Record
 
-_TEXT = re.compile(r"'(?:[^'\\]|\\.)*'", re.DOTALL)
+# A text without end ends with the query: looking for its end from each of its quotes would take minutes.
+_TEXT = re.compile(r"'[^'\\]*(?:\\.[^'\\]*)*'?", re.DOTALL)
 _TOKEN = re.compile(r"[()]|,|\b(?:SELECT|FROM)\b", re.IGNORECASE)
 _PATH = re.compile(r"(?P<path>[A-Za-z]\w*(?:\.\w+)*)(?:\s+(?P<alias>[A-Za-z]\w*))?\Z")
 _CALL = re.compile(
     r"(?P<function>[A-Za-z]\w*)\s*\((?P<inner>.*)\)(?:\s+(?P<alias>[A-Za-z]\w*))?\Z", re.DOTALL
 )
 _CHILDREN = re.compile(r"\(\s*SELECT\b.*\bFROM\s+(?P<path>\w+(?:\.\w+)*)", re.IGNORECASE | re.DOTALL)
+_FROM = re.compile(r"\bFROM\s+(\w+)", re.IGNORECASE)
 _GROUPED = re.compile(r"\bGROUP\s+BY\b", re.IGNORECASE)
 _OF_ITS_KIND = re.compile(r"(?:MIN|MAX|SUM)\((?P<path>[\w.]+)\)\Z", re.IGNORECASE)
 _KEEPS_ITS_NAME = ("format", "tolabel", "convertcurrency")
@@ -85,8 +87,13 @@ def sobjects(records: Iterable[Record]) -> dict[str, str]:
 
 def source(statement: str) -> str:
     """The object that a query is from; empty when it can't be told."""
-    found = re.search(r"\bFROM\s+(\w+)", _without_brackets(_bare(statement)), re.IGNORECASE)
+    found = _FROM.search(_without_brackets(_bare(statement)))
     return found[1] if found else ""
+
+
+def sources(statement: str) -> list[str]:
+    """All that a query and those within it are from: objects, and relationships to children."""
+    return sorted(set(_FROM.findall(_bare(statement))))
 
 
 def read(statement: str) -> tuple[Column, ...]:
@@ -160,7 +167,10 @@ def _bare(statement: str) -> str:
 
 
 def _without_brackets(statement: str) -> str:
-    found = 1
-    while found:
-        statement, found = re.subn(r"\([^()]*\)", "", statement)
-    return statement
+    depth, kept = 0, []
+    for part in re.split(r"([()])", statement):
+        if part in ("(", ")"):
+            depth += 1 if part == "(" else -1
+        elif depth == 0:
+            kept.append(part)
+    return "".join(kept)

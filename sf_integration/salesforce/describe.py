@@ -12,6 +12,8 @@ from typing import Any
 from .errors import TransportError
 
 _MULTIPLE = ("address", "location")
+_MOST_DIGITS = 18
+"""That a number of Salesforce has: no answer may ask for a million zeros."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class Field:
             name=str(data["name"]),
             label=str(data.get("label") or data["name"]),
             type=str(data["type"]),
-            scale=int(data.get("scale") or 0),
+            scale=min(max(int(data.get("scale") or 0), 0), _MOST_DIGITS),
             is_html=bool(data.get("htmlFormatted")),
             is_custom=bool(data.get("custom")),
             is_name=bool(data.get("nameField")),
@@ -76,7 +78,7 @@ class DescribedObject:
         try:
             fields = [Field.from_json(field) for field in data["fields"]]
             named = _object_name(data)
-        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:
             raise _malformed() from exc
         return cls(named.name, named.label, named.key_prefix, {field.name: field for field in fields})
 

@@ -82,7 +82,8 @@ class Answer:
     def json(self) -> Any:
         """The decoded body. Raises TransportError, with a harmless excerpt, when it is not JSON."""
         try:
-            return json.loads(self.body, parse_constant=_refuse_constant)
+            data = json.loads(self.body, parse_constant=_refuse_constant)
+            return _whole(data) if _HALF.search(self.body) else data
         except (ValueError, RecursionError) as exc:
             content_type = self.headers.get("Content-Type", "").partition(";")[0] or "no content type"
             raise TransportError(
@@ -298,6 +299,15 @@ class BearerAuth(AuthBase):
 def _refuse_constant(name: str) -> None:
     """NaN and Infinity are Python's own additions to JSON."""
     raise ValueError(name)
+
+
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+
+
+def _whole(data: Any) -> Any:
+    """The same without halves of surrogate pairs, as of an emoji cut in two: JSON may have them, no page or file can."""
+    text = json.dumps(data, ensure_ascii=False)
+    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def excerpt(body: bytes, length: int = 200) -> str:

@@ -28,6 +28,8 @@ _ESCAPES = str.maketrans(
 _LIKE_ESCAPES = str.maketrans({"%": "\\%", "_": "\\_"})
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}\Z")
 _PLACE_OF_ERROR = re.compile(r"^ERROR at Row:(\d{1,6}):Column:(\d{1,6})\n", re.MULTILINE)
+_PLACE_OF_CHARACTER = re.compile(r"^line (\d{1,6}):(\d{1,6}) ")
+"""As Salesforce's reader of characters tells it, with columns from 0: of a quote that isn't closed, for one."""
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(?P<kind>:like)?\}|[{}]")
 
 
@@ -130,8 +132,11 @@ class Mistake:
 
 def mistake(message: str) -> Mistake | None:
     """What the message of a refused query tells: before its last lines stands `ERROR at Row:1:Column:8`."""
-    found = _PLACE_OF_ERROR.search(message)
-    return Mistake(int(found[1]), int(found[2]), message[found.end() :].strip()) if found else None
+    if found := _PLACE_OF_ERROR.search(message):
+        return Mistake(int(found[1]), int(found[2]), message[found.end() :].strip())
+    if found := _PLACE_OF_CHARACTER.match(message):
+        return Mistake(int(found[1]), int(found[2]) + 1, message[found.end() :].strip())
+    return None
 
 
 def _number(value: float | Decimal) -> str:

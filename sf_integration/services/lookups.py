@@ -13,7 +13,7 @@ from ..access import Act
 from ..models import ConnectedApp, RecentLookup
 from ..salesforce import my_domain, soql
 from ..salesforce.describe import DescribedObject, Field
-from ..salesforce.errors import ApiError, InvalidInput, NotFound
+from ..salesforce.errors import InvalidInput, NotFound, SalesforceError
 from ..salesforce.ids import Pointer
 from ..salesforce.rest import Client, Record
 from . import describes
@@ -177,7 +177,7 @@ def _names(client: Client, described: DescribedObject, record: Record, record_id
     try:
         statement = f"SELECT {', '.join(led_to.values())} FROM {described.name} WHERE Id = {{}}"  # noqa: S608 - names of the org's own describe
         found = client.query(statement, record_id)
-    except ApiError:
+    except SalesforceError:
         return {}
     row = found.records[0] if found.records else Record()
     related = {name: row.get(path.partition(".")[0]) for name, path in led_to.items()}

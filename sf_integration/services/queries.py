@@ -19,7 +19,7 @@ from ..models import ConnectedApp
 from ..salesforce import columns
 from ..salesforce.columns import Column
 from ..salesforce.describe import DescribedObject, Field
-from ..salesforce.errors import SalesforceError
+from ..salesforce.errors import InvalidInput, SalesforceError
 from ..salesforce.rest import Client, QueryResult, Record
 from .describes import Describes
 
@@ -87,19 +87,25 @@ class Download:
         return self.first.total_size
 
     def csv(self) -> Iterator[bytes]:
-        """RFC 4180 in UTF-8. A last line that begins with # tells when rows are missing.
+        """RFC 4180 in UTF-8. A last line that begins with # tells when rows or columns are missing.
 
         Texts that a spreadsheet would take for a formula have a ' before them.
         Source: OWASP, "CSV Injection".
         """
         laid_out = columns.lay_out(columns.read(self.statement), map(columns.flat, self.first))
-        paths = [column.path.lower() for column in laid_out]
+        paths = dict.fromkeys(column.path.lower() for column in laid_out)
         yield _csv_lines([[column.path for column in laid_out]])
+        late: set[str] = set()
         for rows in self._batches():
             if isinstance(rows, str):
                 yield _csv_lines([[f"# {rows}"]])
-            else:
-                yield _csv_lines(_csv_row(record, paths) for record in rows)
+                continue
+            values = [{path.lower(): value for path, value in columns.flat(row).items()} for row in rows]
+            late.update(path for row in values for path in row.keys() - paths.keys() if row[path] is not None)
+            yield _csv_lines([_csv_text(row.get(path)) for path in paths] for row in values)
+        if late:  # as with TYPEOF, whose columns only the rows tell
+            told = _("Columns that came after the first page are missing: %(names)s.")
+            yield _csv_lines([[f"# {told % {'names': ', '.join(sorted(late))}}"]])
 
     def json(self) -> Iterator[bytes]:
         """`{"records": […], "rows": 3, "complete": true}`; else `"complete": false` and `"why"`."""
@@ -144,11 +150,20 @@ class Download:
             for record in page:
                 for name, value in record.items():
                     if isinstance(value, QueryResult) and value.next_path:
-                        record[name] = QueryResult(list(self._whole(value)), value.total_size)
+                        record[name] = self._children(value)
                 yield record
             if not page.next_path:
                 return
             page = self.client.query_page(page.next_path)
+
+    def _children(self, found: QueryResult) -> QueryResult:
+        """A child query complete. Unlike the rows around it, it is held in memory as a whole."""
+        rows = list(islice(self._whole(found), MOST_ROWS + 1))
+        if len(rows) > MOST_ROWS:
+            raise InvalidInput(
+                f"One record alone has more than {MOST_ROWS} rows of a child query. Ask for these by a query of their own."
+            )
+        return QueryResult(rows, found.total_size)
 
 
 def download(connection: ConnectedApp, statement: str, *, sobjects: Iterable[str], actor: Any) -> Download:
@@ -172,11 +187,6 @@ def _csv_lines(rows: Iterable[Sequence[str]]) -> bytes:
     lines = io.StringIO(newline="")
     csv.writer(lines, lineterminator="\r\n").writerows(rows)
     return lines.getvalue().encode()
-
-
-def _csv_row(record: Record, paths: Sequence[str]) -> list[str]:
-    values = {path.lower(): value for path, value in columns.flat(record).items()}
-    return [_csv_text(values.get(path)) for path in paths]
 
 
 def _csv_text(value: Any) -> str:

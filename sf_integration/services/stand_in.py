@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from .. import hosts, tokens
 from ..models import ConnectedApp
+from ..salesforce.answers import json_of
 from ..salesforce.errors import InvalidInput, TransportError
 from ..salesforce.http import NoAuth
 from ..tokens import renewal
@@ -47,10 +48,8 @@ class Overview:
     def from_json(cls, told: Any) -> Self:
         """Raises NoStandIn when this is not what a stand-in shows."""
         try:
-            org = told["org"]
-            return cls(
-                org["id"], org["instance_url"] != org["url"], dict(told["settings"]), list(told["faults"])
-            )
+            org, faults = told["org"], [dict(fault) for fault in told["faults"]]
+            return cls(org["id"], org["instance_url"] != org["url"], dict(told["settings"]), faults)
         except (KeyError, TypeError, ValueError) as exc:
             raise NoStandIn from exc
 
@@ -84,12 +83,10 @@ class StandIn:
             response = tokens.current().http.request(
                 method, url, auth=NoAuth(), timeout_seconds=seconds, max_bytes=_MAX_BYTES, **body
             )
-            answer = response.json()
+            answer = json_of(response)
         except TransportError as error:
             if error.status_code is None:
                 raise
-            raise NoStandIn from error
-        except ValueError as error:
             raise NoStandIn from error
         if response.status_code == 400 and isinstance(answer, dict) and "error" in answer:
             raise InvalidInput(f"The stand-in says: {answer['error']}")

@@ -11,7 +11,7 @@ from django.template import Context
 from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -118,6 +118,12 @@ def icon(name: str) -> SafeString:
         'stroke-width="1.5" stroke-linecap="round" stroke-linejoin="round" aria-hidden="true" focusable="false">'
         f"{_ICONS[name]}</svg>"
     )
+
+
+@register.filter
+def breakable(username: str) -> SafeString:
+    """In a narrow column it breaks after its @, rather than anywhere."""
+    return format_html_join(mark_safe("@<wbr>"), "{}", ([part] for part in username.split("@")))
 
 
 @register.simple_tag

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from ..access import Act
 from ..models import ConnectedApp
 from ..salesforce.errors import SalesforceError, TransportError
-from ..services import break_it
+from ..services import break_it, breakages
 from ..services.stand_in import NoStandIn, StandIn
 from . import problems
 from .detail import page_context
@@ -68,9 +68,9 @@ def panel(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     if request.method == "POST":
         return _broken(request, connection)
     seen = StandIn.of(connection).look()
-    broken = break_it.broken(connection, seen)
+    broken = breakages.broken(connection, seen)
     context = page_context(request, connection, "break_it") | {
-        "groups": break_it.catalogue(connection),
+        "groups": breakages.catalogue(connection),
         "broken": broken,
         "broken_keys": [breakage.key for breakage in broken],
         "faults": seen.faults,
@@ -79,7 +79,7 @@ def panel(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
 
 
 def _broken(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
-    breakage = break_it.find(connection, request.POST.get("what", ""))
+    breakage = breakages.find(connection, request.POST.get("what", ""))
     if breakage is None:
         raise Http404(_("There is no such thing to break."))
     break_it.do(connection, breakage, actor=request.user)

@@ -141,7 +141,7 @@ def _user(request: HttpRequest, connection: ConnectedApp) -> str | None:
     named = (request.POST if request.method == "POST" else request.GET).get("username", "")
     if not named or normal_username(named) == normal_username(connection.username):
         return None
-    if not connection.tokens.filter(username=normal_username(named)).exists():
+    if "\0" in named or not connection.tokens.filter(username=normal_username(named)).exists():
         raise Http404("The connection has no token of this user.")
     return named
 

@@ -9,6 +9,9 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from django.db.models import prefetch_related_objects
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from .. import hosts
 from ..models import AccessToken, ConnectedApp, ConnectionCheck, ConnectionDraft, Heartbeat
@@ -21,7 +24,19 @@ from ..tokens.lifecycle import state as token_state
 from .gauges import Gauge
 
 SIGN_IN_LIMIT = lifecycle.FUSE_LOGINS
-_STEP_TITLES = {"api_version": "API version", "sign_in": "Sign-in", "sample_record": "Sample record"}
+_STEP_TITLES: dict[str, str | Promise] = {
+    "settings": gettext_lazy("Settings"),
+    "signing_key": gettext_lazy("Signing key"),
+    "host": gettext_lazy("Host"),
+    "clock": gettext_lazy("Clock"),
+    "sign_in": gettext_lazy("Sign-in"),
+    "scopes": gettext_lazy("Scopes"),
+    "identity": gettext_lazy("Identity"),
+    "environment": gettext_lazy("Environment"),
+    "api_version": gettext_lazy("API version"),
+    "limits": gettext_lazy("Limits"),
+    "sample_record": gettext_lazy("Sample record"),
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +45,9 @@ class Summary:
 
     connection: ConnectedApp
     state: ConnectionState
-    sentence: str
+    cause: str
+    hint: str
+    """Of a new app: that patience may be all it needs. Short, and never cut off."""
     since: dt.datetime | None
     """Since when it fails."""
     is_stand_in: bool
@@ -42,7 +59,8 @@ class Summary:
         return cls(
             connection=connection,
             state=state,
-            sentence=connection.state_sentence(now),
+            cause=connection.state_cause(now),
+            hint=connection.young_app_hint(now),
             since=connection.failing_since if state is ConnectionState.FAILING else None,
             is_stand_in=is_stand_in(connection),
             certificate=Certificate.of(connection, now),
@@ -61,7 +79,7 @@ class Certificate:
     def of(cls, connection: ConnectedApp, now: dt.datetime) -> Self:
         key = connection.signing_key
         if key.not_after is None:
-            return cls("end date unknown: add the certificate", "mute", None)
+            return cls(_("end date unknown: add the certificate"), "mute", None)
         return cls(key.end_in_words(now), "plain" if key.ending_stage(now) is None else "warn", key.not_after)
 
 
@@ -115,7 +133,7 @@ class TokenFacts:
             is_own=row.is_own,
             is_stored=row.value is not None,
             early_ends=row.early_ends,
-            shortest_life=f"{max(round(row.shortest_life_seconds / 60), 1)} min",
+            shortest_life=_("%(count)d min") % {"count": max(round(row.shortest_life_seconds / 60), 1)},
         )
 
 
@@ -149,7 +167,7 @@ class ShownStep:
         name, remedy = stored.get("step", ""), stored.get("remedy", "")
         message, cause = stored.get("message", "").removesuffix(remedy).strip(), stored.get("cause", "")
         return cls(
-            title=_STEP_TITLES.get(name) or name.replace("_", " ").capitalize(),
+            title=str(_STEP_TITLES.get(name, name)),
             status=stored.get("status", ""),
             code=stored.get("code", ""),
             message=message,
@@ -180,13 +198,13 @@ def scheduler_note(now: dt.datetime) -> str:
     """A sentence when the scheduler is silent, else nothing."""
     heartbeat = Heartbeat.objects.filter(name=REFRESH_HEARTBEAT).first()
     if heartbeat is None:
-        return (
+        return _(
             "The scheduler has not run here yet: tokens are renewed only when a call needs one, and nothing is "
             "checked by itself. Start a Celery worker with beat."
         )
     if (now - heartbeat.at).total_seconds() <= SILENT_AFTER_SECONDS:
         return ""
-    return (
-        f"The scheduler was last heard of {distance(heartbeat.at, now)}: tokens are renewed only when a call needs "
-        "one. Look whether the Celery worker with beat is running."
-    )
+    return _(
+        "The scheduler was last heard of %(when)s: tokens are renewed only when a call needs one. Look whether the "
+        "Celery worker with beat is running."
+    ) % {"when": distance(heartbeat.at, now)}

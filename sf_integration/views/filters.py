@@ -61,7 +61,9 @@ class Filters:
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Self:
         """What is unknown counts as none."""
-        found = cls(**{each.name: query.get(each.name, "").strip()[:_LONGEST] for each in fields(cls)})
+        # NUL is in no text that PostgreSQL holds, and it takes it in no question.
+        given = {each.name: query.get(each.name, "").replace("\0", "") for each in fields(cls)}
+        found = cls(**{name: text.strip()[:_LONGEST] for name, text in given.items()})
         return replace(
             found,
             state=found.state if found.state in STATES else "",

@@ -101,6 +101,7 @@ def refusal(
         "title": _("Not allowed") if status == 403 else _("No such connection"),
         "problem": problems.of_error(error),
         "suggestion": getattr(error, "suggestion", None),
+        "may_list": access.may(request.user, Act.VIEW_HEALTH),
     }
     return render(request, "sf_integration/refused.html", context, status=status)
 

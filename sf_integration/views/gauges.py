@@ -6,8 +6,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Self
 
-NEARLY_ALL = 80
-"""Percent of a budget from which on its bar warns."""
+from ..health.ladder import USAGE_WARNING_SHARE
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,8 @@ class Gauge:
 
     @classmethod
     def of_use(cls, used: int, most: int) -> Self:
-        percent = _percent(used / most if most else 1)
-        return cls(percent, "warn" if percent >= NEARLY_ALL else "info")
+        share = used / most if most else 1
+        return cls(_percent(share), "warn" if share >= USAGE_WARNING_SHARE else "info")
 
 
 def _percent(share: float) -> int:

@@ -254,7 +254,7 @@ def _named(request: HttpRequest) -> ConnectedApp | None:
     name = request.GET.get("connection", "")
     return (
         access.visible_to(request.user).select_related("signing_key").filter(name=name).first()
-        if name
+        if name and "\0" not in name
         else None
     )
 

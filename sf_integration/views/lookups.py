@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIRequest
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
 
@@ -77,20 +79,20 @@ def _look_up(request: HttpRequest, connection: ConnectedApp, context: dict[str, 
 
 
 def _list_objects(request: HttpRequest, connection: ConnectedApp, context: dict[str, Any]) -> int:
-    context["form"] = RecordForm(initial=request.POST.dict())
+    context["form"] = RecordForm.so_far(request.POST)
     context["listed"] = len(Describes(connection).sobjects())
     return 200
 
 
 def _list_fields(request: HttpRequest, connection: ConnectedApp, context: dict[str, Any]) -> int:
     asked = ObjectForm(request.POST)
-    context["form"] = RecordForm(initial=request.POST.dict())
+    form = context["form"] = RecordForm.so_far(request.POST)
     if not asked.is_valid():
         context["form"] = RecordForm(request.POST)
         context["form"].add_error("sobject", asked.errors["sobject"])
         return YOURS
     described = lookups.describe(connection, asked.cleaned_data["sobject"])
-    context["form"] = RecordForm(initial={**request.POST.dict(), "sobject": described.name})
+    form.initial["sobject"] = described.name
     context["fields_open"] = True
     return 200
 
@@ -113,12 +115,14 @@ def _pickers(connection: ConnectedApp, form: RecordForm) -> dict[str, Any]:
 def query(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     """SOQL; it can only read. One page of up to 2,000 rows at a time."""
     form = QueryForm(request.POST if request.method == "POST" else None)
-    context = page_context(request, connection, "query") | {
-        "form": form,
-        "most_rows": values.number(queries.MOST_ROWS),
-    }
+    context = _query_context(request, connection, form)
     status = _run_query(request, connection, context) if form.is_bound else 200
     return render(request, "sf_integration/query.html", context, status=status)
+
+
+def _query_context(request: HttpRequest, connection: ConnectedApp, form: QueryForm) -> dict[str, Any]:
+    most_rows = values.number(queries.MOST_ROWS)
+    return page_context(request, connection, "query") | {"form": form, "most_rows": most_rows}
 
 
 def _run_query(request: HttpRequest, connection: ConnectedApp, context: dict[str, Any]) -> int:
@@ -154,10 +158,7 @@ def rows(request: HttpRequest, connection: ConnectedApp, kind: str) -> HttpRespo
     if request.method != "POST":
         return redirect("sf_integration:query", connection.name)
     form = QueryForm(request.POST)
-    context = page_context(request, connection, "query") | {
-        "form": form,
-        "most_rows": values.number(queries.MOST_ROWS),
-    }
+    context = _query_context(request, connection, form)
     status = YOURS
     if form.is_valid():
         statement = form.cleaned_data["soql"]
@@ -166,19 +167,30 @@ def rows(request: HttpRequest, connection: ConnectedApp, kind: str) -> HttpRespo
         except SalesforceError as error:
             status = _tell(context, error, statement)
         else:
-            return _file(found, kind)
+            return _file(request, found, kind)
     return render(request, "sf_integration/query.html", context, status=status)
 
 
-def _file(found: queries.Download, kind: str) -> HttpResponseBase:
-    content_type, lines = queries.KINDS[kind]
+def _file(request: HttpRequest, found: queries.Download, kind: str) -> HttpResponseBase:
+    content_type, written = queries.KINDS[kind]
+    parts = written(found)
     headers = {
         "Content-Disposition": f'attachment; filename="{found.name}.{kind}"',
         "X-Total-Rows": str(found.total),
         "X-Most-Rows": str(queries.MOST_ROWS),
         "X-Accel-Buffering": "no",
     }
-    return StreamingHttpResponse(lines(found), content_type=content_type, headers=headers)
+    # Under ASGI Django would take a plain iterator to its end before it sends the first byte.
+    is_async = isinstance(request, ASGIRequest)
+    return StreamingHttpResponse(
+        _awaited(parts) if is_async else parts, content_type=content_type, headers=headers
+    )
+
+
+async def _awaited(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+    next_part = sync_to_async(lambda: next(parts, b""))
+    while part := await next_part():
+        yield part
 
 
 # ---- What they share ------------------------------------------------------------------------------------------------

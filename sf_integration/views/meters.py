@@ -11,8 +11,8 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
-from ..health.ladder import USAGE_WARNING_SHARE
 from ..models import AccessToken, ConnectedApp
+from .gauges import Gauge
 
 _OF_A_SESSION = (
     *("connection", "username", "settings_fingerprint"),
@@ -22,11 +22,10 @@ _OF_A_SESSION = (
 
 @dataclass(frozen=True)
 class Meter:
-    percent: int
+    gauge: Gauge
     words: str
     full: str
     """The drawing for who doesn't see it."""
-    colour: str = "info"
 
 
 def token_lives(connections: Collection[ConnectedApp], now: dt.datetime) -> dict[UUID, Meter]:
@@ -38,20 +37,24 @@ def token_lives(connections: Collection[ConnectedApp], now: dt.datetime) -> dict
     found = {}
     for row in rows.only(*_OF_A_SESSION).order_by():
         row.connection = by_id[row.connection_id]
-        if row.is_own and row.fits_settings and row.issued_at and row.expected_expiry:
-            found[row.connection_id] = _session(row.issued_at, row.expected_expiry, row.refresh_at, now)
+        gauge = Gauge.of_life(row.issued_at, row.expected_expiry, now, colour="info")
+        if gauge and row.is_own and row.fits_settings and row.issued_at and row.expected_expiry:
+            found[row.connection_id] = Meter(
+                gauge, *_session(row.issued_at, row.expected_expiry, row.refresh_at, now)
+            )
     return found
 
 
 def _session(
     issued: dt.datetime, expiry: dt.datetime, renewal: dt.datetime | None, now: dt.datetime
-) -> Meter:
+) -> tuple[str, str]:
+    """In short, and in full."""
     left, whole = expiry - now, expiry - issued
     told = _("%(left)s of %(whole)s of the session left") % {"left": _length(left), "whole": _length(whole)}
     if renewal and renewal > now:
         clock = date_format(timezone.localtime(renewal), "H:i")
         told = _("%(told)s; renewal at %(time)s") % {"told": told, "time": clock}
-    return Meter(_percent(left / whole), _length(left), told)
+    return _length(left), told
 
 
 def api_usage(connection: ConnectedApp) -> Meter | None:
@@ -61,15 +64,10 @@ def api_usage(connection: ConnectedApp) -> Meter | None:
         return None
     used, limit = usage["used"], usage["limit"]
     return Meter(
-        percent=_percent(used / limit),
+        Gauge.of_use(used, limit),
         words=f"{used / limit:.0%}" if used * 100 >= limit or not used else "< 1%",
         full=_("%(used)s of %(limit)s API calls in 24 hours") % {"used": f"{used:,}", "limit": f"{limit:,}"},
-        colour="warn" if used >= limit * USAGE_WARNING_SHARE else "info",
     )
-
-
-def _percent(share: float) -> int:
-    return max(0, min(100, round(100 * share)))
 
 
 def _length(time: dt.timedelta) -> str:

@@ -58,7 +58,8 @@ def _act(request: HttpRequest) -> HttpResponse:
     if reason := problem(count):
         messages.error(request, reason)
         return _to_list(filters)
-    if "all" in request.POST and "sure" not in request.POST:
+    # Who is sure of some is not of others that the filters find meanwhile.
+    if "all" in request.POST and request.POST.get("sure") != str(count):
         return _confirm(request, act, rows, count, filters)
     if act in (PAUSE, RESUME):
         outcome = (services.pause if act == PAUSE else services.resume)(rows, actor=request.user)
@@ -181,9 +182,9 @@ def _uuids(texts: Iterable[str]) -> list[UUID]:
 def _moment(text: str) -> dt.datetime | None:
     try:
         moment = dt.datetime.fromisoformat(text)
-    except ValueError:
+        return moment.astimezone(dt.UTC) if moment.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else None
 
 
 def _query(filters: Filters) -> str:

@@ -32,7 +32,12 @@ def of_connection(
     connection: ConnectedApp, *, checks: Chart, token: TokenFacts | None, now: dt.datetime
 ) -> list[Vital]:
     """`checks`: of the shortest period. `token`: of the connection's own user."""
-    return [_checks(checks), _token(token, now), _api_calls(connection, now), _certificate(connection, now)]
+    return [
+        _checks(checks),
+        _token(connection, token, now),
+        _api_calls(connection, now),
+        _certificate(connection, now),
+    ]
 
 
 def _checks(chart: Chart) -> Vital:
@@ -48,18 +53,22 @@ def _checks(chart: Chart) -> Vital:
     return Vital(title, chart.share, note, gauge, "" if chart.colour == "good" else chart.colour)
 
 
-def _token(token: TokenFacts | None, now: dt.datetime) -> Vital:
+def _token(connection: ConnectedApp, token: TokenFacts | None, now: dt.datetime) -> Vital:
     title = _("Access token")
     if token is None or token.expected_expiry is None:
-        return Vital(title, _("none"), _("the next call or check signs in"))
+        note = (
+            _("the next call or check signs in") if connection.enabled else _("none is fetched while paused")
+        )
+        return Vital(title, _("none"), note)
     renewal = distance(token.renewal_at, now) if token.renewal_at else ""
     is_late = token.renewal_at is not None and token.renewal_at <= now
     note = _("is due for renewal") if is_late else _("renewed %(when)s") % {"when": renewal}
+    note = note if connection.enabled else _("not renewed while paused")
     return Vital(title, _("ends %(when)s") % {"when": distance(token.expected_expiry, now)}, note, token.life)
 
 
 def _api_calls(connection: ConnectedApp, now: dt.datetime) -> Vital:
-    title, usage = _("API calls, 24 hours"), connection.organization.get("api_usage")
+    title, usage = _("API calls, 24 hours"), connection.told.get("api_usage")
     if not usage:
         return Vital(title, _("not known"), _("the next whole check asks"))
     gauge, at = Gauge.of_use(usage["used"], usage["limit"]), parse_datetime(usage["at"])

@@ -629,6 +629,14 @@ def test_an_answer_that_is_no_json_is_told_by_its_status(body, status, code):
     assert len(str(caught.value)) < 400
 
 
+@pytest.mark.parametrize("half", [rb"\ud83d", rb"\uDE00", b"\xed\xa0\xbd", rb"\ud83d\ud83d\ude00"])
+def test_half_an_emoji_is_replaced(half):
+    whole = "\N{GRINNING FACE}" if len(half) > 6 else ""
+    assert Answer(200, {}, b'{"a": ["b' + half + b'c"]}').json() == {
+        "a": [f"b\N{REPLACEMENT CHARACTER}{whole}c"]
+    }
+
+
 @pytest.mark.parametrize(
     ("date", "skew"),
     [

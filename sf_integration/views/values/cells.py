@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Literal
 
+from django.core.exceptions import SuspiciousOperation
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.html import escape, format_html, strip_tags
@@ -70,7 +71,7 @@ def cell(value: Any, described: Field | None = None, *, currency: str = "", targ
         return _plain(value)
     try:
         shown = show(value, described)
-    except (TypeError, ValueError, ArithmeticError, AttributeError):  # not of the type that was described
+    except (TypeError, ValueError, ArithmeticError, AttributeError, SuspiciousOperation):  # not of that type
         return _plain(value)
     if described.type == "currency" and currency:
         return replace(shown, note=currency)
@@ -80,6 +81,8 @@ def cell(value: Any, described: Field | None = None, *, currency: str = "", targ
 def number(value: Any, scale: int | None = None) -> str:
     """With thousands apart; all digits there are, unless `scale` says how many."""
     exact = Decimal(str(value))
+    if not exact.is_finite():
+        return str(value)
     return number_format(
         exact, scale if scale is not None else max(-int(exact.as_tuple().exponent), 0), force_grouping=True
     )
@@ -87,8 +90,8 @@ def number(value: Any, scale: int | None = None) -> str:
 
 def text(value: str) -> Cell:
     if len(value) > _FOLDED_FROM:
-        start = value[: _FOLDED_FROM // 2].rsplit(maxsplit=1)[0]
-        return Cell("long", value, start=" ".join(start.split()))
+        words = value[: _FOLDED_FROM // 2].split()
+        return Cell("long", value, start=" ".join(words[:-1] or words))
     return Cell("long" if "\n" in value or len(value) > _LONG_FROM else "text", value)
 
 

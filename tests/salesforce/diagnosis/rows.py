@@ -221,7 +221,7 @@ REST = [
         "A query string has to be specified",
         "a query string has to be specified",
         "set-up",
-        "`q`",
+        "“q”",
     ),
     Row("INVALID_FIELD", "No such column 'Bacon__c' on entity 'Account'.", "", "set-up", "__c"),
     Row("INVALID_FIELD", "No such column 'FavoritePet__c' on sobject of type Account", "", "set-up", "__c"),

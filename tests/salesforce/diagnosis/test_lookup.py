@@ -58,7 +58,7 @@ def test_our_own_codes_have_entries(code: str) -> None:
 
 
 def raised_codes() -> Iterator[str]:
-    """Every code that is written in the app's source: `code="…"`, first arguments of warnings, `code` of classes."""
+    """Every code that is written in the app's source: `code="…"`, first arguments of warnings and remarks, `code` of classes."""
     for path in APP.rglob("*.py"):
         if "testing" in path.parts or "diagnosis" in path.parts or "migrations" in path.parts:
             continue
@@ -68,6 +68,7 @@ def raised_codes() -> Iterator[str]:
                 is_warning = getattr(node.func, "id", getattr(node.func, "attr", "")).lower() in (
                     "_warn",
                     "warn",
+                    "remark",
                 )
                 first = node.args[:1] if is_warning else []
                 yield from texts([*named, *first])
@@ -124,6 +125,7 @@ def test_every_entry_is_complete(entry: diagnosis.Diagnosis) -> None:
     assert entry.who in (diagnosis.ORG_ADMIN, diagnosis.US, diagnosis.SALESFORCE, diagnosis.ADMIN_HERE)
     assert entry.where or entry.who != diagnosis.ORG_ADMIN or "Attach the app to the agent" in entry.remedy
     assert entry.retryable == (entry.kind != "set-up")
+    assert "`" not in entry.cause + entry.remedy + entry.where  # pages show the words as they are
 
 
 def test_menus_of_both_kinds_of_app_are_named() -> None:
