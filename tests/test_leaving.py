@@ -104,11 +104,14 @@ def test_the_question_says_who_used_it(salesforce_org: ConnectableOrg, browser: 
 def test_the_question_for_several_says_it_too(salesforce_org: ConnectableOrg, browser: Client) -> None:
     used, idle = salesforce_org.connect("used"), salesforce_org.connect("idle")
     get_token("used")
+    health.check_connection(used, asked_by="test")
     data = {"action": "delete_selected", "_selected_action": [str(used.pk), str(idle.pk)]}
     changelist = reverse("admin:sf_integration_connectedapp_changelist")
     page = browser.post(changelist, data).content.decode()
     assert "used: used in the last 30 days by code or pages of this site" in page
     assert "idle: no use is known of" in page
+    assert "Connection checks: 1" in page
+    assert "Connection check: " not in page, "a history may have thousands"
     answer = browser.post(changelist, data | {"post": "yes"}, follow=True)
     assert not ConnectedApp.objects.exists()
     assert "1 session was ended in the org" in told(answer)

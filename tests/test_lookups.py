@@ -6,13 +6,14 @@ import csv
 import io
 import json
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
 from django.conf import settings
-from django.core.cache import cache
+from django.core.cache import CacheKeyWarning, cache
 from django.test import AsyncClient, Client
 
 from sf_integration.models import AuditEvent, ConnectedApp, RecentLookup
@@ -129,6 +130,22 @@ def test_many_hits_are_a_list_to_choose_from(org: ConnectableOrg, alice: Client)
     found = re.search(r'name="record" value="(\w{18})">Roastery 07<', html)
     assert found
     assert "Name Roastery 07" in look_up(alice, found[1])[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "record"),
+    [
+        (f"/sobjects/Account/{ACCOUNT}", {"attributes": "x", "Name": "y"}, ACCOUNT),
+        ("/query", {"records": [{"Name": "x"}], "totalSize": 1}, "Some"),
+    ],
+)
+def test_answers_of_another_form_break_no_page(
+    org: ConnectableOrg, alice: Client, path: str, answer: dict[str, Any], record: str
+) -> None:
+    org.answer_path(f"{DATA}{path}", answer)
+    status, told, _ = look_up(alice, record, "Account")
+    assert "Look up a record" in told
+    assert status < 500
 
 
 def test_nothing_found_by_name_is_told(org: ConnectableOrg, alice: Client) -> None:
@@ -329,6 +346,15 @@ def test_without_its_cache_the_page_asks_the_org(
     monkeypatch.setattr(type(cache._connections[cache._alias]), "get", down)  # type: ignore[attr-defined]
     monkeypatch.setattr(type(cache._connections[cache._alias]), "set", down)  # type: ignore[attr-defined]
     assert look_up(alice, ACCOUNT, "Account")[0] == 200
+
+
+def test_no_object_s_name_is_too_long_for_the_cache(
+    org: ConnectableOrg, alice: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", CacheKeyWarning)
+        alice.post("/connections/acme/record/", {"do": "objects", "sobject": "a" * 300})
+    assert "The cache could not be read" not in caplog.text
 
 
 def test_pickers_are_filled_by_a_button_and_kept_for_the_next_page(

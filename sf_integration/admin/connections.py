@@ -233,11 +233,11 @@ class ConnectedAppAdmin(ConnectionListAdmin, ManyAtOnceAdmin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         """Tokens and checks go with their connection, though nobody may delete them one by one. For several at once it is
-        said here who used them."""
+        said here who used them; their histories are counted, not listed."""
         shown, counts, _lacking, protected = super().get_deleted_objects(objs, request)
         page = request.resolver_match and request.resolver_match.url_name
         if page and page.endswith("_changelist"):
-            shown = [_last_use(connection) for connection in objs] + shown
+            shown = [_last_use(connection) for connection in objs]
         return shown, counts, set(), protected
 
     # ---- doing ----

@@ -66,7 +66,8 @@ class Record(dict[str, Any]):
         if not isinstance(data, dict):
             raise TypeError("a record must be an object")
         record = cls(data)
-        if attributes := record.pop("attributes", None):
+        attributes = record.pop("attributes", None)
+        if isinstance(attributes, dict):
             record._sobject = str(attributes.get("type", ""))
         # Of thousands of values few are objects: only these are looked into.
         for name, value in record.items():
@@ -100,7 +101,7 @@ class QueryResult:
                 total_size=int(data["totalSize"]),
                 next_path=None if next_path is None else str(next_path),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as exc:
             raise TransportError(
                 "The answer to a query is not of the known form.", code="malformed_answer"
             ) from exc

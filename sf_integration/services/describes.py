@@ -17,8 +17,9 @@ from django.core.cache import cache
 from .. import api
 from ..models import ConnectedApp
 from ..models.tokens import settings_fingerprint
+from ..salesforce import soql
 from ..salesforce.describe import DescribedObject, Field, ObjectName
-from ..salesforce.errors import NotFound, SalesforceError
+from ..salesforce.errors import InvalidInput, NotFound, SalesforceError
 
 KEPT_SECONDS = 3600
 _MOST_ASKED_AT_ONCE = 8
@@ -89,7 +90,10 @@ class Describes:
 
 def _key_of(name: str) -> str:
     """Short and plain whatever somebody typed: caches take no blanks."""
-    return f"object:{name.lower() if name.isidentifier() and name.isascii() else ''}"
+    try:
+        return f"object:{soql.name(name).lower()}"
+    except InvalidInput:
+        return "object:"
 
 
 def named(describes: Describes, text: str) -> str:

@@ -139,7 +139,7 @@ def _search(client: Client, described: DescribedObject, text: str) -> Hits:
         raise InvalidInput(f"Records of {described.label} have no name to search by; give an id.")
     name = described.name_field.name
     found = client.search(described.name, text, field=name, limit=MOST_HITS + 1)
-    records = [(str(record["Id"]), str(record.get(name) or "")) for record in found]
+    records = [(str(record["Id"]), str(record.get(name) or "")) for record in found if "Id" in record]
     return Hits(described, records[:MOST_HITS], len(records), text)
 
 

@@ -35,6 +35,8 @@ class Visit:
     status: int = 200
     act: Callable[[Page], int | None] = stay
     """What is done on the page before it is looked at; gives the status of what came of it."""
+    brief: bool = False
+    """One more state of a page whose other faces are looked at in every way: in two ways this one."""
 
     @property
     def page(self) -> str:
@@ -139,13 +141,17 @@ SET_UP = (
     Visit("/connections/new/{half}/change/"),
     Visit("/connections/new/{half}/discard/"),
 )
+IN_EACH_STATE = tuple(
+    Visit(f"/connections/{name}/", name, brief=name not in ("acme", "sick"))
+    for name in STATES
+    if name not in ("down-2", "down-3")
+)
 OF_ONE = (
-    *(Visit(f"/connections/{name}/", name) for name in STATES if name not in ("down-2", "down-3")),
     Visit("/connections/acme/", "unfolded", act=unfold),
     Visit("/connections/sick/", "unfolded", act=unfold),
     Visit("/connections/acme/", "looker", who="looker"),
     Visit("/connections/acme/timeline/"),
-    Visit("/connections/acme/timeline/?kind=check"),
+    Visit("/connections/acme/timeline/?kind=checks"),
     Visit("/connections/fresh/timeline/", "empty"),
     Visit("/connections/acme/break-it/"),
     Visit("/connections/acme/revoke/"),

@@ -26,6 +26,7 @@ WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 800}
 PICTURES = settings.BASE_DIR / "var" / "screenshots"
 ROUNDS = {
     "connections": pages.OF_MANY,
+    "states": pages.IN_EACH_STATE,
     "connection": pages.OF_ONE,
     "set-up": pages.SET_UP,
     "site": pages.OF_THE_SITE,
@@ -90,7 +91,7 @@ def seen_without_script(page: Page, visit: Visit, site: Site) -> Iterator[str]:
 
 
 def looked_at(page: Page, visit: Visit, site: Site) -> Iterator[str]:
-    """All that is wrong with one face, which is opened once and seen four times."""
+    """All that is wrong with one face, which is opened once and seen in four ways, or in two."""
     known = {rule for name, rules in KNOWN.items() if name in ("", visit.page) for rule in rules}
     page.set_viewport_size(WIDE)
     page.emulate_media(color_scheme="light")
@@ -98,17 +99,21 @@ def looked_at(page: Page, visit: Visit, site: Site) -> Iterator[str]:
     if status != visit.status:
         yield f"status {status}"
     yield from misbehaved(page, measured=visit.is_ours and visit.act is not pages.unfold)
-    for size, schemes in ((WIDE, ("light", "dark")), (PHONE, ("dark", "light"))):
+    for size, schemes in ((WIDE, ("light", "dark")), (PHONE, ("light", "dark"))):
         page.set_viewport_size(size)
         if visit.is_ours:
             yield from (f"{each} ({size['width']} px)" for each in misshapen(page))
         for scheme in schemes:
+            way = (scheme, size["width"])
+            if visit.brief and way not in (("light", 1280), ("dark", 390)):
+                continue
             page.emulate_media(color_scheme=scheme)
             photograph(page, visit, f"{scheme}-{size['width']}")
-            if (scheme, size) == ("light", WIDE):
+            if way == ("light", 1280) and not visit.brief:
                 yield from inaccessible(page, without=known)
-            if (scheme, size) == ("dark", PHONE):
-                yield from inaccessible(page, rules={"color-contrast", "target-size"} - known)
+            if way == ("dark", 390):
+                rules = () if visit.brief else {"color-contrast", "target-size"} - known
+                yield from inaccessible(page, rules=rules, without=known if visit.brief else ())
 
 
 def photograph(page: Page, visit: Visit, how: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from sf_integration.salesforce import signin
+from sf_integration.salesforce.describe import DescribedObject
 from sf_integration.salesforce.errors import (
     ApiError,
     InvalidInput,
@@ -511,3 +512,15 @@ def test_a_client_closes_only_pools_of_its_own(http, token):
         client.limits()
     session = http.session()
     assert http.session() is session
+
+
+ENDLESS = json.loads("1e999")  # what JSON can say, and no whole number can be
+
+
+def test_numbers_without_end_are_no_answer():
+    with pytest.raises(TransportError):
+        QueryResult.from_json({"records": [], "totalSize": ENDLESS})
+    with pytest.raises(TransportError):
+        DescribedObject.from_json(
+            {"name": "A", "fields": [{"name": "X", "type": "double", "scale": ENDLESS}]}
+        )
