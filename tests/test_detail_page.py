@@ -195,14 +195,14 @@ def test_what_the_org_told_under_other_settings_is_not_shown(
     salesforce_org: ConnectableOrg, alice: Client
 ) -> None:
     acme = salesforce_org.connect("acme")
-    assert "kind not known yet" in page(alice, ACME)
+    assert "kind unknown" in page(alice, ACME)
     health.check_connection(acme, asked_by="test")
     told = page(alice, ACME)
-    assert "kind not known yet" not in told
+    assert "kind unknown" not in told
     assert re.search(r"API calls, 24 hours \d+ of 15,000", told)
     ConnectedApp.objects.update(username="other@acme.example")
     told = page(alice, ACME)
-    assert "kind not known yet" in told
+    assert "kind unknown" in told
     assert "API calls, 24 hours not known" in told
 
 

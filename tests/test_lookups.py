@@ -108,6 +108,8 @@ def test_object_may_be_named_by_its_label(org: ConnectableOrg, alice: Client) ->
     )
     _, told, _ = look_up(alice, "V-1", "grinder VISIT")
     assert "Grinder visit: 2 with “V-1” in the name" in told
+    _, told, _ = look_up(alice, "V-1", "Grindr visit")
+    assert "No object is called “Grindr visit”. Did you mean Grinder_Visit__c?" in told
 
 
 def test_search_takes_every_sign_as_itself(org: ConnectableOrg, alice: Client) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import CASCADE, ManyToOneRel, QuerySet
 from django.forms import ModelChoiceField
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
@@ -232,13 +232,16 @@ class ConnectedAppAdmin(ConnectionListAdmin, ManyAtOnceAdmin):
         transaction.on_commit(end_sessions, robust=True)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Tokens and checks go with their connection, though nobody may delete them one by one. For several at once it is
-        said here who used them; their histories are counted, not listed."""
-        shown, counts, _lacking, protected = super().get_deleted_objects(objs, request)
-        page = request.resolver_match and request.resolver_match.url_name
-        if page and page.endswith("_changelist"):
-            shown = [_last_use(connection) for connection in objs]
-        return shown, counts, set(), protected
+        """Tokens and checks go with their connection, though nobody may delete them one by one. They are counted in the
+        database and not listed: there may be thousands. In their place it is said who used the connection."""
+        ids = [connection.pk for connection in objs]
+        counts = {ConnectedApp._meta.verbose_name_plural: len(ids)}
+        for relation in ConnectedApp._meta.get_fields(include_hidden=True):
+            if isinstance(relation, ManyToOneRel) and relation.on_delete is CASCADE:
+                rows = relation.related_model._base_manager.filter(**{f"{relation.field.name}__in": ids})
+                if count := rows.count():
+                    counts[relation.related_model._meta.verbose_name_plural] = count
+        return [_last_use(connection) for connection in objs], counts, set(), []
 
     # ---- doing ----
 

@@ -5,6 +5,7 @@ Kept per connection and for its present sign-in settings: another user may see o
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -98,8 +99,9 @@ def _key_of(name: str) -> str:
 
 def named(describes: Describes, text: str) -> str:
     """The API name of the object that is called so, by its label too. Raises NotFound when none is."""
-    folded = text.casefold()
-    for each in describes.sobjects():
-        if folded in (each.name.casefold(), each.label.casefold()):
-            return each.name
-    raise NotFound(f"No object is called “{text}”.", status_code=404, error_code="INVALID_TYPE")
+    names = {word.casefold(): each.name for each in describes.sobjects() for word in (each.label, each.name)}
+    if found := names.get(text.casefold()):
+        return found
+    near = difflib.get_close_matches(text.casefold(), names, n=1, cutoff=0.7)
+    hint = f" Did you mean {names[near[0]]}?" if near else ""
+    raise NotFound(f"No object is called “{text}”.{hint}", status_code=404, error_code="INVALID_TYPE")

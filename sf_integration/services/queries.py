@@ -136,10 +136,10 @@ class Download:
             }
             return
         if self.taken < self.total:
-            yield _("Only the first %(taken)d of %(total)d rows: a file holds no more.") % {
-                "taken": self.taken,
-                "total": self.total,
-            }
+            full = _("Only the first %(taken)d of %(total)d rows: a file holds no more.")
+            fewer = _("The org gave %(taken)d of the %(total)d rows that it told of at first.")
+            told = full if self.taken >= MOST_ROWS else fewer
+            yield told % {"taken": self.taken, "total": self.total}
 
     def _rows(self) -> Iterator[Record]:
         return islice(self._whole(self.first), MOST_ROWS)
