@@ -181,7 +181,7 @@ def see_it_on_the_pages(client: Client, record: dict[str, str]) -> None:
         client,
         "/connections/acme/record/",
         sobject="Account",
-        record_id="001Dn00000Gi7HJIAZ",
+        record="001Dn00000Gi7HJIAZ",
         fields="Name,AccountNumber",
     )
     assert record["AccountNumber"] in found

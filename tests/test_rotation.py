@@ -886,4 +886,4 @@ def test_no_secret_is_told_anywhere(
     assert token[:20] not in told
     assert next_key.private_key.ciphertext not in told
     assert "PRIVATE KEY" not in told
-    assert "eyJ" not in told
+    assert "eyJhbGci" not in told

@@ -120,7 +120,9 @@ def photograph(page: Page, visit: Visit, how: str) -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     size = page.evaluate("[innerWidth, Math.min(document.documentElement.scrollHeight, 5000)]")
     page.screenshot(
-        path=PICTURES / f"{visit.name}.{how}.png",
+        path=PICTURES / f"{visit.name}.{how}.jpg",
+        type="jpeg",  # half the time of a PNG
+        quality=80,
         full_page=True,
         clip={"x": 0, "y": 0, "width": size[0], "height": size[1]},
         animations="disabled",

@@ -117,4 +117,4 @@ def body_of_connections(python: Path, project: Path) -> str:
                 time.sleep(0.1)
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(30)
