@@ -100,7 +100,7 @@ class Entry:
     def told(self) -> str:
         """What else there is to say, after the title."""
         who = _("by %s") % self.who if self.who else ""
-        took = f"{self.milliseconds} ms" if self.milliseconds is not None else ""
+        took = f"{self.milliseconds}\N{NO-BREAK SPACE}ms" if self.milliseconds is not None else ""
         return " · ".join(filter(None, (who, self.username, self.note, took)))
 
 
