@@ -207,7 +207,9 @@ def of_the_admin() -> Iterator[Visit]:
     yield Visit("/admin/sf_integration/signingkey/{key}/change/")
     for model in admin.site._registry:
         if model._meta.app_label == "sf_integration":
-            yield Visit(reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"), brief=True)
+            yield Visit(
+                reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist"), brief=True
+            )
 
 
 def all_urls() -> set[str]:
