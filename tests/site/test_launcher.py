@@ -231,6 +231,16 @@ def wait_for_json(url: str, seconds: float) -> dict[str, Any]:
             time.sleep(0.05)
 
 
+@pytest.fixture
+def signals_as_before() -> Iterator[None]:
+    """`Children` leaves them ignored, as its process ends then. Processes of later tests would inherit that."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals_as_before")
 def test_child_that_keeps_dying_is_given_up_and_the_others_go_on(tmp_path: Path) -> None:
     told: list[str] = []
     with Children(folder=tmp_path, log_folder=tmp_path, environment={}) as children:
