@@ -17,9 +17,9 @@ from django.utils.translation import gettext_lazy
 
 from ..models import CheckDay, ConnectedApp
 from ..state import ConnectionState
+from .slots import start_of_slot
 
 _DAY = dt.timedelta(days=1)
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 HEIGHT, BAR, GAP = 100, 8, 2
 """Of the drawing, in its own units: it is stretched to the width of the page."""
 _NICE: Sequence[int] = [step * 10**power for power in range(1, 11) for step in (1, 2, 5)]
@@ -43,7 +43,7 @@ class Period:
 
     def start(self, now: dt.datetime) -> dt.datetime:
         """Of its first slot; the last one is that of `now`."""
-        return now - (now - _EPOCH) % self.slot - (self.slots - 1) * self.slot
+        return start_of_slot(now, self.slot) - (self.slots - 1) * self.slot
 
 
 PERIODS = (
@@ -233,7 +233,7 @@ def of_connection(connection: ConnectedApp, now: dt.datetime) -> list[Chart]:
 def slots(findings: Iterable[Finding], length: dt.timedelta) -> Iterator[Slot]:
     grouped: dict[dt.datetime, list[Finding]] = {}
     for each in findings:
-        grouped.setdefault(each.at - (each.at - _EPOCH) % length, []).append(each)
+        grouped.setdefault(start_of_slot(each.at, length), []).append(each)
     return (Slot.of(found, start, length) for start, found in grouped.items())
 
 

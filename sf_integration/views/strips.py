@@ -16,10 +16,10 @@ from django.utils.translation import gettext as _
 
 from ..models import ConnectionCheck
 from ..state import ConnectionState
+from .slots import start_of_slot
 
 DAY = dt.timedelta(days=1)
 SLOT = dt.timedelta(minutes=30)
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _STATES = {state.value: state for state in ConnectionState}
 _STEP = 3
 """From mark to mark, in units of the drawing."""
@@ -47,7 +47,7 @@ class Strip:
 
 def start_of_day(now: dt.datetime) -> dt.datetime:
     """Of the first of the 48 half hours. They are those of the clock, so that a strip changes only when there is news."""
-    return now - (now - _EPOCH) % SLOT - DAY + SLOT
+    return start_of_slot(now, SLOT) - DAY + SLOT
 
 
 def strips_of(connection_ids: Collection[UUID], now: dt.datetime) -> dict[UUID, Strip]:
