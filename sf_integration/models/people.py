@@ -11,13 +11,27 @@ from .connections import ConnectedApp
 
 
 class ApiClient(Base):
-    """A caller of the HTTP token API."""
+    """A program outside that may take tokens over HTTP with an API key, of which only the hash is kept."""
 
     name = models.CharField(max_length=100, unique=True)
-    prefix = models.CharField(max_length=12, unique=True, editable=False)
+    prefix = models.CharField(
+        max_length=12, unique=True, editable=False, help_text="How its API key begins; finds the row."
+    )
     api_key_sha256 = models.CharField(max_length=64, editable=False)
-    connections = models.ManyToManyField(ConnectedApp, blank=True, related_name="api_clients")
-    usernames = models.JSONField(default=list, blank=True)
+    connections = models.ManyToManyField(
+        ConnectedApp,
+        blank=True,
+        related_name="api_clients",
+        help_text="Those it may take tokens of; none: no tokens.",
+    )
+    usernames = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Salesforce users it may ask for beside each connection's own; the connection must list them too.",
+    )
+    notes = models.TextField(
+        blank=True, db_default="", help_text="Which program this is, and who looks after it."
+    )
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, editable=False)
     last_used_at = models.DateTimeField(null=True, editable=False)

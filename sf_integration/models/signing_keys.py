@@ -22,6 +22,7 @@ class SigningKey(Base):
     class Origin(models.TextChoices):
         MADE = "made", "made here"
         UPLOADED = "uploaded", "uploaded"
+        OUTSIDE = "outside", "held outside"
 
     name = models.CharField(max_length=100, unique=True)
     private_key = SealedField(null=True)
@@ -34,6 +35,20 @@ class SigningKey(Base):
     not_after = models.DateTimeField("certificate ends", null=True, blank=True, editable=False)
     size = models.PositiveIntegerField("bits", editable=False)
     origin = models.CharField(max_length=10, choices=Origin.choices, default=Origin.UPLOADED, editable=False)
+    signer = models.CharField(
+        max_length=50,
+        blank=True,
+        db_default="",
+        editable=False,
+        help_text="Which of SF_INTEGRATION's SIGNERS holds the private key; empty: it is stored here.",
+    )
+    signer_reference = models.CharField(
+        max_length=500,
+        blank=True,
+        db_default="",
+        editable=False,
+        help_text="What the signer knows the key by, as an ARN or a file's name.",
+    )
     warned_stage = models.SmallIntegerField(
         null=True, editable=False, help_text="The last stage before the certificate's end that was warned of."
     )

@@ -72,6 +72,9 @@ class AccessToken(Base):
     claimed_by = models.CharField(max_length=64, blank=True)
     claimed_until = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
+    uses = models.PositiveBigIntegerField(
+        default=0, db_default=0, help_text="How often it was handed out; told by each process once a minute."
+    )
     early_ends = models.PositiveIntegerField(
         default=0,
         db_default=0,
