@@ -5,7 +5,7 @@ Imported before Django's apps are ready, so nothing here touches models until it
 
 from __future__ import annotations
 
-from .api import SalesforceAuth, aget_token, get_client, get_token
+from .api import AsyncClient, SalesforceAuth, aget_client, aget_token, get_client, get_token
 from .salesforce.errors import (
     ActionNeeded,
     ApiError,
@@ -35,6 +35,7 @@ __all__ = [
     "ActionNeeded",
     "ApiError",
     "ApiKeyRefused",
+    "AsyncClient",
     "AuthenticationError",
     "Client",
     "ConnectionPaused",
@@ -56,6 +57,7 @@ __all__ = [
     "UnknownConnection",
     "UsernameNotAllowed",
     "WrongOrg",
+    "aget_client",
     "aget_token",
     "get_client",
     "get_token",

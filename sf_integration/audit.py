@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 from typing import Any
+from uuid import uuid5
 
+from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -47,14 +49,31 @@ def record_many(
     )
 
 
-def record_use(act: str, subject: Any, *, actor: Any, username: str) -> None:
-    """As `record`, for what programs do all day: one event per minute, with a count."""
-    minute = timezone.now().replace(second=0, microsecond=0)
-    same = AuditEvent.objects.filter(
-        at__gte=minute, act=act, actor=_name(actor), subject_id=subject.pk, username=username
+def record_use(
+    act: str, subject: Any, *, actor: Any, username: str, count: int = 1, at: dt.datetime | None = None
+) -> None:
+    """As `record`, for what programs do all day: one event per minute, with a count, whichever processes tell of it."""
+    at = at or timezone.now()
+    minute = f"{at.astimezone(dt.UTC):%Y-%m-%dT%H:%M}"
+    event_id = uuid5(subject.pk, "\0".join((act, _name(actor), username, minute)))
+    same = AuditEvent.objects.filter(pk=event_id)
+    if same.update(count=F("count") + count):
+        return
+    event = AuditEvent(
+        pk=event_id,
+        at=at,
+        actor=_name(actor),
+        act=act,
+        subject=subject.name,
+        subject_id=subject.pk,
+        username=username,
+        count=count,
     )
-    if not same.update(count=F("count") + 1):
-        record(act, subject, actor=actor, username=username)
+    try:
+        with transaction.atomic():
+            event.save(force_insert=True)
+    except IntegrityError:  # another process was first
+        same.update(count=F("count") + count)
 
 
 def _name(actor: Any) -> str:

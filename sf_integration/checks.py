@@ -8,9 +8,11 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core import checks
 from django.db import DatabaseError, connections, transaction
+from django.utils.module_loading import import_string
 
 from . import crypto, hosts
 from .conf import ENVIRONMENTS, settings
+from .models import SigningKey
 from .sealed_columns import missing_keys
 
 
@@ -50,6 +52,47 @@ def check_environments(**_: Any) -> list[checks.CheckMessage]:
             id="sf_integration.E003",
         )
     ]
+
+
+@checks.register("sf_integration")
+def check_signers(**_: Any) -> list[checks.CheckMessage]:
+    """Imports what is named, and makes none: that may take a connection."""
+    return [
+        checks.Error(
+            f'SF_INTEGRATION["SIGNERS"] names “{name}”, which leads nowhere: {problem}',
+            hint='Give the dotted path of a class, or {"BACKEND": path, "OPTIONS": {…}}; a name has 1 to 50 characters.',
+            id="sf_integration.E004",
+        )
+        for name, signer in settings.SIGNERS.items()
+        if (problem := _name_problem(name) or _import_problem(signer.backend))
+    ]
+
+
+@checks.register("sf_integration")
+def check_host_rule(**_: Any) -> list[checks.CheckMessage]:
+    try:
+        hosts.host_rule()
+    except (ImportError, TypeError) as exc:
+        return [
+            checks.Error(
+                f'SF_INTEGRATION["HOST_RULE"] leads nowhere, so that no host may be called: {exc}',
+                hint="Give the dotted path of a function that takes a URL and gives True, False or None.",
+                id="sf_integration.E005",
+            )
+        ]
+    return []
+
+
+def _name_problem(name: str) -> str:
+    longest = SigningKey._meta.get_field("signer").max_length or 0
+    return "" if 1 <= len(name) <= longest else "it is no name."
+
+
+def _import_problem(path: str) -> str:
+    try:
+        return "" if callable(import_string(path)) else f"{path} can't be called."
+    except ImportError as exc:
+        return f"{exc}."
 
 
 @checks.register("sf_integration", deploy=True)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings as django_settings
 
 _LOGIN_HOSTS = ("https://login.salesforce.com", "https://test.salesforce.com")
 ENVIRONMENTS = ("production", "sandbox", "scratch", "developer", "trailhead")
+
+
+@dataclass(frozen=True)
+class SignerSettings:
+    """Who holds signing keys outside."""
+
+    backend: str
+    """Dotted path of a class, or of a function that makes one."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """What it is called with."""
 
 
 class Settings:
@@ -46,6 +57,17 @@ class Settings:
         return bool(self._get("PROMOTE_STAGED_KEYS", True))
 
     @property
+    def SIGNERS(self) -> Mapping[str, SignerSettings]:
+        """Who holds signing keys outside, by name: a dotted path, or `{"BACKEND": path, "OPTIONS": {…}}`."""
+        given: Mapping[str, Any] = self._get("SIGNERS", {})
+        return {name: _signer(each) for name, each in given.items()}
+
+    @property
+    def HOST_RULE(self) -> str:
+        """Dotted path of a function that says which hosts may be called; empty: the built-in rule alone."""
+        return str(self._get("HOST_RULE", ""))
+
+    @property
     def KEEP_CHECKS_DAYS(self) -> int:
         """How long each check is kept; what is left of a day afterwards is a summary."""
         return int(self._get("KEEP_CHECKS_DAYS", 30))
@@ -60,12 +82,28 @@ class Settings:
         """How long the summary of each day is kept."""
         return int(self._get("KEEP_DAYS", 400))
 
+    @property
+    def TOKEN_API(self) -> bool:
+        """Whether programs with an API key get tokens over HTTP; off: its addresses are not found."""
+        return bool(self._get("TOKEN_API", False))
+
+    @property
+    def TOKEN_API_CALLS_PER_MINUTE(self) -> int:
+        """How many calls of the HTTP token API each API client may make in a minute."""
+        return int(self._get("TOKEN_API_CALLS_PER_MINUTE", 600))
+
     def _get(self, name: str, default: Any) -> Any:
         configured: dict[str, Any] = getattr(django_settings, "SF_INTEGRATION", {})
         value = configured.get(name, default)
         if isinstance(value, str) and isinstance(default, Sequence) and not isinstance(default, str):
             return [part.strip() for part in value.split(",") if part.strip()]
         return value
+
+
+def _signer(given: Any) -> SignerSettings:
+    if isinstance(given, Mapping):
+        return SignerSettings(str(given.get("BACKEND", "")), dict(given.get("OPTIONS", {})))
+    return SignerSettings(str(given))
 
 
 settings = Settings()

@@ -6,14 +6,24 @@ Source: Salesforce Help, "My Domain URL Formats"; see docs/protocol.md.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from django.utils.module_loading import import_string
 
 from .conf import settings
 from .salesforce import my_domain
 from .salesforce.errors import NotAllowedHere
 from .salesforce.http import is_web_address
+
+log = logging.getLogger("sf_integration.hosts")
+
+HostRule = Callable[[str], bool | None]
+"""A function named in HOST_RULE: whether a URL may be called; None leaves it to the built-in rule. It may raise NotAllowedHere
+with words of its own. Asked for every token that is handed out, from any thread: it answers at once, without a query."""
 
 _SALESFORCE_DOMAINS = (
     ".salesforce.com",
@@ -77,7 +87,10 @@ def app_kind_problem(app_kind: str, *, login_url: str, audience: str) -> tuple[s
 
 
 def require_allowed(url: str) -> None:
-    """Raise NotAllowedHere unless login or API calls may go to `url`."""
+    """Raise NotAllowedHere unless login or API calls may go to `url`.
+
+    HOST_RULE has the last word on which hosts; that they are called by https, and serve programs, it can't change.
+    """
     if not is_web_address(url):
         raise NotAllowedHere(
             f"“{my_domain.without_user(my_domain.split(url))}” is no https address.",
@@ -85,7 +98,6 @@ def require_allowed(url: str) -> None:
         )
     parts = urlsplit(url)
     host, netloc = (parts.hostname or "").lower(), parts.netloc.lower()
-    listed = netloc in settings.ALLOWED_HOSTS or (host in settings.ALLOWED_HOSTS and not is_loopback(host))
     if parts.scheme == "http" and not is_loopback(host):
         raise NotAllowedHere(
             f"http://{netloc} would send the sign-in unprotected; plain http is for this machine itself only.",
@@ -98,12 +110,50 @@ def require_allowed(url: str) -> None:
             remedy="Use the My Domain URL: Setup → My Domain, it ends in .my.salesforce.com.",
             who="whoever runs this site",
         )
-    if not listed and not (host.endswith(_SALESFORCE_DOMAINS) and parts.port in (None, 443)):
+    verdict = _verdict_of_rule(url)
+    if verdict is False:
+        raise NotAllowedHere(
+            f"{netloc} is forbidden by this installation's own rule for hosts.",
+            remedy=f"If it should be called, let {settings.HOST_RULE} allow it.",
+            who="whoever runs this site",
+        )
+    if verdict is None and not _is_salesforces(host, parts.port) and not _is_listed(host, netloc):
         raise NotAllowedHere(
             f"{netloc} is neither a host of Salesforce nor listed in SF_ALLOWED_HOSTS.",
             remedy=f"Check the address; if it is right, add {netloc} to SF_ALLOWED_HOSTS.",
             who="whoever runs this site",
         )
+
+
+def host_rule() -> HostRule | None:
+    """Raises ImportError or TypeError when HOST_RULE leads nowhere."""
+    if not settings.HOST_RULE:
+        return None
+    rule: HostRule = import_string(settings.HOST_RULE)
+    if not callable(rule):
+        raise TypeError(f"{settings.HOST_RULE} can't be called")
+    return rule
+
+
+def _verdict_of_rule(url: str) -> bool | None:
+    """A rule that breaks forbids: nothing is called by accident."""
+    try:
+        rule = host_rule()
+        verdict = rule(url) if rule else None
+    except NotAllowedHere:
+        raise
+    except Exception as exc:  # noqa: BLE001 - somebody else's code
+        log.error("%s forbids all hosts: %s", settings.HOST_RULE, type(exc).__name__)
+        return False
+    return verdict if verdict is None or verdict is True else False
+
+
+def _is_salesforces(host: str, port: int | None) -> bool:
+    return host.endswith(_SALESFORCE_DOMAINS) and port in (None, 443)
+
+
+def _is_listed(host: str, netloc: str) -> bool:
+    return netloc in settings.ALLOWED_HOSTS or (host in settings.ALLOWED_HOSTS and not is_loopback(host))
 
 
 def is_allowed(url: str) -> bool:

@@ -16,7 +16,7 @@ from .salesforce import keys, setup_guide
 from .salesforce.keys import Certificate
 from .salesforce.secret import takes_secrets
 from .sealed_columns import SealedColumn
-from .signals import certificate_ending
+from .signals import certificate_ending, send
 from .state import CERTIFICATE_STAGES
 
 log = logging.getLogger("sf_integration.keystore")
@@ -88,7 +88,7 @@ def store(proved: ProvedKey, *, name: str) -> SigningKey:
     fingerprint = keys.fingerprint(proved.key)
     known = SigningKey.objects.filter(fingerprint=fingerprint).order_by("created_at").first()
     if known is not None:
-        if not known.can_be_opened:
+        if not known.can_sign:
             _seal_anew(known, proved.key)
         return _completed(known, proved.certificate)
     row = SigningKey(name=free_name(name), fingerprint=fingerprint, size=proved.key.key_size)
@@ -154,7 +154,7 @@ def _warn(row: SigningKey, now: dt.datetime) -> bool:
     if not same.filter(Q(warned_stage__isnull=True) | Q(warned_stage__gt=stage)).update(warned_stage=stage):
         return False
     log.warning("signing key %s: its certificate %s", row.name, row.end_in_words(now))
-    certificate_ending.send_robust(SigningKey, signing_key=row, days_left=days_left, stage=stage)
+    send(certificate_ending, SigningKey, signing_key=row, days_left=days_left, stage=stage)
     return True
 
 

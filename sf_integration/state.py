@@ -69,7 +69,7 @@ _MEANINGS = {
     ConnectionState.FAILING: _("Signing in or a check fails."),
     ConnectionState.NEEDS_ATTENTION: _("It works, but something should be looked at soon."),
     ConnectionState.ENCRYPTION_KEY_MISSING: _(
-        "Its signing key was sealed with an encryption key that is not configured here."
+        "Its signing key can't be used: the encryption key that sealed it, or the signer that holds it, is not configured here."
     ),
     ConnectionState.NOT_ALLOWED_HERE: _("This installation may not call orgs of this kind."),
     ConnectionState.PAUSED: _("Switched off; nothing is called."),
@@ -85,8 +85,8 @@ class Facts:
 
     enabled: bool
     environment: str
-    encryption_key_id: str | None
-    """Id of the key that sealed the signing key; None without a signing key."""
+    key_can_sign: bool
+    """Whether the encryption key that sealed the signing key, or the signer that holds it outside, is configured here."""
     failing_since: dt.datetime | None
     last_checked_at: dt.datetime | None
     last_success_at: dt.datetime | None
@@ -94,15 +94,13 @@ class Facts:
     certificate_ends: dt.datetime | None
 
 
-def derive(
-    facts: Facts, *, now: dt.datetime, environments: Collection[str], key_ids: Collection[str]
-) -> ConnectionState:
-    """The first that holds, in this order. `environments` are allowed here, `key_ids` are configured here."""
+def derive(facts: Facts, *, now: dt.datetime, environments: Collection[str]) -> ConnectionState:
+    """The first that holds, in this order. `environments` are allowed here."""
     if not facts.enabled:
         return ConnectionState.PAUSED
     if facts.environment not in environments:
         return ConnectionState.NOT_ALLOWED_HERE
-    if facts.encryption_key_id not in key_ids:
+    if not facts.key_can_sign:
         return ConnectionState.ENCRYPTION_KEY_MISSING
     if facts.failing_since is not None:
         return ConnectionState.FAILING
@@ -117,22 +115,22 @@ def derive(
 
 
 def annotation(
-    *, now: dt.datetime, environments: Collection[str], openable_keys: Any, words: bool = True
+    *, now: dt.datetime, environments: Collection[str], usable_keys: Any, words: bool = True
 ) -> Expression:
     """`derive` as SQL over ConnectedApp rows annotated with `effective_environment`; a test holds the two together.
 
-    The state's word, or its rank for sorting. `openable_keys`: a queryset of the signing keys that can be opened here.
+    The state's word, or its rank for sorting. `usable_keys`: a queryset of the signing keys that can sign here.
     As subqueries, keys are looked at once each and not once for every connection that has them.
     """
 
     def when(state: ConnectionState, condition: Q) -> When:
         return When(condition, then=Value(state.value if words else state.rank))
 
-    ending = openable_keys.filter(not_after__lte=now + CERTIFICATE_WARNING)
+    ending = usable_keys.filter(not_after__lte=now + CERTIFICATE_WARNING)
     return Case(
         when(ConnectionState.PAUSED, Q(enabled=False)),
         when(ConnectionState.NOT_ALLOWED_HERE, _not_allowed(list(environments))),
-        when(ConnectionState.ENCRYPTION_KEY_MISSING, ~Q(signing_key__in=openable_keys)),
+        when(ConnectionState.ENCRYPTION_KEY_MISSING, ~Q(signing_key__in=usable_keys)),
         when(ConnectionState.FAILING, Q(failing_since__isnull=False)),
         when(
             ConnectionState.NOT_CHECKED_YET, Q(last_checked_at__isnull=True) | Q(last_success_at__isnull=True)

@@ -353,7 +353,7 @@ def test_signing_key_is_given_renamed_and_its_certificate_downloaded(admin_clien
 def test_signing_key_is_made_here(admin_client: Client) -> None:
     assert admin_client.post(f"{ADMIN}/signingkey/add/", {"name": "own", "make_key": "on"}).status_code == 302
     key = SigningKey.objects.get()
-    assert (key.origin, key.size, key.can_be_opened) == ("made", 2048, True)
+    assert (key.origin, key.size, key.can_sign) == ("made", 2048, True)
 
 
 def test_new_key_pair_is_told_where_its_certificate_goes(

@@ -250,6 +250,6 @@ def test_a_damaged_token_is_renewed_by_itself(salesforce_org: ConnectableOrg, na
 
 def test_the_search_finds_what_is_broken(browser: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """That a page which opens a damaged secret would be noticed."""
-    monkeypatch.setattr(SigningKey, "can_be_opened", property(lambda key: bool(key.private_key.open())))
+    monkeypatch.setattr(SigningKey, "can_sign", property(lambda key: bool(key.private_key.open())))
     with pytest.raises((EncryptionKeyMissing, AttributeError)):
         browser.get(reverse("admin:sf_integration_signingkey_changelist"))

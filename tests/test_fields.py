@@ -308,7 +308,7 @@ def test_one_unreadable_row_does_not_take_the_list_down(damaged):
         cursor.execute("UPDATE sf_integration_signingkey SET private_key = %s WHERE name = 'bad'", [damaged])
     rows = {row.name: row for row in SigningKey.objects.all()}
     assert rows["good"].private_key.open() == SECRET
-    assert not rows["bad"].can_be_opened
+    assert not rows["bad"].can_sign
     with pytest.raises(EncryptionKeyMissing) as caught:
         rows["bad"].private_key.open()
     assert damaged not in str(caught.value)
@@ -333,7 +333,7 @@ def test_a_rotated_encryption_key_opens_old_rows_and_seals_new_ones(encryption_k
     with pytest.raises(EncryptionKeyMissing, match=before.private_key.key_id) as caught:
         SigningKey.objects.get(pk=before.pk).private_key.open()
     assert caught.value.code == "encryption_key_missing"
-    assert not SigningKey.objects.get(pk=before.pk).can_be_opened
+    assert not SigningKey.objects.get(pk=before.pk).can_sign
 
 
 def test_rows_are_found_by_the_key_that_sealed_them(encryption_keys):
@@ -439,7 +439,7 @@ def test_values_lists_are_sealed_and_open_nothing():
 def test_lists_do_not_decrypt(monkeypatch):
     key_row()
     monkeypatch.setattr(crypto.Keyring, "open", lambda *args: pytest.fail("a list opened a secret"))
-    assert [row.can_be_opened for row in SigningKey.objects.all()] == [True]
+    assert [row.can_sign for row in SigningKey.objects.all()] == [True]
     assert repr(SigningKey.objects.all())
 
 

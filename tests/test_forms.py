@@ -284,7 +284,7 @@ def test_known_key_pair_that_cannot_be_opened_is_taken_again(settings: Any) -> N
     bound = NewSigningKeyForm({"name": "again", "private_key": pem(KEY)})
     assert bound.is_valid(), bound.errors
     assert bound.save() == stored
-    assert SigningKey.objects.get().can_be_opened
+    assert SigningKey.objects.get().can_sign
 
 
 def test_random_strings_get_errors_of_the_form_and_nothing_else() -> None:

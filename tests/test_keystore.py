@@ -179,7 +179,7 @@ def test_what_was_repaired_is_told():
 def test_a_known_key_pair_that_cannot_be_opened_is_sealed_anew(settings):
     row = take_in("acme")
     settings.SF_INTEGRATION = settings.SF_INTEGRATION | {"ENCRYPTION_KEYS": [crypto.new_key()]}
-    assert not SigningKey.objects.get().can_be_opened
+    assert not SigningKey.objects.get().can_sign
     assert take_in("again") == row
     row.refresh_from_db()
     assert row.private_key.open() == keys.to_der(app_key())

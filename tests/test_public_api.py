@@ -6,7 +6,17 @@ import types
 import sf_integration
 from sf_integration.salesforce import errors
 
-DOCUMENTED = {"get_client", "get_token", "aget_token", "SalesforceAuth", "Client", "Token", "Identity"}
+DOCUMENTED = {
+    "get_client",
+    "get_token",
+    "aget_client",
+    "aget_token",
+    "SalesforceAuth",
+    "AsyncClient",
+    "Client",
+    "Token",
+    "Identity",
+}
 
 
 def test_all_names_what_is_there():

@@ -685,7 +685,7 @@ def test_a_key_retires_when_the_last_connection_has_left_it_and_no_undo_is_left(
     assert old.private_key is None
     assert old.retired_at
     assert old.certificate
-    assert old.sealing_problem.startswith("retired")
+    assert old.signing_problem.startswith("retired")
     assert AuditEvent.objects.get(act="retired signing key").subject == "acme"
     assert rotation.retire_unused() == 0
     assert get_token("acme")
@@ -763,7 +763,7 @@ def test_a_key_that_was_left_by_hand_of_late_does_not_retire_yet(
     chosen.save(update_fields=["signing_key", *chosen.note_edit(["signing_key"])])
     assert rotation.retire_unused() == 0
     old.refresh_from_db()
-    assert old.can_be_opened
+    assert old.can_sign
     a_week_later()
     assert rotation.retire_unused() == 1
 
@@ -779,7 +779,7 @@ def test_a_retired_key_that_is_given_again_is_one_again(
     assert rotation.retire_unused() == 1
     keystore.take_in(str(private_key).encode(), name="again")
     old.refresh_from_db()
-    assert old.can_be_opened
+    assert old.can_sign
     assert old.retired_at is None
     assert rotation.retire_unused() == 0
 

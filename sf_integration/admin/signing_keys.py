@@ -200,7 +200,7 @@ class SigningKeyAdmin(ManagedAdmin):
 
     @admin.display(description=_("Private key"))
     def encryption(self, key: SigningKey) -> str:
-        return key.sealing_problem or gettext("stored encrypted")
+        return key.signing_problem or gettext("stored encrypted")
 
     @admin.display(description=_("Certificate"))
     def download(self, key: SigningKey) -> str:

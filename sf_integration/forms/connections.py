@@ -6,7 +6,6 @@ import copy
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from django import forms
 from django.contrib.admin.widgets import FilteredSelectMultiple
 from django.contrib.auth.models import Group
@@ -17,6 +16,7 @@ from django.utils.translation import gettext_lazy
 
 from .. import keystore, tokens
 from ..models import ConnectedApp, SigningKey
+from ..salesforce.assertion import Key
 from ..salesforce.errors import InvalidInput
 from .addresses import LoginURLInput, read_login_url
 from .key_inputs import KeyInputs
@@ -278,8 +278,8 @@ class ConnectedAppForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         saved: ConnectedApp = super().save(commit=commit)
         return saved
 
-    def values_to_try(self) -> tuple[ConnectedApp, RSAPrivateKey]:
-        """The connection as the form has it, stored nowhere, and the private key to sign with. Call it without mistakes only.
+    def values_to_try(self) -> tuple[ConnectedApp, Key]:
+        """The connection as the form has it, stored nowhere, and the signing key. Call it without mistakes only.
 
         Raises InvalidInput when there is no key to try yet, EncryptionKeyMissing when the stored one can't be opened.
         """

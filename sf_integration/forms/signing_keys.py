@@ -95,7 +95,7 @@ class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
     def _refuse_known(self, fingerprint: str) -> None:
         """One that can't be opened any more may come again: that mends it."""
         known = SigningKey.objects.filter(fingerprint=fingerprint).first()
-        if known and known.can_be_opened:
+        if known and known.can_sign:
             named = _("This key pair is stored already, as “%(name)s”.") % {"name": known.name}
             is_seen = self.visible_keys.filter(pk=known.pk).exists()
             self.add_error("private_key", named if is_seen else _("This key pair is stored already."))

@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
 from .. import tokens
 from ..models import ConnectedApp, ConnectionCheck
 from ..salesforce import rest, trace
+from ..salesforce.assertion import Key
 from ..salesforce.http import Call, recorded
 from . import facts
 from .ladder import LADDER, LIGHT_LADDER
@@ -60,7 +59,7 @@ def check_connection(
     )
 
 
-def try_values(connection: ConnectedApp, key: RSAPrivateKey) -> Trial:
+def try_values(connection: ConnectedApp, key: Key) -> Trial:
     """Run the same ladder for values that are not saved, with a sign-in of its own. Nothing is stored, and the token is
     revoked afterwards."""
     login = Apart(connection, key)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from django.utils import timezone
 
 from .. import hosts, tokens
@@ -34,14 +35,19 @@ def _settings(run: Run) -> str:
 def _signing_key(run: Run) -> str:
     signing_key = run.connection.signing_key
     key = run.login.private_key()
+    held = f" held outside by {signing_key.signer}," if signing_key.signer else ""
     if not signing_key.certificate or signing_key.not_after is None:
         return f"{signing_key.name}, {signing_key.size} bits; certificate's end date unknown: add the certificate"
-    keys.require_match(key, keys.read_certificate(signing_key.certificate.encode()))
+    certificate = keys.read_certificate(signing_key.certificate.encode())
+    if isinstance(key, RSAPrivateKey):
+        keys.require_match(key, certificate)
+    elif run.login.is_real:  # beat asks the signer for assertions alone: calls of it may cost money
+        keys.require_signs_for(key, certificate)
     now = timezone.now()
     if signing_key.ending_stage(now) is not None:
         ends = f"{signing_key.not_after:%Y-%m-%d}"
         raise Warn("certificate_ending", f"The certificate {signing_key.end_in_words(now)}, on {ends}.")
-    return f"{signing_key.name}, {signing_key.size} bits, certificate to {signing_key.not_after:%Y-%m-%d}"
+    return f"{signing_key.name},{held} {signing_key.size} bits, certificate to {signing_key.not_after:%Y-%m-%d}"
 
 
 def _host(run: Run) -> str:

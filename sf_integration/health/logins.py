@@ -6,11 +6,10 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
 from .. import hosts, tokens
 from ..models import ConnectedApp
 from ..salesforce import oauth, rest, trace
+from ..salesforce.assertion import Key
 from ..salesforce.errors import SalesforceError
 from ..salesforce.oauth import Token
 from ..salesforce.signin import Outcome, SignIn
@@ -24,12 +23,14 @@ class Login(Protocol):
     """The sign-in as `trace.describe` tells it; None when there was none."""
     key_fingerprint: str
     """Of the signing key that the org took; empty when that is not known."""
+    is_real: bool
+    """Whether it signs in, whatever token there is."""
 
     @property
     def source(self) -> rest.TokenSource:
         """For the calls after the sign-in."""
 
-    def private_key(self) -> RSAPrivateKey:
+    def private_key(self) -> Key:
         """Raises EncryptionKeyMissing or InvalidPrivateKey."""
 
     def sign_in(self) -> Token:
@@ -43,14 +44,15 @@ class Shared:
         self.source = tokens.Source(connection.name, counts_as_use=False)
         self.trace: dict[str, Any] | None = None
         self.key_fingerprint = ""
-        self._connection, self._renew = connection, renew
+        self.is_real = renew
+        self._connection = connection
 
-    def private_key(self) -> RSAPrivateKey:
+    def private_key(self) -> Key:
         return tokens.current().private_key(self._connection.signing_key)
 
     def sign_in(self) -> Token:
         name = self._connection.name
-        if self._renew:
+        if self.is_real:
             token = tokens.refresh(name, observe=self._observe)
             promotion.follow(self._connection)
             return token
@@ -70,13 +72,14 @@ class Shared:
 class Apart:
     """A sign-in with values that are stored nowhere. Call `end` afterwards: the token is of no use to anybody."""
 
-    def __init__(self, connection: ConnectedApp, key: RSAPrivateKey) -> None:
+    def __init__(self, connection: ConnectedApp, key: Key) -> None:
         self.trace: dict[str, Any] | None = None
         self.key_fingerprint = ""
         self.source = _OneToken()
+        self.is_real = True
         self._connection, self._key = connection, key
 
-    def private_key(self) -> RSAPrivateKey:
+    def private_key(self) -> Key:
         return self._key
 
     def sign_in(self) -> Token:

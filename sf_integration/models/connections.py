@@ -17,13 +17,12 @@ from django.utils import timezone
 
 from .. import hosts, state
 from ..conf import settings
-from ..fields import keyring
 from ..salesforce import diagnosis, ids, soql, young_apps
 from ..salesforce.errors import InvalidInput, NotAllowedHere
 from ..state import ConnectionState
 from .base import Base, normal_username
 from .sessions import SESSION_MINUTES, SessionAdvice, session_length
-from .signing_keys import SigningKey
+from .signing_keys import SigningKey, can_sign
 
 if TYPE_CHECKING:
     from .tokens import AccessToken
@@ -55,7 +54,7 @@ class ConnectedAppQuerySet(models.QuerySet["ConnectedApp"]):
         facts: dict[str, Any] = {
             "now": now or timezone.now(),
             "environments": settings.ALLOWED_ENVIRONMENTS,
-            "openable_keys": SigningKey.objects.filter(private_key__key_id__in=keyring().key_ids),
+            "usable_keys": SigningKey.objects.filter(can_sign()),
         }
         return self.annotate(effective_environment=state.effective_environment()).annotate(
             state=state.annotation(**facts), state_rank=state.annotation(**facts, words=False)
@@ -347,7 +346,7 @@ class ConnectedApp(Base):
             state.Facts(
                 enabled=self.enabled,
                 environment=self.known_environment,
-                encryption_key_id=key.private_key.key_id if key.private_key else None,
+                key_can_sign=key.can_sign,
                 failing_since=self.failing_since,
                 last_checked_at=self.last_checked_at,
                 last_success_at=self.last_success_at,
@@ -356,7 +355,6 @@ class ConnectedApp(Base):
             ),
             now=now or timezone.now(),
             environments=settings.ALLOWED_ENVIRONMENTS,
-            key_ids=keyring().key_ids,
         )
 
     def state_sentence(self, now: dt.datetime | None = None) -> str:
@@ -376,7 +374,7 @@ class ConnectedApp(Base):
         if current is ConnectionState.NEEDS_ATTENTION:
             return " ".join(self.attention(now))
         if current is ConnectionState.ENCRYPTION_KEY_MISSING:
-            return f"Its signing key is {self.signing_key.sealing_problem}."
+            return f"Its signing key is {self.signing_key.signing_problem}."
         if current is ConnectionState.NOT_ALLOWED_HERE:
             unknown = "" if self.kind_is_known else "The kind of this org is not known yet. "
             return f"{unknown}This installation may not call {self.known_environment} orgs."

@@ -5,15 +5,23 @@ from __future__ import annotations
 import datetime as dt
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from .. import state
+from ..conf import settings
 from ..fields import SealedField, keyring
 from .base import Base
 
 
 def _days(number: int) -> str:
     return {0: "less than a day", 1: "1 day"}.get(number, f"{number} days")
+
+
+def can_sign(prefix: str = "") -> Q:
+    """As `SigningKey.can_sign`, in SQL; `prefix` leads to the signing key from other models."""
+    opened = Q(**{f"{prefix}private_key__key_id__in": keyring().key_ids})
+    return opened | Q(**{f"{prefix}signer__in": list(settings.SIGNERS)})
 
 
 class SigningKey(Base):
@@ -67,15 +75,20 @@ class SigningKey(Base):
         return self.name
 
     @property
-    def can_be_opened(self) -> bool:
-        """Whether the encryption key that sealed it is configured here; opens nothing."""
+    def can_sign(self) -> bool:
+        """Whether what it takes is configured here: the encryption key that sealed it, or the signer that holds it. Opens
+        nothing, asks nobody."""
+        if self.signer:
+            return self.signer in settings.SIGNERS
         return self.private_key is not None and self.private_key.key_id in keyring().key_ids
 
     @property
-    def sealing_problem(self) -> str:
-        """What keeps the private key from being opened, as far as its stored form tells; empty for nothing."""
-        if self.can_be_opened:
+    def signing_problem(self) -> str:
+        """What keeps it from signing here, as far as its stored form tells; empty for nothing."""
+        if self.can_sign:
             return ""
+        if self.signer:
+            return f"held outside by “{self.signer}”, a signer that is not configured here"
         if self.private_key is None and self.retired_at:
             return f"retired: its private key was erased on {self.retired_at:%Y-%m-%d}"
         if self.private_key is None:

@@ -12,11 +12,11 @@ from django.utils import timezone
 
 from .. import state
 from ..conf import settings
-from ..fields import SealedField, keyring
+from ..fields import SealedField
 from .base import Base, NormalUsername, normal_username
 from .connections import ConnectedApp
 from .sessions import EARLY_ENDS_THAT_TELL
-from .signing_keys import SigningKey
+from .signing_keys import SigningKey, can_sign
 
 EXTRA_USERNAME_IDLES_AFTER = dt.timedelta(hours=24)
 EXTRA_USERNAME_FORGOTTEN_AFTER = dt.timedelta(days=30)
@@ -33,9 +33,7 @@ class AccessTokenQuerySet(models.QuerySet["AccessToken"]):
         """
         own = Q(username=NormalUsername("connection__username"))
         return (
-            self.filter(
-                connection__enabled=True, connection__signing_key__private_key__key_id__in=keyring().key_ids
-            )
+            self.filter(can_sign("connection__signing_key__"), connection__enabled=True)
             .alias(environment=state.effective_environment("connection__"))
             .filter(environment__in=settings.ALLOWED_ENVIRONMENTS)
             .filter(own | Q(last_used_at__gt=now - EXTRA_USERNAME_IDLES_AFTER))

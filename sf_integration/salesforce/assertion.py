@@ -5,15 +5,24 @@ Source: RFC 7523 section 3; Salesforce Help, "OAuth 2.0 JWT Bearer Flow for Serv
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, NoReturn
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from .keys import OutsideKey
 from .secret import Secret
 
+Key = RSAPrivateKey | OutsideKey
+"""What signs: a loaded key, or one that somebody else holds."""
 LIFETIME_SECONDS = 180
 """Salesforce's documented maximum. It bounds the assertion only and says nothing about the access token's life."""
+SIGNER_SECONDS = 5.0
+"""Most that somebody else may take to sign: half of what a sign-in may take."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,38 @@ def claims(*, consumer_key: str, username: str, audience: str, now: float) -> Cl
     return Claims(consumer_key, username, audience.rstrip("/"), int(now) + LIFETIME_SECONDS)
 
 
-def sign(claims: Claims, key: RSAPrivateKey) -> Secret:
-    """The compact JWS, RS256. Takes a loaded key: reading a PEM costs a hundred times the signature."""
-    return Secret(jwt.encode(dict(claims.as_json()), key, algorithm="RS256"))
+def sign(claims: Claims, key: Key, *, timeout_seconds: float = SIGNER_SECONDS) -> Secret:
+    """The compact JWS, RS256. Takes a loaded key: reading a PEM costs a hundred times the signature.
+
+    Within `timeout_seconds` where somebody else signs; then whatever that one raises as a SalesforceError.
+    """
+    if isinstance(key, RSAPrivateKey):
+        return Secret(jwt.encode(dict(claims.as_json()), key, algorithm="RS256"))
+    payload = json.dumps(claims.as_json(), separators=(",", ":")).encode()
+    signing: Any = partial(key.sign, timeout_seconds=timeout_seconds)
+    return Secret(_OUTSIDE.encode(payload, signing, algorithm="RS256"))
+
+
+class _SignedOutside(jwt.algorithms.Algorithm):
+    """RS256 by a function from message to signature."""
+
+    def prepare_key(self, key: Any) -> Any:
+        return key
+
+    def sign(self, msg: bytes, key: Callable[[bytes], bytes]) -> bytes:
+        return key(msg)
+
+    def verify(self, msg: bytes, key: Any, sig: bytes) -> NoReturn:
+        raise NotImplementedError
+
+    @staticmethod
+    def to_jwk(key_obj: Any, as_dict: bool = False) -> NoReturn:
+        raise NotImplementedError
+
+    @staticmethod
+    def from_jwk(jwk: Any) -> NoReturn:
+        raise NotImplementedError
+
+
+_OUTSIDE = jwt.PyJWS(algorithms=[])
+_OUTSIDE.register_algorithm("RS256", _SignedOutside())

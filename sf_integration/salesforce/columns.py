@@ -96,6 +96,14 @@ def sources(statement: str) -> list[str]:
     return sorted(set(_FROM.findall(_bare(statement))))
 
 
+def is_count(statement: str) -> bool:
+    """Whether it is `SELECT COUNT() FROM …`, which is answered by a total without rows.
+
+    Source: SOQL and SOSL Reference, "COUNT() and COUNT(fieldName)".
+    """
+    return [re.sub(r"\s+", "", item).upper() for item in _items(_bare(statement))] == ["COUNT()"]
+
+
 def read(statement: str) -> tuple[Column, ...]:
     """The columns of a query; none when they can't be told."""
     bare = _bare(statement)

@@ -7,10 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-
 from . import assertion, diagnosis, oauth, origin
-from .assertion import Claims
+from .assertion import Claims, Key
 from .errors import ApiError, AuthenticationError, LoginUnavailable, RetryableError, SalesforceError
 from .http import Answer, Http
 from .oauth import Token
@@ -32,7 +30,7 @@ _REPEATABLE = {"unknown_error", "connection_stale"}
 class SpareKey:
     """Another signing key of the same app: the org knows one certificate at a time, and another one since a moment ago."""
 
-    key: RSAPrivateKey = field(repr=False)
+    key: Key = field(repr=False)
     fingerprint: str
     """SHA-256 of the public key."""
 
@@ -43,7 +41,7 @@ class SignIn:
     audience: str
     consumer_key: str
     username: str
-    key: RSAPrivateKey = field(repr=False)
+    key: Key = field(repr=False)
     key_fingerprint: str = ""
     """SHA-256 of the public key; empty where nobody asks for it."""
     spare: SpareKey | None = None
@@ -80,6 +78,8 @@ class Outcome:
     """Of the org that the token is of; looked for only when a certain one is expected, and empty when nothing tells it."""
     key_fingerprint: str = ""
     """Of the signing key that the answer is about: the spare one's if the org knew that."""
+    assertion_length: int = 0
+    """Characters; 0 when none was signed."""
 
     def require(self) -> Token:
         """The token; raises the error when there is none."""
@@ -88,9 +88,9 @@ class Outcome:
         return self.token
 
 
-def sign(request: SignIn) -> Secret:
-    """The assertion for a sign-in at this moment."""
-    return assertion.sign(request.claims(time.time()), request.key)
+def sign(request: SignIn, *, timeout_seconds: float = assertion.SIGNER_SECONDS) -> Secret:
+    """The assertion for a sign-in at this moment; as `assertion.sign`."""
+    return assertion.sign(request.claims(time.time()), request.key, timeout_seconds=timeout_seconds)
 
 
 def run(request: SignIn, http: Http, signed: Secret | None = None) -> Outcome:
@@ -99,7 +99,7 @@ def run(request: SignIn, http: Http, signed: Secret | None = None) -> Outcome:
     `signed`: the assertion, where it was made a moment ago; else it is made now.
     """
     started = time.monotonic()
-    outcome = _tried(request, signed or sign(request), http, started)
+    outcome = _tried(request, signed, http, started)
     if request.spare is not None and refuses_signature(outcome.error):
         outcome = _with_spare(request, request.spare, outcome, http, started)
     if outcome.token is None or not request.expected_org_id:
@@ -119,13 +119,13 @@ def corrected_skew(seconds: float | None) -> float:
     return seconds if seconds is not None and abs(seconds) >= CORRECTED_SKEW_SECONDS else 0.0
 
 
-def _tried(request: SignIn, signed: Secret, http: Http, started: float) -> Outcome:
+def _tried(request: SignIn, signed: Secret | None, http: Http, started: float) -> Outcome:
     """One attempt, and a second one where Salesforce asks for it or the first did not reach it."""
     outcome = _attempt(request, signed, http, started)
     left = CALL_SECONDS - (time.monotonic() - started)
     if outcome.error is not None and outcome.error.code in _REPEATABLE and left > 2 * _REPEAT_AFTER_SECONDS:
         time.sleep(_REPEAT_AFTER_SECONDS)
-        outcome = _attempt(request, sign(request), http, started)
+        outcome = _attempt(request, None, http, started)
     return outcome
 
 
@@ -134,7 +134,7 @@ def _with_spare(request: SignIn, spare: SpareKey, refused: Outcome, http: Http, 
     if CALL_SECONDS - (time.monotonic() - started) < _SPARE_NEEDS_SECONDS:
         return refused
     other = replace(request, key=spare.key, key_fingerprint=spare.fingerprint, spare=None)
-    outcome = _tried(other, sign(other), http, started)
+    outcome = _tried(other, None, http, started)
     return refused if refuses_signature(outcome.error) else outcome
 
 
@@ -177,13 +177,16 @@ def _left(started: float) -> float:
     return max(CALL_SECONDS - (time.monotonic() - started), 0.1)
 
 
-def _attempt(request: SignIn, signed: Secret, http: Http, started: float) -> Outcome:
+def _attempt(request: SignIn, signed: Secret | None, http: Http, started: float) -> Outcome:
+    """Signs where that was not done yet: somebody else may hold the key, so that it is a part of the call."""
     now = time.time()
     answer: Answer | None = None
     skew: float | None = None
     token: Token | None = None
     error: SalesforceError | None = None
     try:
+        if signed is None:
+            signed = sign(request, timeout_seconds=min(_left(started), assertion.SIGNER_SECONDS))
         answer = oauth.post_assertion(
             signed,
             token_url=oauth.token_url(request.login_url),
@@ -206,4 +209,5 @@ def _attempt(request: SignIn, signed: Secret, http: Http, started: float) -> Out
         clock_skew_seconds=skew,
         answer=answer,
         key_fingerprint=request.key_fingerprint,
+        assertion_length=len(signed or ""),
     )

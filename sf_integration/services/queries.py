@@ -68,15 +68,13 @@ def run(
     return Answer(page, asked, source, found, described)
 
 
-# ---- Files ----------------------------------------------------------------------------------------------------------
+# ---- All rows -------------------------------------------------------------------------------------------------------
 
 
 @dataclass
-class Download:
-    """The whole result of a query. Its first page is there already; the others are asked for as they are written."""
+class Rows:
+    """The whole result of a query. Its first page is there already; the others are asked for as they are taken."""
 
-    name: str
-    """Of the file, without its ending."""
     statement: str
     first: QueryResult
     client: Client
@@ -84,65 +82,15 @@ class Download:
 
     @property
     def total(self) -> int:
+        """What the org told at first."""
         return self.first.total_size
 
-    def csv(self) -> Iterator[bytes]:
-        """RFC 4180 in UTF-8. A last line that begins with # tells when rows or columns are missing.
-
-        Texts that a spreadsheet would take for a formula have a ' before them.
-        Source: OWASP, "CSV Injection".
-        """
-        laid_out = columns.lay_out(columns.read(self.statement), map(columns.flat, self.first))
-        paths = dict.fromkeys(column.path.lower() for column in laid_out)
-        yield _csv_lines([[column.path for column in laid_out]])
-        late: set[str] = set()
-        for rows in self._batches():
-            if isinstance(rows, str):
-                yield _csv_lines([[f"# {rows}"]])
-                continue
-            values = [{path.lower(): value for path, value in columns.flat(row).items()} for row in rows]
-            late.update(path for row in values for path in row.keys() - paths.keys() if row[path] is not None)
-            yield _csv_lines([_csv_text(row.get(path)) for path in paths] for row in values)
-        if late:  # as with TYPEOF, whose columns only the rows tell
-            told = _("Columns that came after the first page are missing: %(names)s.")
-            yield _csv_lines([[f"# {told % {'names': ', '.join(sorted(late))}}"]])
-
-    def json(self) -> Iterator[bytes]:
-        """`{"records": […], "rows": 3, "complete": true}`; else `"complete": false` and `"why"`."""
-        yield b'{"records": ['
-        comma, why = "\n", ""
-        for rows in self._batches():
-            if isinstance(rows, str):
-                why = rows
-                break
-            for record in rows:
-                yield f"{comma}{json.dumps(_plain(record), ensure_ascii=False)}".encode()
-                comma = ",\n"
-        told = {"rows": self.taken, "complete": not why} | ({"why": why} if why else {})
-        yield f"\n], {json.dumps(told, ensure_ascii=False)[1:]}\n".encode()
-
-    def _batches(self) -> Iterator[list[Record] | str]:
-        """Some rows at a time; at the end a sentence, if not all could be had."""
-        rows = self._rows()
-        try:
-            while batch := list(islice(rows, _ROWS_AT_ONCE)):
-                self.taken += len(batch)
-                yield batch
-        except SalesforceError as error:
-            yield _("The download broke off after %(taken)d of %(total)d rows: %(error)s") % {
-                "taken": self.taken,
-                "total": self.total,
-                "error": error,
-            }
-            return
-        if self.taken < self.total:
-            full = _("Only the first %(taken)d of %(total)d rows: a file holds no more.")
-            fewer = _("The org gave %(taken)d of the %(total)d rows that it told of at first.")
-            told = full if self.taken >= MOST_ROWS else fewer
-            yield told % {"taken": self.taken, "total": self.total}
-
-    def _rows(self) -> Iterator[Record]:
-        return islice(self._whole(self.first), MOST_ROWS)
+    def batches(self, size: int = _ROWS_AT_ONCE, *, most: int | None = None) -> Iterator[list[Record]]:
+        """Some rows at a time, their child queries complete. Raises SalesforceError when the rest can't be had."""
+        rows = islice(self._whole(self.first), most)
+        while batch := list(islice(rows, size)):
+            self.taken += len(batch)
+            yield batch
 
     def _whole(self, page: QueryResult) -> Iterator[Record]:
         """All records of a result from this page on, their child queries complete."""
@@ -166,15 +114,135 @@ class Download:
         return QueryResult(rows, found.total_size)
 
 
+def stream(connection: ConnectedApp, statement: str, *, actor: Any, username: str | None = None) -> Rows:
+    """All rows of a query, however many; `username`: another user that the connection lists.
+
+    Raises SalesforceError for what the first page tells.
+    """
+    access.require(actor, Act.LOOK_UP_RECORDS, connection)
+    client = api.get_client(connection.name, username=username)
+    rows = Rows(statement, _first_page(client, statement), client)
+    audit.record(
+        "looked up", connection, actor=actor, fields=columns.sources(statement), username=username or ""
+    )
+    return rows
+
+
+def _first_page(client: Client, statement: str) -> QueryResult:
+    """The number of COUNT() as the row that COUNT(Id) gives, since whoever writes rows would write nothing."""
+    page = client.query(statement)
+    return QueryResult([Record(expr0=page.total_size)], 1) if columns.is_count(statement) else page
+
+
+class Sheet:
+    """Rows of a query as CSV: RFC 4180 in UTF-8, with the columns of the first page."""
+
+    def __init__(
+        self, statement: str, first: QueryResult, *, text: Callable[[str], str] = lambda value: value
+    ) -> None:
+        """`text` is what becomes of the texts in the rows."""
+        laid_out = columns.lay_out(columns.read(statement), map(columns.flat, first))
+        self._text = text
+        self._paths = dict.fromkeys(column.path.lower() for column in laid_out)
+        self.head = csv_lines([[column.path for column in laid_out]])
+        self.late: set[str] = set()
+        """Columns that came later, as with TYPEOF, whose columns only the rows tell. They are left out."""
+
+    def lines(self, rows: Iterable[Record]) -> bytes:
+        values = [{path.lower(): value for path, value in columns.flat(row).items()} for row in rows]
+        known = self._paths.keys()
+        self.late.update(path for row in values for path in row.keys() - known if row[path] is not None)
+        return csv_lines([self._cell(row.get(path)) for path in known] for row in values)
+
+    def _cell(self, value: Any) -> str:
+        match value:
+            case None:
+                return ""
+            case bool():
+                return "true" if value else "false"
+            case str():
+                return self._text(value)
+            case int() | float():
+                return str(value)
+        return json.dumps(_plain(value), ensure_ascii=False)
+
+
+def csv_lines(rows: Iterable[Sequence[str]]) -> bytes:
+    lines = io.StringIO(newline="")
+    csv.writer(lines, lineterminator="\r\n").writerows(rows)
+    return lines.getvalue().encode()
+
+
+# ---- Files ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Download:
+    """The result of a query as a file, of at most MOST_ROWS."""
+
+    name: str
+    """Of the file, without its ending."""
+    rows: Rows
+
+    @property
+    def total(self) -> int:
+        return self.rows.total
+
+    def csv(self) -> Iterator[bytes]:
+        """A last line that begins with # tells when rows or columns are missing.
+
+        Texts that a spreadsheet would take for a formula have a ' before them.
+        Source: OWASP, "CSV Injection".
+        """
+        sheet = Sheet(self.rows.statement, self.rows.first, text=_without_formula)
+        yield sheet.head
+        for rows in self._batches():
+            yield csv_lines([[f"# {rows}"]]) if isinstance(rows, str) else sheet.lines(rows)
+        if sheet.late:
+            told = _("Columns that came after the first page are missing: %(names)s.")
+            yield csv_lines([[f"# {told % {'names': ', '.join(sorted(sheet.late))}}"]])
+
+    def json(self) -> Iterator[bytes]:
+        """`{"records": […], "rows": 3, "complete": true}`; else `"complete": false` and `"why"`."""
+        yield b'{"records": ['
+        comma, why = "\n", ""
+        for rows in self._batches():
+            if isinstance(rows, str):
+                why = rows
+                break
+            for record in rows:
+                yield f"{comma}{json.dumps(_plain(record), ensure_ascii=False)}".encode()
+                comma = ",\n"
+        told = {"rows": self.rows.taken, "complete": not why} | ({"why": why} if why else {})
+        yield f"\n], {json.dumps(told, ensure_ascii=False)[1:]}\n".encode()
+
+    def _batches(self) -> Iterator[list[Record] | str]:
+        """Some rows at a time; at the end a sentence, if not all could be had."""
+        try:
+            yield from self.rows.batches(most=MOST_ROWS)
+        except SalesforceError as error:
+            yield _("The download broke off after %(taken)d of %(total)d rows: %(error)s") % {
+                "taken": self.rows.taken,
+                "total": self.total,
+                "error": error,
+            }
+            return
+        if self.rows.taken < self.total:
+            full = _("Only the first %(taken)d of %(total)d rows: a file holds no more.")
+            fewer = _("The org gave %(taken)d of the %(total)d rows that it told of at first.")
+            told = full if self.rows.taken >= MOST_ROWS else fewer
+            yield told % {"taken": self.rows.taken, "total": self.total}
+
+
 def download(connection: ConnectedApp, statement: str, *, sobjects: Iterable[str], actor: Any) -> Download:
     """Raises SalesforceError for what the first page tells; what happens later stands at the end of the file."""
     access.require(actor, Act.LOOK_UP_RECORDS, connection)
     client = api.get_client(connection.name)
-    first = client.query(statement)
+    first = _first_page(client, statement)
     audit.record("downloaded", connection, actor=actor, fields=sobjects)
     part = f"first-{MOST_ROWS}-" if first.total_size > MOST_ROWS else ""
     name = f"{connection.name}-{columns.source(statement) or 'rows'}-{part}{timezone.now():%Y%m%dT%H%M%SZ}"
-    return Download(name, statement, first, client)
+    return Download(name, Rows(statement, first, client))
 
 
 KINDS: Mapping[str, tuple[str, Callable[[Download], Iterator[bytes]]]] = {
@@ -183,23 +251,8 @@ KINDS: Mapping[str, tuple[str, Callable[[Download], Iterator[bytes]]]] = {
 }
 
 
-def _csv_lines(rows: Iterable[Sequence[str]]) -> bytes:
-    lines = io.StringIO(newline="")
-    csv.writer(lines, lineterminator="\r\n").writerows(rows)
-    return lines.getvalue().encode()
-
-
-def _csv_text(value: Any) -> str:
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return f"'{value}" if value.startswith(_STARTS_FORMULA) else value
-        case int() | float():
-            return str(value)
-    return json.dumps(_plain(value), ensure_ascii=False)
+def _without_formula(text: str) -> str:
+    return f"'{text}" if text.startswith(_STARTS_FORMULA) else text
 
 
 def _plain(value: Any) -> Any:

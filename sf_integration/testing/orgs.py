@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 from . import ids, sessions
 from .answers import Answers, Rows
 from .apps import App
+from .bulk.jobs import Jobs
 from .credentials import make_key_and_certificate, new_opaque_token
 from .data import company
 from .faults import Faults
@@ -54,6 +55,8 @@ class Policy:
     """The user may not view setup, so that the resource `limits` is refused."""
     cursor_seconds: float = 900
     """Idle time after which a query's locator is forgotten."""
+    bulk_looks: int = 0
+    """How many looks at a bulk job or batch find it in progress still."""
 
 
 class Org(Policy):
@@ -92,6 +95,7 @@ class Org(Policy):
         self.faults = Faults()
         self.answers = Answers()
         self.cursors = Cursors(lambda: self.cursor_seconds)
+        self.jobs = Jobs()
         self.sessions = Sessions()
         self._lock = threading.RLock()
         self._requests: deque[Request] = deque(maxlen=_REQUESTS_KEPT)

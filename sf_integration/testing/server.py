@@ -21,6 +21,7 @@ from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from . import control
+from .bulk import v1
 from .faults import Effect
 from .messages import HTML, Answer, Incoming, Request, rest_error
 from .oauth import identity, judge
@@ -144,13 +145,15 @@ def respond(org: Org, request: Incoming) -> Answer:
         return identity.identity(org, request, match[1], match[2])
     if path.startswith("/services/data"):
         return resources.handle(org, request)
+    if path.startswith("/services/async/"):
+        return v1.handle(org, request)
     return resources.outside(org, request)
 
 
 def _place(path: str) -> str:
     if path == "/services/oauth2/token":
         return "token"
-    if path.startswith("/services/data"):
+    if path.startswith(("/services/data", "/services/async/")):
         return "rest"
     if path.startswith("/id/") or path == "/services/oauth2/userinfo":
         return "identity"

@@ -12,6 +12,8 @@ from ..salesforce.errors import ActionNeeded, ApiError, RetryableError, Salesfor
 
 LOOK_EVERY_SECONDS = 5.0
 """How old a memory copy may be before the row is asked again: any edit is in force everywhere within this time."""
+TELL_USES_EVERY_SECONDS = 60.0
+"""How often a process tells a row how many times its token was handed out, while it is."""
 CALL_SECONDS = 10.0
 CLAIM_LAPSE = dt.timedelta(seconds=12)
 CALLER_WAIT_SECONDS = 15.0

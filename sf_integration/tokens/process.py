@@ -11,20 +11,25 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Hashable
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
+from .. import signers
 from ..models import SigningKey
 from ..salesforce import keys, signin
+from ..salesforce.assertion import Key
 from ..salesforce.errors import InvalidPrivateKey, SalesforceError
 from ..salesforce.http import Http
 from ..salesforce.oauth import Token
 from ..salesforce.secret import Secret
 from ..salesforce.signin import Outcome, SignIn
-from .lifecycle import CLOCK_WARNING_SECONDS, LOOK_EVERY_SECONDS
+from .lifecycle import CLOCK_WARNING_SECONDS, LOOK_EVERY_SECONDS, TELL_USES_EVERY_SECONDS
 
 log = logging.getLogger("sf_integration.tokens")
 
@@ -33,11 +38,39 @@ Handle = tuple[str, str | None]
 
 
 @dataclass
+class Uses:
+    """How often this process handed a token out that the row has not been told of.
+
+    Callers count without a lock, which would cost more than all else they do: two at once may count as one.
+    """
+
+    count: int = 0
+    _told_at: float = float("-inf")
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self) -> int:
+        """What the row is to be told now; 0 while it has been told within the minute."""
+        with self._lock:
+            now = time.monotonic()
+            if now < self._told_at + TELL_USES_EVERY_SECONDS:
+                return 0
+            self._told_at = now
+            count, self.count = self.count, 0
+            return count
+
+    def give_back(self, count: int) -> None:
+        """The row could not be told: again at the next look."""
+        self.count += count
+        self._told_at = float("-inf")
+
+
+@dataclass
 class Copy:
     """A row's token as this process saw it last."""
 
     token: Token
     api_version: str
+    uses: Uses
     expires: float
     """On the monotonic clock, as is the next look: a jump of the wall clock can't stop the looks."""
     next_look: float = 0.0
@@ -69,6 +102,8 @@ class Process:
     def __init__(self) -> None:
         self.http = Http()
         self.copies: dict[Handle, Copy] = {}
+        self.uses: dict[Handle, Uses] = {}
+        """Apart from the copies, which come and go."""
         self.only_connection = (0.0, "")
         """When it was looked up (monotonic), and its name."""
         self.held: dict[Handle, Held] = {}
@@ -78,12 +113,15 @@ class Process:
         self._locks: dict[UUID | Handle, threading.Lock] = {}
         self._keys: dict[UUID, tuple[str, RSAPrivateKey]] = {}
         """Signing key to the stored form that was opened and what came out."""
+        self.executors: WeakValueDictionary[Hashable, Executor] = WeakValueDictionary()
+        """Threads that async callers wait in; they end with the last one who holds their executor."""
         self._clock_skews: dict[str, float] = {}
         """Login URL to seconds that our clock was ahead of that host's at its last answer."""
 
     def remember(self, handle: Handle, token: Token, api_version: str, *, seconds_left: float) -> None:
         now = time.monotonic()
-        self.copies[handle] = Copy(token, api_version, now + seconds_left, now + LOOK_EVERY_SECONDS)
+        uses = self.uses.setdefault(handle, Uses())
+        self.copies[handle] = Copy(token, api_version, uses, now + seconds_left, now + LOOK_EVERY_SECONDS)
 
     def forget(self, handle: Handle) -> None:
         self.copies.pop(handle, None)
@@ -118,8 +156,13 @@ class Process:
                 urlsplit(login_url).netloc,
             )
 
-    def private_key(self, signing_key: SigningKey) -> RSAPrivateKey:
-        """The loaded key; opened once per process and stored value. Raises EncryptionKeyMissing."""
+    def private_key(self, signing_key: SigningKey) -> Key:
+        """The loaded key, opened once per process and stored value; or one to ask where it is held outside.
+
+        Raises EncryptionKeyMissing.
+        """
+        if signing_key.signer:
+            return signers.held_key(signing_key.signer, signing_key.signer_reference)
         sealed = signing_key.private_key
         if sealed is None:
             raise InvalidPrivateKey(f"The signing key “{signing_key.name}” holds no private key.")

@@ -19,7 +19,7 @@ from ..conf import settings
 from ..models import AccessToken, ConnectedApp, SigningKey
 from ..salesforce.errors import SalesforceError
 from ..salesforce.signin import Outcome, SpareKey
-from ..signals import signing_key_promoted
+from ..signals import send, signing_key_promoted
 from . import rows
 from .process import Process
 
@@ -183,4 +183,4 @@ def follow(connection: ConnectedApp) -> None:
 
 def _tell(connection: ConnectedApp, old: SigningKey, new: SigningKey) -> None:
     log.info("signing key promoted connection=%s from=%s to=%s", connection.name, old.name, new.name)
-    signing_key_promoted.send_robust(ConnectedApp, connection=connection, previous=old, signing_key=new)
+    send(signing_key_promoted, ConnectedApp, connection=connection, previous=old, signing_key=new)

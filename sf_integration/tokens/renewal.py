@@ -9,13 +9,13 @@ from dataclasses import replace
 from functools import partial
 from urllib.parse import urlsplit
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from django.db import transaction
 from django.utils import timezone
 
 from .. import hosts
 from ..models import AccessToken, ConnectedApp, normal_username
 from ..salesforce import origin
+from ..salesforce.assertion import Key
 from ..salesforce.errors import (
     ConnectionPaused,
     NotAllowedHere,
@@ -26,7 +26,7 @@ from ..salesforce.errors import (
 from ..salesforce.oauth import Token
 from ..salesforce.problem import problem_of
 from ..salesforce.signin import Outcome, SignIn
-from ..signals import connection_health_changed, token_refresh_failed, token_refreshed
+from ..signals import connection_health_changed, send, token_refresh_failed, token_refreshed
 from ..state import ConnectionState
 from . import events, lifecycle, pin, promotion, rows
 from .process import Process
@@ -78,7 +78,7 @@ def prepare(process: Process, connection: ConnectedApp, username: str) -> SignIn
     return replace(request(process, connection, username, key), key_fingerprint=fingerprint, spare=spare)
 
 
-def request(process: Process, connection: ConnectedApp, username: str, key: RSAPrivateKey) -> SignIn:
+def request(process: Process, connection: ConnectedApp, username: str, key: Key) -> SignIn:
     """The sign-in of an allowed user with this signing key."""
     return SignIn(
         login_url=connection.login_url,
@@ -203,13 +203,12 @@ def tell_change(connection: ConnectedApp, now: dt.datetime) -> None:
     if ConnectedApp.objects.filter(pk=connection.pk, told_state=told).update(told_state=current.value):
         log.info("connection %s: %s", connection.name, current.value.lower())
         events.state_changed(connection, current, now)
-        connection_health_changed.send_robust(
-            ConnectedApp, connection=connection, previous=ConnectionState(told), state=current
-        )
+        facts = {"connection": connection, "previous": ConnectionState(told), "state": current}
+        send(connection_health_changed, ConnectedApp, **facts)
 
 
 def announce(row: AccessToken, outcome: Outcome, error: SalesforceError | None) -> None:
-    """One log line and one signal per sign-in."""
+    """One log line and one signal per sign-in; the signal after the commit where a caller's transaction is open."""
     told = error.code if error else "ok"
     log.info(
         "sign-in connection=%s username=%s outcome=%s seconds=%.3f host=%s",
@@ -219,14 +218,15 @@ def announce(row: AccessToken, outcome: Outcome, error: SalesforceError | None) 
         outcome.seconds,
         urlsplit(row.connection.login_url).netloc,
     )
+    facts = {"connection": row.connection, "username": row.username, "seconds": outcome.seconds}
     if error is None:
-        token_refreshed.send_robust(
-            AccessToken, connection=row.connection, username=row.username, seconds=outcome.seconds
-        )
+        tell = partial(send, token_refreshed, AccessToken, **facts)
     else:
-        token_refresh_failed.send_robust(
-            AccessToken, connection=row.connection, username=row.username, error=error
-        )
+        tell = partial(send, token_refresh_failed, AccessToken, **facts, error=error)
+    if rows.in_callers_transaction():
+        transaction.on_commit(tell, robust=True)
+    else:
+        tell()
 
 
 def _spelled(connection: ConnectedApp, username: str) -> str:

@@ -8,12 +8,13 @@ import os
 import secrets
 import socket
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from django.db import InterfaceError, OperationalError, router, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connections, router, transaction
 from django.db.models import Case, F, Model, QuerySet, Subquery, Sum, Value, When
 from django.db.models.functions import Coalesce, Least
 from django.utils import timezone
@@ -464,8 +465,33 @@ def add_logins(row: AccessToken, count: int, now: dt.datetime) -> None:
         AccessToken.objects.filter(pk=row.pk).update(**_counted(count, now, now - HOUR))
 
 
-def note_use(row: AccessToken) -> None:
-    """Noted at most once an hour: extra usernames that nobody asks for idle out, and who deletes a connection is told."""
-    now = timezone.now()
-    if row.last_used_at is None or row.last_used_at < now - HOUR:
-        AccessToken.objects.filter(pk=row.pk).update(last_used_at=now)
+def note_uses(row: AccessToken, count: int) -> bool:
+    """Extra usernames that nobody asks for idle out, and who deletes a connection is told who used it.
+
+    False when it can't be noted at once: the caller has a token and must not wait for this.
+    """
+    found = AccessToken.objects.filter(pk=row.pk)
+    try:
+        with _impatient():
+            return bool(found.update(uses=F("uses") + count, last_used_at=timezone.now()))
+    except (DatabaseError, InterfaceError):
+        return False
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Meanwhile SQLite refuses at once what would wait for its one write lock, which others may hold for long.
+
+    PostgreSQL locks single rows, and those of tokens for a statement only.
+    """
+    database = connections[router.db_for_write(AccessToken)]
+    if database.vendor != "sqlite":
+        yield
+        return
+    with database.cursor() as cursor:
+        (milliseconds,) = cursor.execute("PRAGMA busy_timeout").fetchone()
+        cursor.execute("PRAGMA busy_timeout = 0")
+        try:
+            yield
+        finally:
+            cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")

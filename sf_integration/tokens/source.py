@@ -42,14 +42,19 @@ def get(name: str, username: str | None = None, *, counts_as_use: bool = True) -
     if copy is not None:
         now = time.monotonic()
         if now < copy.expires and (now < copy.next_look or not copy.move_mark(now)):
+            if counts_as_use:
+                copy.uses.count += 1
             return copy.token
     return _ask_row(process, (name, username), copy, counts_as_use=counts_as_use)
 
 
 def in_memory(name: str, username: str | None = None) -> Token | None:
-    """What `get` would return at once, without a query; None when it would look further."""
+    """What `get` would return at once, without a query, counted as a use; None when it would look further."""
     copy = current().copies.get((name, username))
-    return copy.token if copy is not None and time.monotonic() < min(copy.expires, copy.next_look) else None
+    if copy is None or time.monotonic() >= min(copy.expires, copy.next_look):
+        return None
+    copy.uses.count += 1
+    return copy.token
 
 
 def only_connection() -> str:
@@ -151,7 +156,7 @@ def _refuse_in_event_loop() -> None:
     if not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE"):  # as Django has it, for notebooks
         raise SynchronousOnlyOperation(
             "get_token() may wait for a sign-in, and an event loop is running here: use `await aget_token(…)`. A client "
-            "waits too: use it in a thread, as by `asgiref.sync.sync_to_async`."
+            "waits too: use that of `await aget_client(…)`."
         )
 
 
@@ -171,6 +176,7 @@ def _ask_row(
     except (DatabaseError, InterfaceError):
         # The database is down: what is in memory is still good.
         if copy is not None and time.monotonic() < copy.expires:
+            copy.uses.count += counts_as_use
             return copy.token
         raise
     except SalesforceError:
@@ -186,9 +192,24 @@ def _ask_row(
         process.forget(handle)
         raise
     _remember(process, handle, row, token)
-    if counts_as_use and not in_transaction:
-        rows.note_use(row)
+    if counts_as_use:
+        process.copies[handle].uses.count += 1
+        if in_transaction:  # a rollback would take it away, so it is noted by who commits
+            transaction.on_commit(lambda: _note_uses(process, handle), robust=True)
+        else:
+            _note_uses(process, handle, row)
     return token
+
+
+def _note_uses(process: Process, handle: Handle, row: AccessToken | None = None) -> None:
+    """Tell the row, once a minute. `row`: as it was read a moment ago."""
+    uses = process.uses[handle]
+    count = uses.take()
+    if not count:
+        return
+    row = row or rows.find(*handle)
+    if row is None or not rows.note_uses(row, count):
+        uses.give_back(count)
 
 
 def _usable(process: Process, handle: Handle, row: AccessToken) -> tuple[AccessToken, Token]:

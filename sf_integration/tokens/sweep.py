@@ -1,6 +1,7 @@
 """What beat does: renew all tokens that are due, with their network waits overlapping.
 
-The main thread claims, signs and writes; the threads only POST, so no database connection is ever opened in them.
+The main thread claims, signs and writes; the threads only POST, so no database connection is ever opened in them. Where
+somebody outside holds the signing key, they have it signed too.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -18,6 +21,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from .. import signals
 from ..models import AccessToken
 from ..salesforce import signin
 from ..salesforce.errors import SalesforceError
@@ -64,7 +68,8 @@ def refresh_batch(row_ids: Sequence[UUID]) -> Tally:
     if not claimed:
         return Tally()
     try:
-        tally = _renew_claimed(process, claimed, started)
+        with signals.held_back():
+            tally = _renew_claimed(process, claimed, started)
     except BaseException:
         rows.release(claimed)
         raise
@@ -138,29 +143,42 @@ def _sign_in_all(
     """
     latest_start = started + lifecycle.CLAIM_LAPSE.total_seconds() - lifecycle.CALL_SECONDS
 
-    def sign_in(request: SignIn, signed: Secret) -> Outcome | None:
+    def sign_in(request: SignIn, signed: Secret | None) -> Outcome | None:
         return process.sign_in(request, signed) if time.monotonic() < latest_start else None
 
-    if not ready:
-        return
-    with ThreadPoolExecutor(min(THREADS, len(ready)), thread_name_prefix="sign-in") as pool:
+    with ExitStack() as stack:
+        pools = _pools(ready, stack)
         try:
             row_of: dict[Future[Outcome | None], AccessToken] = {}
             for row, request in ready:
-                # Signed here: the wait for the first answers has time for it, and threads that reckon get in each other's way.
-                signed = _unless_at_fault(row, partial(signin.sign, request))
-                if signed is None:
-                    yield [(row, None)]
-                else:
-                    row_of[pool.submit(sign_in, request, signed)] = row
+                signer, signed = row.connection.signing_key.signer, None
+                if not signer:
+                    # Signed here: the wait for the first answers has time for it, and threads that reckon get in each other's way.
+                    signed = _unless_at_fault(row, partial(signin.sign, request))
+                    if signed is None:
+                        yield [(row, None)]
+                        continue
+                row_of[pools[signer].submit(sign_in, request, signed)] = row
             pending = set(row_of)
             while pending:
                 done, pending = wait(pending, timeout=FLUSH_SECONDS)
                 yield [(row_of[future], _unless_at_fault(row_of[future], future.result)) for future in done]
         except BaseException:
             # Nobody would write down what the rest brings.
-            pool.shutdown(wait=False, cancel_futures=True)
+            for pool in pools.values():
+                pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _pools(ready: Sequence[tuple[AccessToken, SignIn]], stack: ExitStack) -> dict[str, Executor]:
+    """By who holds the signing key, empty for the database: a signer that is slow holds up its own connections only."""
+    counts = Counter(row.connection.signing_key.signer for row, _ in ready)
+    return {
+        signer: stack.enter_context(
+            ThreadPoolExecutor(min(THREADS, count), thread_name_prefix=f"sign-in {signer}".rstrip())
+        )
+        for signer, count in counts.items()
+    }
 
 
 def _unless_at_fault(row: AccessToken, work: Callable[[], _T]) -> _T | None:

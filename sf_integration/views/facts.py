@@ -109,6 +109,9 @@ class TokenFacts:
     early_ends: int
     shortest_life: str
     """`31 min`: of the sessions that ended early."""
+    uses: int
+    """By code of this site: how often it was handed out. Told once a minute by each process."""
+    last_used_at: dt.datetime | None
 
     @classmethod
     def of(cls, row: AccessToken, sign_ins: int, now: dt.datetime) -> Self:
@@ -134,6 +137,8 @@ class TokenFacts:
             is_stored=row.value is not None,
             early_ends=row.early_ends,
             shortest_life=_("%(count)d min") % {"count": max(round(row.shortest_life_seconds / 60), 1)},
+            uses=row.uses,
+            last_used_at=row.last_used_at,
         )
 
 

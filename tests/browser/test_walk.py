@@ -1,10 +1,11 @@
 """Every page, in light and dark, wide and on a phone, with and without JavaScript: whole, quiet, light, and for everyone.
 
-What it saw lies in var/screenshots, a picture for each face of each page.
+With SF_TEST_PICTURES=1 what it saw lies in var/screenshots, a picture for each face of each page.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
@@ -24,6 +25,8 @@ pytestmark = [pytest.mark.chromium, pytest.mark.django_db(transaction=True)]
 
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 800}
 PICTURES = settings.BASE_DIR / "var" / "screenshots"
+WANTS_PICTURES = os.environ.get("SF_TEST_PICTURES", "") not in ("", "0")
+"""Taking them is half of the walk's time."""
 ROUNDS = {
     "connections": pages.OF_MANY,
     "states": pages.IN_EACH_STATE,
@@ -48,7 +51,6 @@ def test_every_face_is_whole(live_server: Any, site: Site, of: str) -> None:
         complaints += [f"{visit.name}: {each}" for each in tried(looked_at, page, visit, site)]
         if visit.is_ours:
             unpressed |= buttons.on(page) - buttons.PRESSED
-    print(f"Pictures are in {PICTURES}.")
     assert not complaints, "\n".join(complaints)
     assert not unpressed, unpressed
 
@@ -117,6 +119,8 @@ def looked_at(page: Page, visit: Visit, site: Site) -> Iterator[str]:
 
 
 def photograph(page: Page, visit: Visit, how: str) -> None:
+    if not WANTS_PICTURES:
+        return
     PICTURES.mkdir(parents=True, exist_ok=True)
     size = page.evaluate("[innerWidth, Math.min(document.documentElement.scrollHeight, 5000)]")
     page.screenshot(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import logging
 import os
 import re
@@ -13,11 +14,18 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser, no_translations
+from django.core.management.base import (
+    BaseCommand,
+    CommandError,
+    CommandParser,
+    DjangoHelpFormatter,
+    no_translations,
+)
 from django.db import DatabaseError
 
 from ...salesforce.errors import SalesforceError
 from ..verbs import (
+    api_clients,
     checking,
     data,
     explaining,
@@ -30,32 +38,44 @@ from ..verbs import (
     rotating,
     signing_in,
 )
-from ..verbs.verb import Output, Verb, sentence
+from ..verbs.verb import Output, Verb, actor_named, sentence
 
-VERBS: tuple[Verb, ...] = (
-    *checking.VERBS,
-    *explaining.VERBS,
-    *making.VERBS,
-    *keys.VERBS,
-    *many.VERBS,
-    *kit.VERBS,
-    *data.VERBS,
-    *signing_in.VERBS,
-    *orgs.VERBS,
-    *reencrypting.VERBS,
-    *rotating.VERBS,
-)
+GROUPS: dict[str, tuple[Verb, ...]] = {
+    "Look after connections": (*checking.VERBS, *explaining.VERBS),
+    "Make and change connections": (*making.VERBS, *many.VERBS, *kit.VERBS, *orgs.VERBS),
+    "Use an org": data.VERBS,
+    "Access tokens": signing_in.VERBS,
+    "Programs that take tokens over HTTP": api_clients.VERBS,
+    "Signing keys and encryption keys": (*keys.VERBS, *rotating.VERBS, *reencrypting.VERBS),
+}
+VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
+
+_EXIT_STATUS = """\
+exit status:
+  0    all was done that was asked; for check: the connection works
+  1    it was not, and standard error says why
+  2    the command was mistyped
+  130  stopped by Ctrl-C"""
 
 
 class Command(BaseCommand):
-    help = (
-        "Salesforce connections: list, check, make, use. `manage.py salesforce VERB --help` shows examples."
-    )
+    help = "Salesforce connections: list, check, make, use. Each verb has examples: manage.py salesforce VERB --help"
     # What is wrong here must not keep anyone from `check`, which names it.
     requires_system_checks = []
 
+    def run_from_argv(self, argv: list[str]) -> None:
+        if len(argv) == 2:
+            self.print_help(argv[0], argv[1])
+            sys.exit(2)
+        if not argv[2].startswith("-"):
+            _refuse_unknown_verb(argv[2])
+        super().run_from_argv(argv)
+
     def add_arguments(self, parser: CommandParser) -> None:
-        subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs")
+        parser.formatter_class = _Help
+        parser.epilog = f"{_verbs_in_groups()}\n\n{_EXIT_STATUS}"
+        parser.add_argument("--as", dest="as_user", metavar="USER", help=_AS)
+        subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True, title="verb")
         everywhere = _options_of_every_command()
         for verb in VERBS:
             _add_verb(subparsers, verb, everywhere)
@@ -69,7 +89,8 @@ class Command(BaseCommand):
         )
         try:
             with _without_log_lines(options["verbosity"]):
-                done = verb.run(argparse.Namespace(**options), output)
+                actor = actor_named(options["as_user"])
+                done = verb.run(argparse.Namespace(**options, actor=actor), output)
         except SalesforceError as exc:
             raise CommandError(sentence(exc)) from exc
         except ImproperlyConfigured as exc:
@@ -88,6 +109,33 @@ class Command(BaseCommand):
             sys.exit(1)
 
 
+_AS = "with the rights and in the name of this user of the site; else all is allowed, to “command line”"
+
+
+class _Help(argparse.RawDescriptionHelpFormatter, DjangoHelpFormatter):
+    """The groups of verbs as they are laid out here, Django's own options last."""
+
+
+def _verbs_in_groups() -> str:
+    """What argparse would list in one go."""
+    wide = max(len(verb.name) for verb in VERBS)
+    return "\n\n".join(
+        "\n".join([f"{title}:", *(f"  {verb.name:<{wide}}  {verb.help}" for verb in verbs)])
+        for title, verbs in GROUPS.items()
+    )
+
+
+def _refuse_unknown_verb(given: str) -> None:
+    """argparse would name all of them instead of the one that was meant."""
+    names = [verb.name for verb in VERBS]
+    if given in names:
+        return
+    near = difflib.get_close_matches(given, names, n=1)
+    hint = f"Did you mean “{near[0]}”?" if near else "manage.py salesforce --help lists them."
+    print(f"There is no verb “{given}”. {hint}", file=sys.stderr)
+    sys.exit(2)
+
+
 def _require_text(options: Mapping[str, Any]) -> None:
     """Other bytes come as halves of characters, which no database takes. Paths may have them."""
     for name, value in options.items():
@@ -99,7 +147,6 @@ def _add_verb(subparsers: Any, verb: Verb, everywhere: argparse.ArgumentParser) 
     examples = [f"  manage.py salesforce {line}" for line in verb.examples]
     parser = subparsers.add_parser(
         verb.name,
-        help=verb.help,
         description=f"{verb.help[0].upper()}{verb.help[1:]}.",
         epilog="\n".join([*textwrap.wrap(verb.details, 80), "Examples:", *examples]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -111,8 +158,9 @@ def _add_verb(subparsers: Any, verb: Verb, everywhere: argparse.ArgumentParser) 
 
 
 def _options_of_every_command() -> argparse.ArgumentParser:
-    """Django's own, so that they may also stand behind the verb; shown by `salesforce --help` only."""
+    """So that they may also stand behind the verb. Django's own are shown by `salesforce --help` only."""
     parser = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    parser.add_argument("--as", dest="as_user", metavar="USER", help=_AS)
     for flag in ("--settings", "--pythonpath"):
         parser.add_argument(flag, help=argparse.SUPPRESS)
     for flag in ("--traceback", "--no-color", "--force-color"):

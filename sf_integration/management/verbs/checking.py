@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from typing import Any
 
 from django.utils import timezone
 from rich.text import Text
@@ -25,10 +26,10 @@ _MARKS = {
 }
 
 
-def check(connection: ConnectedApp) -> ConnectionCheck:
-    access.require(access.SHELL, Act.RUN_CHECKS, connection)
-    audit.record("checked", connection, actor=access.SHELL)
-    return health.check_connection(connection, asked_by=access.SHELL.get_username())
+def check(connection: ConnectedApp, *, actor: Any) -> ConnectionCheck:
+    access.require(actor, Act.RUN_CHECKS, connection)
+    audit.record("checked", connection, actor=actor)
+    return health.check_connection(connection, asked_by=actor.get_username())
 
 
 def as_json(connection: ConnectedApp, found: ConnectionCheck) -> dict[str, object]:
@@ -71,8 +72,8 @@ def _told(step: dict[str, str]) -> str:
 
 def _list(options: argparse.Namespace, output: Output) -> bool:
     now = timezone.now()
-    access.require(access.SHELL, Act.VIEW_HEALTH)
-    found = access.visible_to(access.SHELL).select_related("signing_key").sick_first()
+    access.require(options.actor, Act.VIEW_HEALTH)
+    found = access.visible_to(options.actor).select_related("signing_key").sick_first()
     rows = [connection.summary(now) for connection in found]
     if output.as_json:
         output.data(rows)
@@ -98,14 +99,14 @@ def _coloured(state: str) -> Text:
 def _check(options: argparse.Namespace, output: Output) -> bool:
     if options.save and not options.find_fault:
         raise InvalidInput("--save goes with --find-fault.")
-    connection = connection_for(options.name, Act.RUN_CHECKS)
-    found = check(connection)
+    connection = connection_for(options.name, Act.RUN_CHECKS, actor=options.actor)
+    found = check(connection, actor=options.actor)
     more: dict[str, object] = {"trace": found.trace} if options.trace else {}
     if options.trace and not output.as_json:
         output.raw(printable(health.trace_text(connection, found)))
     tell(connection, found, output)
     if options.find_fault and not found.healthy:
-        more["fault"] = find_fault(connection, output, save=options.save)
+        more["fault"] = find_fault(connection, output, actor=options.actor, save=options.save)
         found = connection.checks.first() or found  # another one if what worked was saved
     if output.as_json:
         output.data(as_json(connection, found) | more)

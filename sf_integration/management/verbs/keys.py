@@ -18,14 +18,14 @@ from .verb import Output, Verb
 
 
 def _make_key(options: argparse.Namespace, output: Output) -> bool:
-    access.require(access.SHELL, Act.MANAGE_KEYS)
+    access.require(options.actor, Act.MANAGE_KEYS)
     _require_new_key_name(options.name)
     subject = keys.read_subject(options.subject or options.name)
     path: Path = options.out or Path(f"{options.name}.crt")
     # One transaction: no key without its certificate in the caller's hands.
     with transaction.atomic():
         made = keystore.make(name=options.name, bits=options.bits, days=options.days, **subject)
-        audit.record("made key", made, actor=access.SHELL)
+        audit.record("made key", made, actor=options.actor)
         write_certificate(made.certificate, path)
     if output.as_json:
         told = {"name": made.name, "certificate_file": str(path), "fingerprint": made.certificate_fingerprint}

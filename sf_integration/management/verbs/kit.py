@@ -28,7 +28,7 @@ _OF_A_NEW_CONNECTION = {
 
 
 def _setup_kit(options: argparse.Namespace, output: Output) -> bool:
-    access.require(access.SHELL, Act.MANAGE_KEYS)
+    access.require(options.actor, Act.MANAGE_KEYS)
     objects = None if options.objects is None else setup_kit.read_objects(options.objects)
     # One transaction with the files: no connection whose kit nobody has.
     with transaction.atomic():
@@ -43,12 +43,12 @@ def _make(options: argparse.Namespace, objects: tuple[ObjectAccess, ...] | None)
     if found:
         _refuse_options_of_new(options)
         kit = kits.of_connection(
-            found, actor=access.SHELL, objects=objects, contact_email=options.contact_email
+            found, actor=options.actor, objects=objects, contact_email=options.contact_email
         )
         return kits.Made(kit, found.signing_key, found)
     return kits.of_new(
         _new_app(options),
-        actor=access.SHELL,
+        actor=options.actor,
         objects=objects,
         contact_email=options.contact_email,
         org_mints_key=options.org_mints_key,
@@ -78,7 +78,9 @@ def _new_app(options: argparse.Namespace) -> kits.NewApp:
         login_url=options.login_url,
         username=options.username,
         label=options.label or "",
-        signing_key=stored_signing_key(options.signing_key) if options.signing_key else None,
+        signing_key=stored_signing_key(options.signing_key, actor=options.actor)
+        if options.signing_key
+        else None,
         session_minutes=options.session_minutes or kits.DEFAULT_SESSION_MINUTES,
     )
 

@@ -7,6 +7,7 @@ import getpass
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from ... import access, keystore
 from ...keystore import ProvedKey
@@ -44,7 +45,7 @@ def _import_one(options: argparse.Namespace, output: Output) -> bool:
     values = {name: getattr(options, name) for name in fields if getattr(options, name) is not None}
     key, certificate, told = _key_and_certificate(options)
     try:
-        saved = profiles.save(options.name, values, actor=access.SHELL, key=key, certificate=certificate)
+        saved = profiles.save(options.name, values, actor=options.actor, key=key, certificate=certificate)
     except profiles.Incomplete as exc:
         raise InvalidInput(f"{exc} Give {listed(_OPTIONS[name] for name in exc.missing)}.") from exc
     for sentence in told:
@@ -58,7 +59,11 @@ def _key_and_certificate(
     """What the options name, the certificate of a key that is stored already, and what there is to tell of it."""
     certificate = read(options.certificate_file, "certificate") if options.certificate_file else None
     if not options.key_file:
-        return stored_signing_key(options.signing_key) if options.signing_key else None, certificate, []
+        return (
+            stored_signing_key(options.signing_key, actor=options.actor) if options.signing_key else None,
+            certificate,
+            [],
+        )
     key = _proved_key(options.key_file, options.passphrase_file)
     told = [f"{options.key_file}: {note}" for note in key.notes]
     beside = None if certificate or key.certificate else _certificate_beside(options.key_file, key)
@@ -66,7 +71,7 @@ def _key_and_certificate(
         certificate = beside.read_bytes()
         told.append(f"Took the certificate {beside} too, which lies beside the key and fits it.")
     if certificate:
-        key = keystore.with_certificate(key, certificate, visible=access.visible_keys(access.SHELL))
+        key = keystore.with_certificate(key, certificate, visible=access.visible_keys(options.actor))
     return key, None, told
 
 
@@ -74,7 +79,7 @@ def _tell(saved: profiles.Saved, options: argparse.Namespace, output: Output) ->
     connection = saved.connection
     if saved.note:
         output.say(f"Taken as login URL: {connection.login_url}. {saved.note}")
-    found = checking.check(connection) if options.check else None
+    found = checking.check(connection, actor=options.actor) if options.check else None
     if output.as_json:
         told: dict[str, object] = {
             "name": connection.name,
@@ -151,8 +156,8 @@ def _certificate_beside(key_file: Path, key: ProvedKey) -> Path | None:
     return None
 
 
-def stored_signing_key(name: str) -> SigningKey:
-    found = access.visible_keys(access.SHELL).filter(name=name).first()
+def stored_signing_key(name: str, *, actor: Any) -> SigningKey:
+    found = access.visible_keys(actor).filter(name=name).first()
     if found is None:
         raise InvalidInput(
             f"There is no signing key “{name}”. Make it with: manage.py salesforce make-key {name}"

@@ -7,10 +7,10 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from rich.text import Text
 
-from ... import access
 from ...models import ConnectedApp, ConnectionCheck
 from ...salesforce.errors import InvalidInput
 from ...services import connection_file, transfer
@@ -48,13 +48,13 @@ def import_file(options: argparse.Namespace, output: Output) -> bool:
     rows = connection_file.read(connection_file.decode(data, name=str(path)), name=str(path))
     report = transfer.bring_in(
         rows,
-        actor=access.SHELL,
+        actor=options.actor,
         read_file=lambda named, what: read(path.parent / named, what),
         passphrase=_passphrase(options),
         dry_run=options.dry_run,
         keep_going=options.keep_going,
     )
-    checks = _check(list(transfer.checkable(report)), output) if options.check else {}
+    checks = _check(list(transfer.checkable(report)), output, actor=options.actor) if options.check else {}
     if output.as_json:
         output.data(_as_json(report, checks, dry_run=options.dry_run))
     else:
@@ -80,10 +80,10 @@ def _passphrase(options: argparse.Namespace) -> str | None:
 # ---- checks ---------------------------------------------------------------------------------------------------------
 
 
-def _check(connections: list[ConnectedApp], output: Output) -> dict[str, ConnectionCheck]:
+def _check(connections: list[ConnectedApp], output: Output, *, actor: Any) -> dict[str, ConnectionCheck]:
     """Sign in with each, one after the other; the result by name of the connection."""
     paced = output.progress(_paced(connections), total=len(connections), what="Checking")
-    return {connection.name: checking.check(connection) for connection in paced}
+    return {connection.name: checking.check(connection, actor=actor) for connection in paced}
 
 
 def _paced(connections: Iterable[ConnectedApp]) -> Iterator[ConnectedApp]:
@@ -159,7 +159,7 @@ def _conclude(report: Report, checks: dict[str, ConnectionCheck], output: Output
 
 
 def _export(options: argparse.Namespace, output: Output) -> bool:
-    connections = transfer.everything(access.SHELL)
+    connections = transfer.everything(options.actor)
     if _wants_json(options):
         text = connection_file.write_json(connections)
     else:

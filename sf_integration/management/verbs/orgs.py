@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
-from ... import access, audit
+from ... import audit
 from ...access import Act
 from ...models import ConnectedApp
 from ...salesforce.errors import InvalidInput, SalesforceError
@@ -16,16 +17,19 @@ from .verb import Output, Verb, connection_for, sentence
 
 
 def _accept_org(options: argparse.Namespace, output: Output) -> bool:
-    results = [_accept_one(name, output, yes=options.yes) for name in dict.fromkeys(options.names)]
+    results = [
+        _accept_one(name, output, actor=options.actor, yes=options.yes)
+        for name in dict.fromkeys(options.names)
+    ]
     if output.as_json:
         output.data(results)
     return all(result["accepted"] for result in results)
 
 
-def _accept_one(name: str, output: Output, *, yes: bool) -> dict[str, object]:
+def _accept_one(name: str, output: Output, *, actor: Any, yes: bool) -> dict[str, object]:
     """One connection's refusal is told and doesn't keep the others from their turn."""
     try:
-        connection = connection_for(name, Act.MANAGE_KEYS)
+        connection = connection_for(name, Act.MANAGE_KEYS, actor=actor)
         other = corrections.other_org(connection)
         if other is None:
             raise InvalidInput(
@@ -33,7 +37,7 @@ def _accept_one(name: str, output: Output, *, yes: bool) -> dict[str, object]:
             )
         if not yes:
             _require_consent(connection, other)
-        outcome = corrections.accept_org(connection, actor=access.SHELL, found=other.found, is_meant=True)
+        outcome = corrections.accept_org(connection, actor=actor, found=other.found, is_meant=True)
     except SalesforceError as exc:
         output.complain(f"{name}: {sentence(exc)}")
         return {"name": name, "accepted": False, "code": exc.code}
@@ -65,9 +69,9 @@ def _require_consent(connection: ConnectedApp, other: OtherOrg) -> None:
         raise InvalidInput("Nothing was accepted.")
 
 
-def find_fault(connection: ConnectedApp, output: Output, *, save: bool) -> dict[str, object]:
+def find_fault(connection: ConnectedApp, output: Output, *, actor: Any, save: bool) -> dict[str, object]:
     """Try login URLs and audiences; with `save` take the pair that worked. What was found, for --json."""
-    audit.record("looked for the fault", connection, actor=access.SHELL)
+    audit.record("looked for the fault", connection, actor=actor)
     try:
         found = fault_finder.find(connection)
     except SalesforceError as exc:
@@ -76,7 +80,7 @@ def find_fault(connection: ConnectedApp, output: Output, *, save: bool) -> dict[
     if not output.as_json:
         _show(found, output)
     if found.better is not None and save:
-        output.say(fault_finder.save(connection, found.better, actor=access.SHELL).sentence)
+        output.say(fault_finder.save(connection, found.better, actor=actor).sentence)
     elif found.better is not None:
         output.say(
             f"To save it: manage.py salesforce import {connection.name} --login-url {found.better.login_url} "

@@ -23,12 +23,12 @@ _WHY = {
 
 
 def _reencrypt(options: argparse.Namespace, output: Output) -> bool:
-    access.require(access.SHELL, Act.MANAGE_KEYS)
+    access.require(options.actor, Act.MANAGE_KEYS)
     if not 1 <= options.batch <= _LARGEST_BATCH:
         raise InvalidInput(f"A batch has 1 to {_LARGEST_BATCH:,} rows, not {options.batch:,}.")
     with output.bar("Re-encrypting", reencrypt.waiting()) as advance:
         report = reencrypt.reencrypt(
-            actor=access.SHELL, batch=options.batch, dry_run=options.dry_run, advance=advance
+            actor=options.actor, batch=options.batch, dry_run=options.dry_run, advance=advance
         )
     if output.as_json:
         output.data(_as_json(report, dry_run=options.dry_run))

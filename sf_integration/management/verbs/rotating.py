@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.text import Text
 
-from ... import access
 from ...access import Act
 from ...models import ConnectedApp, SigningKey
 from ...salesforce import keys
@@ -28,16 +28,16 @@ _STYLES = {
 
 
 def _rotate_key(options: argparse.Namespace, output: Output) -> bool:
-    connection = connection_for(options.name, Act.MANAGE_KEYS)
-    concerned = progress.sharing(connection, actor=access.SHELL)
+    connection = connection_for(options.name, Act.MANAGE_KEYS, actor=options.actor)
+    concerned = progress.sharing(connection, actor=options.actor)
     if not options.all:
         concerned = [each for each in concerned if each.pk == connection.pk]
     if options.act is None:
         return _start(concerned, options, output)
     if options.act is rotation.try_staged:
-        outcomes = _try_all(concerned, output)
+        outcomes = _try_all(concerned, output, actor=options.actor)
     else:
-        outcomes = [options.act(each, actor=access.SHELL) for each in _fitting(concerned, options)]
+        outcomes = [options.act(each, actor=options.actor) for each in _fitting(concerned, options)]
     for outcome in outcomes:
         (output.say if outcome.done else output.complain)(outcome.sentence)
     if not outcomes:
@@ -52,9 +52,9 @@ def _start(concerned: Sequence[ConnectedApp], options: argparse.Namespace, outpu
     if not waiting:
         _show(concerned, output)
         return True
-    chosen = stored_signing_key(options.signing_key) if options.signing_key else None
+    chosen = stored_signing_key(options.signing_key, actor=options.actor) if options.signing_key else None
     if chosen is None:
-        chosen = progress.under_way(waiting[0].signing_key, actor=access.SHELL)
+        chosen = progress.under_way(waiting[0].signing_key, actor=options.actor)
 
     def path_for(key: SigningKey) -> Path | None:
         return options.out or (Path(letters.file_name(key)) if chosen is None else None)
@@ -67,7 +67,7 @@ def _start(concerned: Sequence[ConnectedApp], options: argparse.Namespace, outpu
 
     started = rotation.start(
         waiting,
-        actor=access.SHELL,
+        actor=options.actor,
         new_key=chosen,
         bits=options.bits,
         days=options.days,
@@ -100,13 +100,13 @@ def _tell_what_next(
     output.raw(f"Subject: {letter.subject}\n\n{letter.body}\n")
 
 
-def _try_all(concerned: Sequence[ConnectedApp], output: Output) -> list[Outcome]:
+def _try_all(concerned: Sequence[ConnectedApp], output: Output, *, actor: Any) -> list[Outcome]:
     """In as many rounds as it takes."""
     waiting = [each for each in concerned if rotation.stand(each).may_try]
     outcomes: list[Outcome] = []
     with output.bar("sign-ins", len(waiting)) as advance:
         while waiting:
-            tried = rotation.try_all(waiting, actor=access.SHELL)
+            tried = rotation.try_all(waiting, actor=actor)
             outcomes += tried.outcomes
             advance(len(tried.outcomes))
             waiting = waiting[len(waiting) - tried.left :] if tried.left else []

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from ... import access, audit, tokens
 from ...access import Act
 from ...salesforce.errors import InvalidInput, SalesforceError
 from ...services import operations
-from .verb import Output, Verb, connection_for, sentence
+from .verb import Output, Verb, connection_for, require_terminal, sentence
 
 
 def _token(options: argparse.Namespace, output: Output) -> bool:
-    connection = connection_for(options.name, Act.TAKE_TOKENS)
-    if not options.yes and not output.is_terminal:
-        raise InvalidInput(
-            "The output is no terminal, so the token might end up in a file or log. Add --yes if that is meant."
-        )
+    connection = connection_for(options.name, Act.TAKE_TOKENS, actor=options.actor)
+    require_terminal(output, "token", yes=options.yes)
     token = tokens.get(connection.name, options.username)
     audit.record_use(
-        "took token", connection, actor=access.SHELL, username=options.username or connection.username
+        "took token", connection, actor=options.actor, username=options.username or connection.username
     )
     output.raw(token.value)
     return True
@@ -29,19 +27,19 @@ def _refresh(options: argparse.Namespace, output: Output) -> bool:
     if options.username and len(options.names) != 1:
         raise InvalidInput("--username goes with the name of one connection.")
     if not options.names:
-        return _refresh_due(output)
-    outcomes = [_refresh_one(name, options.username, output) for name in dict.fromkeys(options.names)]
+        return _refresh_due(output, actor=options.actor)
+    outcomes = [_refresh_one(name, options, output) for name in dict.fromkeys(options.names)]
     if output.as_json:
         output.data(outcomes)
     return all(outcome["renewed"] for outcome in outcomes)
 
 
-def _refresh_one(name: str, username: str | None, output: Output) -> dict[str, object]:
+def _refresh_one(name: str, options: argparse.Namespace, output: Output) -> dict[str, object]:
     """One connection's failure is told and doesn't keep the others from their turn."""
     try:
-        connection = connection_for(name, Act.RUN_CHECKS)
-        audit.record("renewed", connection, actor=access.SHELL, username=username or "")
-        token = tokens.refresh(name, username)
+        connection = connection_for(name, Act.RUN_CHECKS, actor=options.actor)
+        audit.record("renewed", connection, actor=options.actor, username=options.username or "")
+        token = tokens.refresh(name, options.username)
     except SalesforceError as exc:
         output.complain(f"{name}: {sentence(exc)}")
         return {"name": name, "renewed": False, "code": exc.code}
@@ -50,9 +48,12 @@ def _refresh_one(name: str, username: str | None, output: Output) -> dict[str, o
     return {"name": name, "renewed": True, "expected_expiry": token.expected_expiry.isoformat()}
 
 
-def _refresh_due(output: Output) -> bool:
-    access.require(access.SHELL, Act.RUN_CHECKS)
-    tally = tokens.refresh_due()
+def _refresh_due(output: Output, *, actor: Any) -> bool:
+    access.require(actor, Act.RUN_CHECKS)
+    if not access.sees_all(actor):
+        raise InvalidInput("Some connections are hidden from you: name those to sign in for.")
+    with output.bar("Signing in", None):
+        tally = tokens.refresh_due()
     if output.as_json:
         output.data({"renewed": tally.renewed, "failed": tally.failed, "put_off": tally.put_off})
     else:
@@ -63,8 +64,8 @@ def _refresh_due(output: Output) -> bool:
 
 
 def _revoke(options: argparse.Namespace, output: Output) -> bool:
-    connection = connection_for(options.name, Act.RUN_CHECKS)
-    outcome = operations.revoke(connection, actor=access.SHELL, username=options.username)
+    connection = connection_for(options.name, Act.RUN_CHECKS, actor=options.actor)
+    outcome = operations.revoke(connection, actor=options.actor, username=options.username)
     (output.say if outcome.done else output.complain)(outcome.sentence)
     return outcome.done
 

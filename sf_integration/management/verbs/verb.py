@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 
+from django.contrib.auth import get_user_model
 from django.core.management.base import OutputWrapper
 from rich import box
 from rich.console import Console
@@ -21,7 +23,7 @@ from ... import access
 from ...access import Act
 from ...models import ConnectedApp
 from ...salesforce import diagnosis
-from ...salesforce.errors import ApiError, RetryableError, SalesforceError
+from ...salesforce.errors import ApiError, InvalidInput, RetryableError, SalesforceError
 from ...salesforce.rest import QueryResult
 from ...tokens.rows import connection_named
 
@@ -68,6 +70,26 @@ class Output:
         """One JSON text."""
         self._stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=_plain) + "\n")
 
+    def array(self, items: Iterable[object]) -> None:
+        """What `data` prints of a list, but each item as it comes. Closed too when the items break off with one of our errors."""
+        begins = "[\n"
+        try:
+            for item in items:
+                text = json.dumps(item, indent=2, ensure_ascii=False, default=_plain)
+                self.part(begins + textwrap.indent(text, "  "))
+                begins = ",\n"
+        except SalesforceError:
+            self._close(begins)
+            raise
+        self._close(begins)
+
+    def _close(self, begins: str) -> None:
+        self.part("[]\n" if begins == "[\n" else "\n]\n")
+
+    def part(self, text: str) -> None:
+        """A piece of what is printed, without a line end of its own."""
+        self._stdout.write(text, ending="")
+
     def raw(self, text: str) -> None:
         """`text` on one line, as it is."""
         self._stdout.write(text + "\n")
@@ -99,21 +121,23 @@ class Output:
         self._console.print(row)
 
     @contextmanager
-    def bar(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        """As `progress`, for work that tells by itself: call what it gives with how many more are done."""
-        console = Console(file=cast("IO[str]", self._stderr))
+    def bar(self, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        """While this lasts, a bar on standard error, if that is a terminal: call what it gives with how many more are done.
+
+        `total` None: nobody knows how many there are.
+        """
+        # The real stream: Django's wrapper ends every write with a new line, which tears the bar apart.
+        console = Console(stderr=True)
         with Progress(console=console, transient=True, disable=not self._stderr.isatty()) as bar:
             task = bar.add_task(what, total=total)
             yield lambda count: bar.advance(task, count)
 
     def progress(self, items: Iterable[Item], *, total: int, what: str) -> Iterator[Item]:
-        """The items, while a bar on standard error tells how many are done, if that is a terminal."""
-        if not self._stderr.isatty():
-            yield from items
-            return
-        # The real stream: Django's wrapper ends every write with a new line, which tears the bar apart.
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            yield from bar.track(items, total=total, description=what)
+        """The items, while a bar tells how many are done."""
+        with self.bar(what, total) as advance:
+            for item in items:
+                yield item
+                advance(1)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -124,11 +148,35 @@ class Output:
         self._console.print(table)
 
 
-def connection_for(name: str, act: Act) -> ConnectedApp:
-    """The connection `name`. Raises UnknownConnection, or AccessDenied when the command line may not do `act` to it."""
+def actor_named(username: str | None) -> Any:
+    """Whose rights count and whom the audit trail names: a user of the site, else whoever may run commands here.
+
+    Raises InvalidInput.
+    """
+    if username is None:
+        return access.SHELL
+    users = get_user_model()
+    try:
+        return users._default_manager.get_by_natural_key(username)
+    except users.DoesNotExist as exc:
+        raise InvalidInput(
+            f"There is no user “{username}” on this site. --as takes the name that the user signs in with here."
+        ) from exc
+
+
+def connection_for(name: str, act: Act, *, actor: Any) -> ConnectedApp:
+    """The connection `name`. Raises UnknownConnection, or AccessDenied when `actor` may not do `act` to it."""
     connection = connection_named(name)
-    access.require(access.SHELL, act, connection)
+    access.require(actor, act, connection)
     return connection
+
+
+def require_terminal(output: Output, secret: str, *, yes: bool) -> None:
+    """Raise InvalidInput when what is printed might be kept by somebody who didn't think of it."""
+    if not yes and not output.is_terminal:
+        raise InvalidInput(
+            f"The output is no terminal, so the {secret} might end up in a file or log. Add --yes if that is meant."
+        )
 
 
 def sentence(error: SalesforceError) -> str:

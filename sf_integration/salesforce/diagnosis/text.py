@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from urllib.parse import unquote_plus
 
 from ..http import mask
@@ -104,6 +105,8 @@ _VAGUE = frozenset(
 )
 
 
+# Both are made when first asked for: nearly no process ever is, and putting the expression together takes 60 ms.
+@cache
 def _signs() -> dict[str, tuple[Diagnosis, ...]]:
     """Codes and wordings, lower-case, with the entries that they may stand for."""
     found: defaultdict[str, list[Diagnosis]] = defaultdict(list)
@@ -117,10 +120,11 @@ def _signs() -> dict[str, tuple[Diagnosis, ...]]:
     return {sign: tuple(entries) for sign, entries in found.items() if sign not in FAMILIES}
 
 
-def _expression(signs: Iterable[str]) -> re.Pattern[str]:
+@cache
+def _any_sign() -> re.Pattern[str]:
     """One expression for all: signs with the same beginning share it, so that each letter of a text is looked at once."""
     tree: dict[str, dict] = {}  # type: ignore[type-arg]  # a tree of letters has no other type
-    for sign in signs:
+    for sign in _signs():
         branch = tree
         for letter in sign:
             branch = branch.setdefault(letter, {})
@@ -135,10 +139,6 @@ def _expression(signs: Iterable[str]) -> re.Pattern[str]:
     return re.compile(written(tree))
 
 
-_SIGNS = _signs()
-_SIGN = _expression(_SIGNS)
-
-
 # ---- what is met, and where -----------------------------------------------------------------------------------------
 
 _Place = tuple[int, int]
@@ -149,7 +149,7 @@ def _occurrences(plain: str) -> dict[Diagnosis, _Place]:
     lowered = _same_length_lower(plain)
     found: dict[Diagnosis, _Place] = {}
     looked_at: defaultdict[str, int] = defaultdict(int)
-    for met in _SIGN.finditer(lowered.replace("\n", " ")):
+    for met in _any_sign().finditer(lowered.replace("\n", " ")):
         sign = met.group()
         looked_at[sign] += 1
         if looked_at[sign] > _MOST_LOOKED_AT:
@@ -163,12 +163,12 @@ def _meant(sign: str, plain: str, lowered: str, start: int, end: int) -> Iterato
     before, after = plain[max(start - 40, 0) : start], plain[end : end + 4]
     if not _stands_alone(sign, before, after):
         return
-    as_codes = [entry for entry in _SIGNS[sign] if entry.code.lower() == sign]
+    as_codes = [entry for entry in _signs()[sign] if entry.code.lower() == sign]
     for code in dict.fromkeys(entry.code for entry in as_codes):
         alone = plain.strip().lower() == sign if len(plain) < 100 else False
         if alone or (plain[start:end] == code and _is_code(code, before, after)):
             yield _entry_near(code, lowered, start, end)
-    as_words = [entry for entry in _SIGNS[sign] if entry not in as_codes]
+    as_words = [entry for entry in _signs()[sign] if entry not in as_codes]
     beside = lowered[max(start - 300, 0) : end + 300]
     with_code = [entry for entry in as_words if entry.code.lower() in beside]
     if with_code:

@@ -17,6 +17,7 @@ from .certificates import (
     require_match,
 )
 from .limits import LARGEST_INPUT
+from .outside import OutsideKey, public_key_of, require_signs_for
 from .pairs import MINIMUM_BITS, SIZES, fingerprint, from_sealed_der, make_key, to_der
 from .private import PASSPHRASE_CODES, PASSPHRASE_NEEDED, Taken, read_private_key, take
 
@@ -28,6 +29,7 @@ __all__ = [
     "PASSPHRASE_NEEDED",
     "SIZES",
     "Certificate",
+    "OutsideKey",
     "Taken",
     "colon_pairs",
     "fingerprint",
@@ -35,10 +37,12 @@ __all__ = [
     "make_certificate",
     "make_key",
     "mismatch",
+    "public_key_of",
     "read_certificate",
     "read_private_key",
     "read_subject",
     "require_match",
+    "require_signs_for",
     "take",
     "to_der",
 ]

@@ -70,11 +70,11 @@ def promote(connection: ConnectedApp, *, actor: Any) -> Outcome:
             connection,
             _("nobody has seen yet that the org takes “%(name)s”. Try it first.") % {"name": staged.name},
         )
-    if not staged.can_be_opened:
+    if not staged.can_sign:
         return _told(
             connection,
-            _("“%(name)s” can't be used: %(sealing_problem)s.")
-            % {"name": staged.name, "sealing_problem": staged.sealing_problem},
+            _("“%(name)s” can't be used: %(signing_problem)s.")
+            % {"name": staged.name, "signing_problem": staged.signing_problem},
         )
     if not promotion.promote(connection, actor=actor):
         return _meanwhile(connection)
@@ -93,11 +93,11 @@ def undo(connection: ConnectedApp, *, actor: Any) -> Outcome:
         return _told(connection, _("there is no promotion of the last seven days to undo."))
     if connection.next_signing_key_id:
         return _told(connection, _("another signing key is staged already. Cancel that first."))
-    if not before.can_be_opened:
+    if not before.can_sign:
         return _told(
             connection,
-            _("“%(name)s” can't be used: %(sealing_problem)s.")
-            % {"name": before.name, "sealing_problem": before.sealing_problem},
+            _("“%(name)s” can't be used: %(signing_problem)s.")
+            % {"name": before.name, "signing_problem": before.signing_problem},
         )
     changes = {
         "signing_key": before,
@@ -147,10 +147,10 @@ def cancel(connection: ConnectedApp, *, actor: Any) -> Outcome:
 def _usable(key: SigningKey) -> SigningKey:
     """Held, so that it is not being retired at this moment; nor will it be, as it counts as replaced no more."""
     key = SigningKey.objects.select_for_update().get(pk=key.pk)
-    if not key.can_be_opened:
+    if not key.can_sign:
         raise InvalidInput(
-            _("The signing key “%(name)s” can't be used: %(sealing_problem)s.")
-            % {"name": key.name, "sealing_problem": key.sealing_problem}
+            _("The signing key “%(name)s” can't be used: %(signing_problem)s.")
+            % {"name": key.name, "signing_problem": key.signing_problem}
         )
     if not key.certificate:
         raise InvalidInput(

@@ -199,11 +199,11 @@ def _staged(connection: ConnectedApp, now: dt.datetime) -> tuple[Stage, dt.datet
 def _staged_problem(connection: ConnectedApp) -> str:
     """Why the staged signing key can't serve; empty for nothing."""
     staged = connection.staged_signing_key
-    if staged is None or staged.can_be_opened:
+    if staged is None or staged.can_sign:
         return ""
     return _(
-        "“%(name)s” can't be used: %(sealing_problem)s. Meanwhile only the present signing key serves."
-    ) % {"name": staged.name, "sealing_problem": staged.sealing_problem}
+        "“%(name)s” can't be used: %(signing_problem)s. Meanwhile only the present signing key serves."
+    ) % {"name": staged.name, "signing_problem": staged.signing_problem}
 
 
 def _failure(connection: ConnectedApp, now: dt.datetime) -> str:

@@ -457,6 +457,7 @@ SOBJECTS: tuple[SObject, ...] = (
             Field("IsWon", "boolean", writable=False),
             _text("NextStep"),
             _long_text("Description"),
+            _text("Order_Number__c", 20, external_id=True),
             *_OWNED,
         ),
     ),

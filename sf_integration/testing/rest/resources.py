@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from .. import ids, soql
+from ..bulk.v2 import Bulk2
 from ..data import company, schema, standard
 from ..data.schema import Schema, SObject
 from ..messages import (
@@ -53,7 +54,7 @@ _RESOURCES_LIST_LEAVES_OUT = ("ui-api", "graphql", "event", "consent", "scheduli
 _OF_AN_SOBJECT = ("deleted", "updated", "listviews", "layouts", "compactlayouts", "approvallayouts", "quickactions",
                   "namedlayouts", "relevantitems", "eventseries", "defaultvalues")  # fmt: skip
 _OUTSIDE = re.compile(
-    r"/services/(?:apexrest|Soap|async|wsdl|proxy|oauth2/\w+)(?:/.*)?|/cometd/.*|/secur/.*|/setup/.*"
+    r"/services/(?:apexrest|Soap|wsdl|proxy|oauth2/\w+)(?:/.*)?|/cometd/.*|/secur/.*|/setup/.*"
 )
 _LIMITS = {
     "AnalyticsExternalDataSizeMB": 40_960,
@@ -101,7 +102,7 @@ def handle(org: Org, request: Incoming) -> Answer:
 def outside(org: Org, request: Incoming) -> Answer:
     """Answer a path that is neither OAuth's nor the REST API's: what was given by hand, or nothing."""
     if given := org.answers.for_request(request):
-        return _in_session(org, request, lambda session: given)
+        return in_session(org, request, lambda session: given)
     return resource_unknown_here(request.path) if _OUTSIDE.fullmatch(request.path) else not_found()
 
 
@@ -110,10 +111,10 @@ def _answer(org: Org, request: Incoming) -> Answer:
         return _only(request, GET=lambda: json_answer(_versions(org)))
     if _version_and_rest(org, request.raw_path) is None:
         return not_found()
-    return _in_session(org, request, lambda session: _answer_part(org, session, request))
+    return in_session(org, request, lambda session: _answer_part(org, session, request))
 
 
-def _in_session(org: Org, request: Incoming, make: Callable[[Session], Answer]) -> Answer:
+def in_session(org: Org, request: Incoming, make: Callable[[Session], Answer]) -> Answer:
     """The answer to who may call, with the usage so far; a call costs one of the day's."""
     try:
         session = _authenticate(org, request)
@@ -251,6 +252,8 @@ class _Call:
                 return self._sobject(sobject, further) if sobject else self._no_sobject(name)
             case ["composite", *further]:
                 return self._composite(further)
+            case ["jobs", *further]:
+                return self._bulk(further)
             case [name, *_] if name != "identity" and name in (*_RESOURCES, *_RESOURCES_LIST_LEAVES_OUT):
                 return resource_unknown_here(self.request.path)
         return not_found()
@@ -424,6 +427,11 @@ class _Call:
             case ["graph", *_]:
                 return resource_unknown_here(self.request.path)
         return not_found()
+
+    def _bulk(self, further: list[str]) -> Answer:
+        bulk = Bulk2(self.org, self.request, self.session.user, self.schema, self.version)
+        verbs = bulk.verbs(further)
+        return self._only(**verbs) if verbs else not_found()
 
     def _of_sobject(self, name: str, **verbs: Callable[[SObject], Answer]) -> Answer:
         if not (sobject := self.schema.find(name)):

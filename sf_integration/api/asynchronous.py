@@ -1,0 +1,107 @@
+"""The same for async code: whoever waits never stops the others."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from ..salesforce.oauth import Token
+from ..salesforce.rest import DEFAULT_TIMEOUT_SECONDS, ApiUsage, Client, Record
+from .connections import get_client, get_token, renew_token
+from .threads import in_thread
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+async def aget_token(name: str | None = None, *, username: str | None = None) -> Token:
+    """`get_token` for async code: a caller who waits for a sign-in never stops the others."""
+    from .. import tokens
+
+    token = tokens.in_memory(name, username) if name else None
+    return token or await in_thread(("tokens", name, username), get_token, name, username=username)
+
+
+async def arenew_token(name: str | None, username: str | None, failed: Token) -> Token:
+    return await in_thread(("tokens", name, username), renew_token, name, username, failed)
+
+
+async def aget_client(
+    name: str | None = None,
+    *,
+    username: str | None = None,
+    timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+) -> AsyncClient:
+    """`get_client` for async code: `sf = await aget_client("acme")`, then `await sf.query(…)`."""
+    client = await in_thread(
+        ("tokens", name, username), get_client, name, username=username, timeout_seconds=timeout_seconds
+    )
+    return AsyncClient(client, name, username)
+
+
+def _awaited(
+    method: Callable[Concatenate[Client, P], R],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, R]]:
+    """The client's method, run in a thread."""
+
+    @wraps(method)
+    async def call(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        return await self._in_thread(method, self._client, *args, **kwargs)
+
+    return call
+
+
+class AsyncClient:
+    """A `Client` whose methods are awaited; made by `aget_client`. Its calls run in threads, a limited number at a time.
+
+    It uses the connection pools of the process, so there is nothing to close; `async with` works all the same.
+    """
+
+    def __init__(self, client: Client, name: str | None, username: str | None) -> None:
+        self._client = client
+        self._name = name
+        self._username = username
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def api_usage(self) -> ApiUsage | None:
+        return self._client.api_usage
+
+    @property
+    async def api_version(self) -> str:
+        return await self._in_thread(lambda: self._client.api_version)
+
+    @property
+    async def instance_url(self) -> str:
+        return await self._in_thread(lambda: self._client.instance_url)
+
+    close = _awaited(Client.close)
+    request = _awaited(Client.request)
+    identity = _awaited(Client.identity)
+    versions = _awaited(Client.versions)
+    limits = _awaited(Client.limits)
+    describe = _awaited(Client.describe)
+    described_objects = _awaited(Client.described_objects)
+    described_object = _awaited(Client.described_object)
+    record = _awaited(Client.record)
+    query = _awaited(Client.query)
+    query_page = _awaited(Client.query_page)
+    search = _awaited(Client.search)
+
+    async def query_all(self, statement: str, *values: object) -> AsyncIterator[Record]:
+        page = await self.query(statement, *values)
+        while True:
+            for record in page:
+                yield record
+            if not page.next_path:
+                return
+            page = await self.query_page(page.next_path)
+
+    async def _in_thread(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        return await in_thread(("calls", self._name, self._username), call, *args, **kwargs)

@@ -1,0 +1,116 @@
+"""What callers are told: JSON that nobody stores, and errors in one shape."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import Error as AnyDatabaseError
+from django.http import HttpResponse, JsonResponse
+
+from ..salesforce.errors import (
+    ActionNeeded,
+    ApiKeyRefused,
+    InvalidInput,
+    PermissionMissing,
+    RetryableError,
+    SalesforceError,
+)
+from ..salesforce.problem import problem_of
+
+log = logging.getLogger("sf_integration.token_api")
+
+_CALLER = "whoever wrote the calling program"
+
+
+class Unacceptable(InvalidInput):
+    """A request that can't be read."""
+
+    def __init__(self, message: str, *, status: int = 400, code: str, headers: Mapping[str, str] = {}) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.headers = headers
+
+
+class TooManyCalls(RetryableError):
+    """Of one caller within a minute."""
+
+    code = "too_many_calls"
+
+
+def answer(body: object, *, status: int = 200, headers: Mapping[str, str] = {}) -> HttpResponse:
+    return JsonResponse(body, status=status, safe=False, headers={"Cache-Control": "no-store", **headers})
+
+
+def of_error(error: Exception) -> HttpResponse:
+    match error:
+        case SalesforceError():
+            return _told(error)
+        case AnyDatabaseError():
+            log.warning("the database did not answer: %s", type(error).__name__)
+            return _told(RetryableError("The database of this site does not answer.", code="database_unavailable"))
+    log.error("a fault of ours", exc_info=error)
+    return _shaped(500, "internal_error", "A fault of this site; its log tells more.", who="whoever runs this site")
+
+
+def _told(error: SalesforceError) -> HttpResponse:
+    problem = problem_of(error)
+    wait = math.ceil(error.retry_after) if isinstance(error, RetryableError) else None
+    status, headers = _status(error)
+    if isinstance(error, InvalidInput):
+        return _shaped(status, error.code, str(error), who=_CALLER, headers=headers)
+    return _shaped(
+        status,
+        error.code,
+        problem.sentence,
+        cause=problem.cause,
+        remedy=problem.remedy,
+        who=problem.who,
+        retry_after=wait,
+        headers=headers | ({"Retry-After": str(wait)} if wait is not None else {}),
+    )
+
+
+def _status(error: SalesforceError) -> tuple[int, dict[str, str]]:
+    """With the headers that belong to it."""
+    match error:
+        case Unacceptable():
+            return error.status, {**error.headers}
+        case InvalidInput():
+            return 400, {}
+        case ApiKeyRefused():
+            # Source: RFC 6750 section 3.
+            shown = "" if error.code == "api_key_missing" else ' error="invalid_token"'
+            return 401, {"WWW-Authenticate": f"Bearer{shown}"}
+        case PermissionMissing():
+            return 403, {}
+        case ActionNeeded():
+            return 409, {}
+        case TooManyCalls():
+            return 429, {}
+    return 503, {}
+
+
+def _shaped(
+    status: int,
+    code: str,
+    message: str,
+    *,
+    cause: str = "",
+    remedy: str = "",
+    who: str = "",
+    retry_after: int | None = None,
+    headers: Mapping[str, str] = {},
+) -> HttpResponse:
+    body: dict[str, Any] = {
+        "error": code,
+        "message": message,
+        "cause": cause,
+        "remedy": remedy,
+        "who": who,
+        "retry_after": retry_after,
+    }
+    return answer(body, status=status, headers=headers)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Task, shared_task
+from django.core.cache import cache
+from django.core.mail import mail_managers
+
+from sf_integration import QueryCursorLost, RetryableError, SalesforceError, get_client
+
+from . import salesforce
+from .models import Brand, Customer, Order
+
+
+class SalesforceTask(Task):
+    """Outlives an outage of hours; what needs a person is told at once, and not tried again."""
+
+    autoretry_for = (RetryableError, QueryCursorLost)
+    retry_backoff = 5
+    retry_backoff_max = 600
+    max_retries = 60  # of five minutes on average
+    acks_late = True
+    reject_on_worker_lost = True
+
+    def retry(self, *, exc: Exception | None = None, countdown: float = 0, **options: Any) -> Any:
+        soonest = exc.retry_after if isinstance(exc, RetryableError) else 0
+        return super().retry(exc=exc, countdown=max(countdown, soonest), **options)
+
+    def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+        if isinstance(exc, SalesforceError) and cache.add(f"told:{exc.code}", True, timeout=3600):
+            mail_managers(f"Salesforce: {exc.code}", f"{self.name}{args}: {exc}")
+
+
+@shared_task(base=SalesforceTask, name="orders.push_order")
+def push_order(order_id: int) -> None:
+    salesforce.push(Order.objects.select_related("brand").get(pk=order_id))
+
+
+@shared_task(name="orders.push_waiting")
+def push_waiting(connection: str | None = None) -> int:
+    """What was given up meanwhile; all connections, unless one is named."""
+    waiting = Order.waiting(**({"brand__connection": connection} if connection else {}))
+    for order_id in waiting.values_list("pk", flat=True):
+        push_order.delay(order_id)
+    return len(waiting)
+
+
+@shared_task(bind=True, base=SalesforceTask, name="orders.import_customers")
+def import_customers(self: Task, brand: str, after: str = salesforce.FIRST_ID) -> None:
+    """Every contact as a customer. When the org runs short of API calls, the rest comes an hour later."""
+    shop = Brand.objects.get(slug=brand)
+    with get_client(shop.connection) as sf:
+        for page in salesforce.contact_pages(sf, after):
+            Customer.store(shop, page)
+            if not salesforce.has_calls_to_spare(sf):
+                raise self.retry(args=(brand, page[-1]["Id"]), countdown=3600)
+
+
+@shared_task(base=SalesforceTask, name="orders.report_pipeline")
+def report_pipeline(brand: str) -> None:
+    with get_client(Brand.objects.get(slug=brand).connection) as sf:
+        total = salesforce.pipeline(sf)
+    mail_managers(f"{brand}: pipeline", f"Open deals: {total:,.2f}")
