@@ -10,9 +10,11 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from . import signers
 from .fields import seal
 from .models import AppKind, SigningKey
 from .salesforce import keys, setup_guide
+from .salesforce.errors import InvalidInput
 from .salesforce.keys import Certificate
 from .salesforce.secret import takes_secrets
 from .sealed_columns import SealedColumn
@@ -27,6 +29,7 @@ UPLOAD_PATHS = {
     AppKind.CONNECTED_APP: f"Setup → App Manager → {_UPLOAD.connected.menu}",
 }
 """Where the certificate is uploaded in Salesforce."""
+_LONGEST_REFERENCE = 500
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,14 @@ def prove_certificate(
 
 
 def store(proved: ProvedKey, *, name: str) -> SigningKey:
-    """The second half. A known key pair whose row can't be opened any more is sealed anew. Raises EncryptionKeyMissing."""
+    """The second half. A known key pair whose row can't be opened any more is sealed anew; one that is held outside stays there.
+
+    Raises EncryptionKeyMissing.
+    """
     fingerprint = keys.fingerprint(proved.key)
-    known = SigningKey.objects.filter(fingerprint=fingerprint).order_by("created_at").first()
+    known = known_key(fingerprint)
     if known is not None:
-        if not known.can_sign:
+        if not known.can_sign and not known.signer:
             _seal_anew(known, proved.key)
         return _completed(known, proved.certificate)
     row = SigningKey(name=free_name(name), fingerprint=fingerprint, size=proved.key.key_size)
@@ -96,6 +102,61 @@ def store(proved: ProvedKey, *, name: str) -> SigningKey:
     _describe(row, proved.certificate)
     row.save(force_insert=True)
     return row
+
+
+@dataclass(frozen=True)
+class ProvedElsewhere:
+    """A key that a signer holds, seen to sign for its certificate, not stored yet."""
+
+    signer: str
+    reference: str
+    certificate: Certificate
+
+
+def prove_outside(*, signer: str, reference: str, certificate: bytes) -> ProvedElsewhere:
+    """Have the signer sign something, and compare that with the certificate.
+
+    Raises InvalidInput when reference or certificate can't be, or they don't belong together; EncryptionKeyMissing for a signer
+    that is not configured; what the signer raises, and LoginUnavailable for its own trouble.
+    """
+    if not 0 < len(reference) <= _LONGEST_REFERENCE or not reference.isprintable():
+        raise InvalidInput(f"What the signer knows the key by has 1 to {_LONGEST_REFERENCE} characters.")
+    read = keys.read_certificate(certificate)
+    keys.public_key_of(read)
+    keys.require_signs_for(signers.held_key(signer, reference), read)
+    return ProvedElsewhere(signer, reference, read)
+
+
+def store_outside(proved: ProvedElsewhere, *, name: str) -> SigningKey:
+    """The row of a key held outside; one that is known already gets what changed of reference and certificate.
+
+    Raises InvalidInput when the database holds the private key itself: then it would not be a secret of the signer's alone.
+    """
+    read = proved.certificate
+    known = known_key(read.public_key_fingerprint)
+    if known is not None and not known.signer:
+        raise InvalidInput(
+            f"The private key of this pair is stored here already, as “{known.name}”. Have the signer make a new one, "
+            "and stage that."
+        )
+    row = known or SigningKey(
+        name=free_name(name),
+        fingerprint=read.public_key_fingerprint,
+        size=keys.public_key_of(read).key_size,
+        origin=SigningKey.Origin.OUTSIDE,
+    )
+    row.signer, row.signer_reference = proved.signer, proved.reference
+    if known is None:
+        _describe(row, read)
+        row.save(force_insert=True)
+        return row
+    row.save(update_fields=["signer", "signer_reference"])
+    return _completed(row, read)
+
+
+def known_key(fingerprint: str) -> SigningKey | None:
+    """The stored signing key of that key pair."""
+    return SigningKey.objects.filter(fingerprint=fingerprint).order_by("created_at").first()
 
 
 def unsaved(proved: ProvedKey, *, name: str) -> SigningKey:

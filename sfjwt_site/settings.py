@@ -131,7 +131,14 @@ DATABASES = {"default": _database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Each process its own memory is enough for one machine: what must be shared stands in the database.
-CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://")}
+CACHES: dict[str, dict[str, Any]] = {"default": env.cache_url("CACHE_URL", default="locmemcache://")}
+if "redis" in CACHES["default"]["BACKEND"]:
+    # One that is down holds up a page, or a call of the HTTP token API, for a second at most.
+    CACHES["default"]["OPTIONS"] = {
+        "socket_connect_timeout": 1,
+        "socket_timeout": 1,
+        **CACHES["default"].get("OPTIONS", {}),
+    }
 
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
@@ -209,6 +216,8 @@ SF_INTEGRATION = {
     "ENCRYPTION_KEYS": [key.strip() for key in env.str("SF_ENCRYPTION_KEYS").split(",") if key.strip()],
     "ALLOWED_HOSTS": env.names("SF_ALLOWED_HOSTS"),
     "ALLOWED_ENVIRONMENTS": env.names("SF_ALLOWED_ENVIRONMENTS") or None,
+    "TOKEN_API": env.bool("SF_TOKEN_API", default=False),
+    "TOKEN_API_CALLS_PER_MINUTE": env.int("SF_TOKEN_API_CALLS_PER_MINUTE", default=600),
 }
 
 LOGGING = {

@@ -9,6 +9,7 @@ urlpatterns = [
     path("", RedirectView.as_view(url="/connections/")),
     path("", include("sf_integration.probe_urls")),
     path("connections/", include("sf_integration.urls")),
+    path("api/", include("sf_integration.token_api.urls")),
     path("login/", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", auth.LogoutView.as_view(), name="logout"),
     path("password/", auth.PasswordChangeView.as_view(), name="password_change"),

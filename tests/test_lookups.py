@@ -684,6 +684,7 @@ def test_trouble_of_the_org_is_a_page_that_says_what_to_do(
     assert not AuditEvent.objects.exists()
 
 
+@pytest.mark.once
 @pytest.mark.chromium
 @pytest.mark.parametrize("with_script", [True, False])
 def test_in_a_browser(

@@ -150,7 +150,10 @@ class NotAllowedHere(ActionNeeded):
 
 
 class EncryptionKeyMissing(ActionNeeded):
-    """A secret was sealed with an encryption key that this installation does not have."""
+    """A secret was sealed with an encryption key that this installation does not have.
+
+    `code` is `secret_damaged` for one that is no use with any, `signer_missing` where an unknown signer holds a signing key.
+    """
 
     code = "encryption_key_missing"
 

@@ -18,6 +18,7 @@ from django.test import override_settings
 from .. import crypto, keystore, tokens
 from ..conf import settings as app_settings
 from ..models import ConnectedApp
+from ..token_api import uses
 from . import credentials
 from .apps import App
 from .orgs import Org
@@ -73,6 +74,7 @@ def stand_in(**options: Any) -> Iterator[ConnectableOrg]:
         finally:
             tokens.current().http.close()
             tokens.reset()
+            uses.forget()
 
 
 class SalesforceOrgMixin:

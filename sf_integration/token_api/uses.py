@@ -31,69 +31,64 @@ class Use:
     username: str
 
 
-@dataclass
-class _Minute:
-    at: dt.datetime
-    """When it was told of."""
-    untold: int = 0
-
-    def is_of(self, now: dt.datetime) -> bool:
-        return self.at.replace(second=0, microsecond=0) == now.replace(second=0, microsecond=0)
-
-
 class Uses:
     """Those of a process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._minutes: dict[Use, _Minute] = {}
+        self._untold: dict[tuple[Use, dt.datetime], int] = {}
+        """By use and minute, of which the first is told: how many more there were."""
         self._timer: threading.Timer | None = None
 
     def note(self, use: Use, now: dt.datetime | None = None) -> None:
         """Raises what the database raises when the event can't be written."""
         now = now or timezone.now()
+        minute = now.replace(second=0, microsecond=0)
         with self._lock:
-            minute = self._minutes.get(use)
-            if minute is not None and minute.is_of(now):
-                minute.untold += 1
+            if (use, minute) in self._untold:
+                self._untold[use, minute] += 1
                 self._tell_at_end_of(now)
                 return
-        self.tell(before=now)
+        self.tell(before=minute)
         _write(use, now, 1)
         with self._lock:
-            self._minutes.setdefault(use, _Minute(now))
+            self._untold.setdefault((use, minute), 0)
 
     def tell(self, *, before: dt.datetime | None = None) -> None:
-        """Write down what was only counted; `before`: of the minutes that are over by then."""
+        """Write down what was only counted; `before`: of the minutes before this one."""
         with self._lock:
-            over = {use: each for use, each in self._minutes.items() if before is None or not each.is_of(before)}
-            for use in over:
-                del self._minutes[use]
-        for use, minute in over.items():
-            if minute.untold:
-                _write(use, minute.at, minute.untold)
+            over = [each for each in self._untold if before is None or each[1] < before]
+            counts = {each: self._untold.pop(each) for each in over}
+        while counts:
+            (use, minute), count = counts.popitem()
+            try:
+                if count:
+                    _write(use, minute, count)
+            except Error:
+                with self._lock:
+                    self._untold |= counts | {(use, minute): count}
+                raise
 
     def forget(self) -> None:
         with self._lock:
-            self._minutes.clear()
+            self._untold.clear()
             if self._timer is not None:
                 self._timer.cancel()
             self._timer = None
 
     def _tell_at_end_of(self, now: dt.datetime) -> None:
-        if self._timer is not None:
-            return
-        self._timer = threading.Timer(60.1 - now.second, self._end_of_minute)
-        self._timer.daemon = True
-        self._timer.start()
+        if self._timer is None:
+            self._timer = threading.Timer(60.1 - now.second, self._end_of_minute)
+            self._timer.daemon = True
+            self._timer.start()
 
     def _end_of_minute(self) -> None:
         with self._lock:
             self._timer = None
         try:
-            self.tell(before=timezone.now())
+            self.tell(before=timezone.now().replace(second=0, microsecond=0))
         except Error as exc:
-            log.warning("tokens handed out were not counted in the audit trail: %s", type(exc).__name__)
+            log.warning("tokens handed out are not counted in the audit trail yet: %s", type(exc).__name__)
         finally:
             connections.close_all()  # this thread's own
 
@@ -109,8 +104,13 @@ def note(use: Use) -> None:
     _of_this_process.note(use)
 
 
-def reset() -> None:
-    """Start with nothing: after a fork, whose parent tells its own, and between tests."""
+def forget() -> None:
+    """Between tests, whose databases go."""
+    _of_this_process.forget()
+
+
+def _reset() -> None:
+    """After a fork: the parent tells of its own, and a lock may be held by a thread that is not here."""
     global _of_this_process  # noqa: PLW0603 - the one place that replaces it
     _of_this_process = Uses()
 
@@ -122,5 +122,5 @@ def _at_exit() -> None:
         log.warning("tokens handed out were not counted in the audit trail: %s", type(exc).__name__)
 
 
-os.register_at_fork(after_in_child=reset)
+os.register_at_fork(after_in_child=_reset)
 atexit.register(_at_exit)

@@ -15,7 +15,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from ..conf import settings
 from ..health import report
-from ..models import ApiClient, ConnectedApp
+from ..models import ApiClient, ConnectedApp, ConnectedAppQuerySet
 from ..salesforce.oauth import Token
 from ..services import api_clients
 from . import answers, callers, reading, taking
@@ -44,7 +44,7 @@ def _endpoint(*methods: str) -> Callable[[_View[_P]], _View[_P]]:
                         code="method_not_allowed",
                         headers={"Allow": allowed},
                     )
-                return view(request, *args, **kwargs)
+                return _answered(request, view(request, *args, **kwargs))
             except Exception as error:  # noqa: BLE001 - each has its answer
                 return answers.of_error(error)
 
@@ -75,7 +75,9 @@ def connections(request: HttpRequest) -> HttpResponse:
 def health(request: HttpRequest, name: str) -> HttpResponse:
     """What is known of one: the facts of its last check. No call."""
     client = callers.caller(request)
-    found = _of(client).get(pk=api_clients.grant(client, name).pk)
+    found = _of(client).filter(pk=api_clients.grant(client, name).pk).first()
+    if found is None:
+        raise api_clients.not_granted(name)  # a moment ago it was
     return answer(report.as_json(found, timezone.now()))
 
 
@@ -90,7 +92,15 @@ def not_found(request: HttpRequest, rest: str) -> HttpResponse:
     raise Unacceptable("There is no such address here; openapi.json lists them.", status=404, code="not_found")
 
 
-def _of(client: ApiClient) -> Any:
+def _answered(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    """To HEAD without the body, which not every server takes off."""
+    if request.method == "HEAD":
+        response.headers["Content-Length"] = str(len(response.content))
+        response.content = b""
+    return response
+
+
+def _of(client: ApiClient) -> ConnectedAppQuerySet:
     return ConnectedApp.objects.filter(api_clients=client).select_related("signing_key")
 
 

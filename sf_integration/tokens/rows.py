@@ -465,12 +465,13 @@ def add_logins(row: AccessToken, count: int, now: dt.datetime) -> None:
         AccessToken.objects.filter(pk=row.pk).update(**_counted(count, now, now - HOUR))
 
 
-def note_uses(row: AccessToken, count: int) -> bool:
+def note_uses(name: str, username: str | None, count: int) -> bool:
     """Extra usernames that nobody asks for idle out, and who deletes a connection is told who used it.
 
     False when it can't be noted at once: the caller has a token and must not wait for this.
     """
-    found = AccessToken.objects.filter(pk=row.pk)
+    user = normal_username(username) if username else NormalUsername("connection__username")
+    found = AccessToken.objects.filter(connection__name=name, username=user)
     try:
         with _impatient():
             return bool(found.update(uses=F("uses") + count, last_used_at=timezone.now()))
@@ -489,7 +490,8 @@ def _impatient() -> Iterator[None]:
         yield
         return
     with database.cursor() as cursor:
-        (milliseconds,) = cursor.execute("PRAGMA busy_timeout").fetchone()
+        cursor.execute("PRAGMA busy_timeout")
+        (milliseconds,) = cursor.fetchone()
         cursor.execute("PRAGMA busy_timeout = 0")
         try:
             yield

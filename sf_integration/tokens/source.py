@@ -20,7 +20,7 @@ from ..salesforce import oauth
 from ..salesforce.errors import SalesforceError, UnknownConnection
 from ..salesforce.oauth import Token
 from . import apart, events, gate, lifecycle, renewal, rows
-from .process import Copy, Handle, Process, current
+from .process import Copy, Handle, Process, Uses, current
 from .renewal import Observer
 
 Wanted = Callable[[AccessToken], Token | None]
@@ -193,22 +193,18 @@ def _ask_row(
         raise
     _remember(process, handle, row, token)
     if counts_as_use:
-        process.copies[handle].uses.count += 1
-        if in_transaction:  # a rollback would take it away, so it is noted by who commits
-            transaction.on_commit(lambda: _note_uses(process, handle), robust=True)
+        uses = process.uses[handle]
+        uses.count += 1
+        if in_transaction:  # a rollback would take the note away
+            transaction.on_commit(lambda: _note(uses, handle), robust=True)
         else:
-            _note_uses(process, handle, row)
+            _note(uses, handle)
     return token
 
 
-def _note_uses(process: Process, handle: Handle, row: AccessToken | None = None) -> None:
-    """Tell the row, once a minute. `row`: as it was read a moment ago."""
-    uses = process.uses[handle]
+def _note(uses: Uses, handle: Handle) -> None:
     count = uses.take()
-    if not count:
-        return
-    row = row or rows.find(*handle)
-    if row is None or not rows.note_uses(row, count):
+    if count and not rows.note_uses(*handle, count):
         uses.give_back(count)
 
 

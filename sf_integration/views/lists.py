@@ -144,21 +144,7 @@ def health_json(request: HttpRequest) -> JsonResponse:
     keys = SigningKey.objects.defer("certificate").in_bulk({each.signing_key_id for each in rows})
     for each in rows:
         each.signing_key = keys[each.signing_key_id]
-    return JsonResponse([_as_json(each, now) for each in rows], safe=False)
-
-
-def _as_json(connection: ConnectedApp, now: dt.datetime) -> dict[str, Any]:
-    return {
-        **connection.summary(now),
-        "seconds_since_check": _seconds_since(connection.last_checked_at, now),
-        "seconds_since_success": _seconds_since(connection.last_success_at, now),
-        "seconds_failing": _seconds_since(connection.failing_since, now),
-        "certificate_days": connection.signing_key.days_left(now),
-    }
-
-
-def _seconds_since(moment: dt.datetime | None, now: dt.datetime) -> int | None:
-    return None if moment is None else max(round((now - moment).total_seconds()), 0)
+    return JsonResponse([report.with_ages(each, now) for each in rows], safe=False)
 
 
 class _Pages(Paginator):  # type: ignore[type-arg]

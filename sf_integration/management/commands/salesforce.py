@@ -73,9 +73,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.formatter_class = _Help
-        parser.epilog = f"{_verbs_in_groups()}\n\n{_EXIT_STATUS}"
+        parser.description = f"{parser.description}\n\n{_verbs_in_groups()}"
+        parser.epilog = _EXIT_STATUS
         parser.add_argument("--as", dest="as_user", metavar="USER", help=_AS)
-        subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True, title="verb")
+        subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True, title="what to do")
         everywhere = _options_of_every_command()
         for verb in VERBS:
             _add_verb(subparsers, verb, everywhere)
@@ -148,7 +149,9 @@ def _add_verb(subparsers: Any, verb: Verb, everywhere: argparse.ArgumentParser) 
     parser = subparsers.add_parser(
         verb.name,
         description=f"{verb.help[0].upper()}{verb.help[1:]}.",
-        epilog="\n".join([*textwrap.wrap(verb.details, 80), "Examples:", *examples]),
+        epilog="\n".join(
+            [*textwrap.wrap(verb.details, 80), *([""] if verb.details else []), "Examples:", *examples]
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[everywhere],
     )

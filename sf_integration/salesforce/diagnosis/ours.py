@@ -126,6 +126,21 @@ ENTRIES: tuple[Diagnosis, ...] = (
         "Add that key to SF_ENCRYPTION_KEYS and restart; or import the signing key again.",
     ),
     Diagnosis(
+        "signer_missing",
+        "",
+        "The signing key is held outside, by a signer that is not configured in this process, or can't be made here.",
+        US,
+        'Name it in SF_INTEGRATION["SIGNERS"] and restart; “manage.py check” tells what is wrong with it.',
+    ),
+    Diagnosis(
+        "signer_unavailable",
+        "",
+        "The signing key is held outside, and who holds it did not sign, or not in time.",
+        US,
+        "Look whether that service works, and whether this host may use the key. It is tried again.",
+        kind="passing",
+    ),
+    Diagnosis(
         "secret_damaged",
         "",
         "A stored secret is damaged, or was copied from another row.",

@@ -323,6 +323,8 @@ OURS = [
     "wrong_user",
     "not_allowed_here",
     "encryption_key_missing",
+    "signer_missing",
+    "signer_unavailable",
     "secret_damaged",
     "paused",
     "username_not_allowed",

@@ -17,7 +17,7 @@ LOGIN_URL = "/admin/login/"
 USE_TZ = True
 STATIC_URL = "static/"
 DEFAULT_FROM_EMAIL = "shop@nordhafen.example"
-MANAGERS = ["back-office@nordhafen.example"]
+MANAGERS = [("Back office", "back-office@nordhafen.example")]
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -71,6 +71,7 @@ SF_INTEGRATION = {
 }
 
 CELERY_BROKER_URL = os.environ.get("BROKER_URL", "memory://")
+CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.02}
 CELERY_RESULT_BACKEND = "cache+memory://"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
@@ -81,7 +82,6 @@ CELERY_BEAT_SCHEDULE = {
     "import customers": {"task": "orders.import_customers", "schedule": 24 * 3600, "args": ("nordhafen",)},
 }
 if CELERY_BROKER_URL.startswith("filesystem"):
-    CELERY_BROKER_TRANSPORT_OPTIONS = {
-        name: str(VAR_DIR / "messages") for name in ("data_folder_in", "data_folder_out", "control_folder")
-    }
+    for name in ("data_folder_in", "data_folder_out", "control_folder"):
+        CELERY_BROKER_TRANSPORT_OPTIONS[name] = str(VAR_DIR / "messages")
     (VAR_DIR / "messages").mkdir(exist_ok=True)

@@ -42,12 +42,16 @@ def order(new_order) -> Order:
     return new_order()
 
 
-@pytest.fixture
-def worker(transactional_db) -> Iterator[None]:
+@pytest.fixture(scope="session")
+def running_worker(django_db_setup) -> Iterator[None]:
     """A real Celery worker in a thread, over a broker in memory."""
     with start_worker(app, perform_ping_check=False):
         yield
-    app.backend.client.cache.clear()
+
+
+@pytest.fixture
+def worker(running_worker, transactional_db) -> None:
+    """Tasks run meanwhile; what they write is seen by the test, and theirs."""
 
 
 class TurnedClock:
