@@ -50,7 +50,7 @@ class HeldKey:
         places = _current.places(self.signer)
         if not places.acquire(timeout=timeout_seconds):
             raise self._unavailable(f"{MOST_AT_ONCE} calls of it hang")
-        answer: SimpleQueue[object] = SimpleQueue()
+        answer: SimpleQueue[_Answer] = SimpleQueue()
         work = partial(_answer, self._ask, message, places, answer)
         # Nobody can end a thread that hangs; as a daemon it holds up nothing, not even the end of the process.
         threading.Thread(target=work, name=f"signer {self.signer}", daemon=True).start()
@@ -62,7 +62,7 @@ class HeldKey:
             return given
         if isinstance(given, SalesforceError):
             raise given.with_traceback(None) from None
-        raise self._unavailable(type(given).__name__)
+        raise self._unavailable(given)
 
     def _ask(self, message: bytes) -> object:
         return _current.signer(self.signer).sign(self.reference, message)
@@ -88,14 +88,20 @@ def _configured(name: str) -> SignerSettings:
     return found
 
 
+_Answer = bytes | SalesforceError | str
+"""A signature, what the signer raised on purpose, or the class of whatever else came: no variable of ours holds more of that."""
+
+
 def _answer(
-    ask: Callable[[bytes], object], message: bytes, places: threading.Semaphore, answer: SimpleQueue[object]
+    ask: Callable[[bytes], object], message: bytes, places: threading.Semaphore, answer: SimpleQueue[_Answer]
 ) -> None:
-    """Puts what was given or raised into `answer`."""
     try:
-        answer.put(ask(message))
-    except BaseException as exc:  # noqa: BLE001 - whoever waits for the answer raises it
+        given = ask(message)
+        answer.put(given if isinstance(given, bytes) else type(given).__name__)
+    except SalesforceError as exc:
         answer.put(exc)
+    except BaseException as exc:  # noqa: BLE001 - somebody waits for the answer, whatever it is
+        answer.put(type(exc).__name__)
     finally:
         places.release()
 

@@ -4,16 +4,21 @@ import asyncio
 import datetime as dt
 import io
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 from django.core.exceptions import SynchronousOnlyOperation
+from django.db import connections
 from django.utils import timezone
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
 
 from sf_integration import (
     ActionNeeded,
     InvalidInput,
     SalesforceAuth,
+    Token,
     TransportError,
     UnknownConnection,
     aget_token,
@@ -120,6 +125,131 @@ def test_bearer_goes_to_the_own_instance_only(salesforce_org: ConnectableOrg) ->
     salesforce_org.connect("acme")
     with pytest.raises(InvalidInput, match="not sent"):
         requests.get("http://127.0.0.1:9/steal", auth=SalesforceAuth("acme"), timeout=5)
+
+
+LIMITS = "/services/data/v66.0/limits"
+
+
+def test_a_redirect_elsewhere_goes_without_the_token(salesforce_org: ConnectableOrg) -> None:
+    """Also where a subclass has put it; and what is said of sessions there costs no sign-in."""
+    salesforce_org.connect("acme")
+    foreign = salesforce_org.add_org()
+    token = get_token("acme")
+    salesforce_org.fail("redirect", where="rest", location=f"{foreign.url}{LIMITS}", times=None)
+
+    class Auth(SalesforceAuth):
+        def sign(self, request: requests.PreparedRequest, token: Token) -> None:
+            super().sign(request, token)
+            request.headers["X-SFDC-Session"] = token.value
+
+    answer = requests.get(token.instance_url + LIMITS, auth=Auth("acme"), timeout=5)
+    assert answer.url.startswith(foreign.url)
+    assert answer.status_code == 401
+    assert token.value not in str(answer.request.headers)
+    assert "X-SFDC-Session" not in answer.request.headers
+    assert salesforce_org.token_requests == 1
+
+
+def test_a_body_that_can_not_be_sent_twice_is_not_cut(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    url = f"{get_token('acme').instance_url}/services/data/v66.0/sobjects/Contact"
+    salesforce_org.end_sessions()
+
+    def post() -> requests.Response:
+        body = iter([b'{"LastName":', b' "Once"}'])
+        headers = {"Content-Type": "application/json"}
+        return requests.post(url, data=body, headers=headers, auth=SalesforceAuth("acme"), timeout=5)
+
+    refused = post()
+    assert refused.status_code == 401
+    assert refused.json()[0]["errorCode"] == "INVALID_SESSION_ID"
+    assert post().status_code == 201
+    assert len(salesforce_org.query("SELECT Id FROM Contact WHERE LastName = 'Once'")) == 1
+
+
+def test_an_answer_can_be_streamed(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    token = get_token("acme")
+    salesforce_org.end_sessions()
+    url, auth = f"{token.instance_url}/services/data/v66.0/limits", SalesforceAuth("acme")
+    with requests.get(url, auth=auth, stream=True, timeout=5) as answer:
+        assert not answer._content_consumed  # type: ignore[attr-defined]
+        assert b"DailyApiRequests" in b"".join(answer.iter_content(50))
+
+
+def test_it_is_replayed_once_also_where_the_session_retries(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    url = get_token("acme").instance_url + LIMITS
+    dead = {"status": 401, "code": "INVALID_SESSION_ID", "message": "Session expired or invalid"}
+    salesforce_org.fail("rest_error", times=None, **dead)
+    with requests.Session() as session:
+        session.mount("http://", HTTPAdapter(max_retries=Retry(3, status_forcelist=[503])))
+        session.auth = SalesforceAuth("acme")
+        asked = len(salesforce_org.requests)
+        assert session.get(url, timeout=5).status_code == 401
+        paths = [request.path for request in salesforce_org.requests[asked:]]
+        assert paths.count(LIMITS) == 2
+        assert salesforce_org.token_requests == 2
+        salesforce_org.heal()
+        salesforce_org.fail("maintenance", where="rest", times=2)
+        assert session.get(url, timeout=5).status_code == 200
+    assert salesforce_org.token_requests == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message"),
+    [(401, "INVALID_SESSION_ID", "This session is not valid for use with the REST API"), (403, "X", "no")],
+)
+def test_refusals_that_look_alike_cost_no_sign_in(
+    salesforce_org: ConnectableOrg, status: int, code: str, message: str
+) -> None:
+    salesforce_org.connect("acme")
+    url = get_token("acme").instance_url + LIMITS
+    salesforce_org.fail("rest_error", status=status, code=code, message=message)
+    answer = requests.get(url, auth=SalesforceAuth("acme"), timeout=5)
+    assert (answer.status_code, answer.history) == (status, [])
+    assert salesforce_org.token_requests == 1
+
+
+def test_threads_share_one_auth_and_one_renewal(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    url = get_token("acme").instance_url + LIMITS
+    salesforce_org.end_sessions()
+    with requests.Session() as session, ThreadPoolExecutor(8) as pool:
+        session.auth = SalesforceAuth("acme")
+
+        def ask(_: int) -> int:
+            try:
+                return session.get(url, timeout=5).status_code
+            finally:
+                connections.close_all()
+
+        assert set(pool.map(ask, range(16))) == {200}
+    assert salesforce_org.token_requests == 2
+
+
+def test_cookies_of_another_org_stay_away(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    token = get_token("acme")
+    with requests.Session() as session:
+        session.cookies.set("sid", "of another org", domain="127.0.0.1", path="/")
+        salesforce_org.end_sessions()
+        answer = session.get(token.instance_url + LIMITS, auth=SalesforceAuth("acme"), timeout=5)
+    assert answer.status_code == 200
+    assert "Cookie" not in answer.request.headers
+    assert "Cookie" not in answer.history[0].request.headers
+
+
+def test_the_replay_follows_an_instance_that_has_moved(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    old = get_token("acme")
+    salesforce_org.move()
+    dead = [{"errorCode": "INVALID_SESSION_ID", "message": "Session expired or invalid"}]
+    salesforce_org.fail("answer", where="rest", status=401, body=dead)
+    answer = requests.get(f"{old.instance_url}{LIMITS}?a=b", auth=SalesforceAuth("acme"), timeout=5)
+    assert answer.status_code == 200
+    assert answer.url == f"{salesforce_org.instance_url}{LIMITS}?a=b"
+    assert old.instance_url != salesforce_org.instance_url
 
 
 def test_netrc_does_not_replace_the_bearer(

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
 
-from sf_integration import hosts
+from sf_integration import get_token, hosts, tokens
 from sf_integration.salesforce.errors import InvalidInput, NotAllowedHere
 
 
@@ -258,3 +260,92 @@ def test_the_audience_follows_the_login_url(login_url, audience):
 ])  # fmt: skip
 def test_loopback(host, loopback):
     assert hosts.is_loopback(host) is loopback
+
+
+# ---- a rule of the installation's own -------------------------------------------------------------------------------
+
+GATEWAY, ELSEWHERE = "https://gateway.acme.example", "https://elsewhere.example"
+
+
+def narrow(url: str) -> bool | None:
+    return None if "acme" in url else False
+
+
+def wide(url: str) -> bool | None:
+    return True if url.startswith(("https://elsewhere.example", "http://")) else None
+
+
+def says_why(url: str) -> bool | None:
+    raise NotAllowedHere("Only between nine and five.", remedy="Wait.")
+
+
+def broken(url: str) -> bool | None:
+    raise OSError("planted")
+
+
+def unsure(url: str) -> bool | None:
+    return "perhaps"  # type: ignore[return-value]
+
+
+NOT_A_RULE = "text"
+
+
+@pytest.fixture
+def rule(settings):
+    def use(name: str) -> None:
+        settings.SF_INTEGRATION = settings.SF_INTEGRATION | {"HOST_RULE": f"tests.test_hosts.{name}"}
+
+    return use
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "allowed"),
+    [
+        ("narrow", PRODUCTION, True),
+        ("narrow", GATEWAY, True),
+        ("narrow", "https://acme.example", False),
+        ("narrow", "https://other.my.salesforce.com", False),
+        ("wide", PRODUCTION, True),
+        ("wide", ELSEWHERE, True),
+        ("wide", "https://other.example", False),
+        ("wide", "http://elsewhere.example", False),
+        ("wide", "https://elsewhere.example.lightning.force.com", False),
+        ("unsure", PRODUCTION, False),
+        ("broken", PRODUCTION, False),
+        ("says_why", PRODUCTION, False),
+        ("no_such_function", PRODUCTION, False),
+        ("NOT_A_RULE", PRODUCTION, False),
+    ],
+)
+def test_own_rule_forbids_and_allows(rule, name, url, allowed):
+    rule(name)
+    assert hosts.is_allowed(url) is allowed
+
+
+def test_own_rule_may_say_why_and_a_broken_one_is_told_by_its_class(rule, caplog):
+    rule("says_why")
+    with pytest.raises(NotAllowedHere, match="Only between nine and five"):
+        hosts.require_allowed(PRODUCTION)
+    rule("broken")
+    with pytest.raises(NotAllowedHere, match="own rule for hosts"):
+        hosts.require_allowed(PRODUCTION)
+    assert "OSError" in caplog.text
+    assert "planted" not in caplog.text
+
+
+@pytest.mark.parametrize("name", ["no_such_function", "NOT_A_RULE"])
+def test_system_check_names_a_rule_that_leads_nowhere(rule, name):
+    rule(name)
+    with pytest.raises(SystemCheckError, match=r"sf_integration\.E005"):
+        call_command("check", tags=["sf_integration"])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_own_rule_holds_for_the_instance_of_a_token_too(salesforce_org, rule):
+    salesforce_org.connect("acme")
+    salesforce_org.fail("answer", body={"access_token": "x", "instance_url": ELSEWHERE, "scope": "api"})
+    with pytest.raises(NotAllowedHere, match="names a foreign instance"):
+        get_token("acme")
+    rule("wide")
+    salesforce_org.fail("answer", body={"access_token": "x", "instance_url": ELSEWHERE, "scope": "api"})
+    assert tokens.refresh("acme").instance_url == ELSEWHERE

@@ -19,7 +19,7 @@ DAY = dt.timedelta(days=1)
 HEALTHY = Facts(
     enabled=True,
     environment="sandbox",
-    encryption_key_id="aaaaaaaa",
+    key_can_sign=True,
     failing_since=None,
     last_checked_at=NOW,
     last_success_at=NOW,
@@ -30,9 +30,7 @@ HEALTHY = Facts(
 
 def derived(**changes: object) -> ConnectionState:
     facts = replace(HEALTHY, **changes)
-    return state.derive(
-        facts, now=NOW, environments={"sandbox", "developer"}, key_ids=["bbbbbbbb", "aaaaaaaa"]
-    )
+    return state.derive(facts, now=NOW, environments={"sandbox", "developer"})
 
 
 @pytest.mark.parametrize(
@@ -42,9 +40,7 @@ def derived(**changes: object) -> ConnectionState:
         ({"enabled": False}, ConnectionState.PAUSED),
         ({"environment": "production"}, ConnectionState.NOT_ALLOWED_HERE),
         ({"environment": "never heard of"}, ConnectionState.NOT_ALLOWED_HERE),
-        ({"encryption_key_id": "cccccccc"}, ConnectionState.ENCRYPTION_KEY_MISSING),
-        ({"encryption_key_id": None}, ConnectionState.ENCRYPTION_KEY_MISSING),
-        ({"encryption_key_id": ""}, ConnectionState.ENCRYPTION_KEY_MISSING),
+        ({"key_can_sign": False}, ConnectionState.ENCRYPTION_KEY_MISSING),
         ({"failing_since": NOW}, ConnectionState.FAILING),
         ({"failing_since": NOW, "last_checked_at": None, "last_success_at": None}, ConnectionState.FAILING),
         ({"last_checked_at": None}, ConnectionState.NOT_CHECKED_YET),
@@ -65,7 +61,7 @@ def test_each_fact_leads_to_its_state(changes, expected):
 ORDER = [
     ({"enabled": False}, ConnectionState.PAUSED),
     ({"environment": "production"}, ConnectionState.NOT_ALLOWED_HERE),
-    ({"encryption_key_id": None}, ConnectionState.ENCRYPTION_KEY_MISSING),
+    ({"key_can_sign": False}, ConnectionState.ENCRYPTION_KEY_MISSING),
     ({"failing_since": NOW}, ConnectionState.FAILING),
     ({"last_checked_at": None}, ConnectionState.NOT_CHECKED_YET),
     ({"last_success_at": NOW - 9 * DAY}, ConnectionState.IDLE),
@@ -118,12 +114,14 @@ def every_combination(db, settings):
         settings.SF_INTEGRATION = settings.SF_INTEGRATION | {
             "ENCRYPTION_KEYS": keys,
             "ALLOWED_ENVIRONMENTS": ["sandbox", "developer"],
+            "SIGNERS": {"kms": "acme.signing.KmsSigner"},
         }
 
     rows = []
-    for sealed_with, ends in itertools.product((known, other, None), TIMES["ends"]):
+    held = [(known, ""), (other, ""), (None, ""), (None, "kms"), (None, "nobody's")]
+    for (sealed_with, signer), ends in itertools.product(held, TIMES["ends"]):
         configure(*filter(None, [sealed_with]))
-        key = SigningKey(name=uuid.uuid4().hex, fingerprint="f", size=2048, not_after=ends)
+        key = SigningKey(name=uuid.uuid4().hex, fingerprint="f", size=2048, not_after=ends, signer=signer)
         key.private_key = seal(SigningKey, "private_key", key.pk, b"x") if sealed_with else None
         key.save()
         for enabled, (environment, fits), failing, checked, success, warnings in itertools.product(
@@ -161,7 +159,7 @@ def test_the_annotation_and_the_function_agree_on_every_combination(
 ):
     with django_assert_num_queries(1):
         rows = list(ConnectedApp.objects.with_state(NOW).select_related("signing_key"))
-    assert len(rows) == every_combination == 3 * 4 * 2 * 3 * 2 * 2 * 4 * 2
+    assert len(rows) == every_combination == 5 * 4 * 2 * 3 * 2 * 2 * 4 * 2
     disagreeing = [row for row in rows if row.state != row.connection_state(NOW).value]
     assert disagreeing == []
     assert {row.state for row in rows} == {each.value for each in ConnectionState}
@@ -172,10 +170,11 @@ def test_the_annotation_and_the_function_agree_on_every_combination(
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("signer", ["", "kms"])
 @pytest.mark.parametrize("lacking", ["ENCRYPTION_KEYS", "ALLOWED_ENVIRONMENTS"])
-def test_they_agree_when_nothing_is_configured(settings, lacking):
-    key = SigningKey(name="k", fingerprint="f", size=2048)
-    key.private_key = seal(SigningKey, "private_key", key.pk, b"x")
+def test_they_agree_when_nothing_is_configured(settings, lacking, signer):
+    key = SigningKey(name="k", fingerprint="f", size=2048, signer=signer)
+    key.private_key = None if signer else seal(SigningKey, "private_key", key.pk, b"x")
     key.save()
     ConnectedApp.objects.create(
         name="acme", login_url="https://a.my.salesforce.com", signing_key=key, username="u"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..models import (
     AccessToken,
+    ApiClient,
     AuditEvent,
     CheckDay,
     ConnectedApp,
@@ -11,9 +12,9 @@ from ..models import (
     ConnectionEvent,
     SigningKey,
 )
-from . import connections, histories, signing_keys
+from . import api_clients, connections, histories, signing_keys
 
-ORDER = (ConnectedApp, SigningKey, AccessToken, ConnectionCheck, CheckDay, ConnectionEvent, AuditEvent)
+ORDER = (ConnectedApp, SigningKey, ApiClient, AccessToken, ConnectionCheck, CheckDay, ConnectionEvent, AuditEvent)
 """From what one works with daily to what one looks up, for an index that doesn't sort by letters."""
 
-__all__ = ["ORDER", "connections", "histories", "signing_keys"]
+__all__ = ["ORDER", "api_clients", "connections", "histories", "signing_keys"]

@@ -16,6 +16,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from .. import access, audit, keystore
+from ..conf import settings
 from ..forms import KeyInputs, NewSigningKeyForm, SigningKeyForm
 from ..models import AppKind, SigningKey
 from ..salesforce import keys
@@ -64,6 +65,7 @@ class SigningKeyAdmin(ManagedAdmin):
         "ends_on",
         "stored",
         "encryption",
+        "reference",
         "users_by_name",
         "download",
         "replacing",
@@ -79,8 +81,11 @@ class SigningKeyAdmin(ManagedAdmin):
             },
         ),
     )
+    outside_fieldsets = (
+        (_("Or name one that is held outside"), {"fields": NewSigningKeyForm.OUTSIDE_FIELDS}),
+    )
     fieldsets = (
-        (None, {"fields": ("name", "users_by_name", "encryption")}),
+        (None, {"fields": ("name", "users_by_name", "encryption", "reference")}),
         (
             _("Certificate"),
             {
@@ -122,11 +127,12 @@ class SigningKeyAdmin(ManagedAdmin):
 
     def get_fieldsets(self, request: HttpRequest, obj: SigningKey | None = None) -> Any:
         if obj is None:
-            return self.add_fieldsets
-        if self.has_change_permission(request, obj):
-            return self.fieldsets
+            return self.add_fieldsets + (self.outside_fieldsets if settings.SIGNERS else ())
+        hidden = set() if self.has_change_permission(request, obj) else {*_FOR_MANAGERS}
+        if not obj.signer:
+            hidden.add("reference")
         return [
-            (title, {"fields": [name for name in options["fields"] if name not in _FOR_MANAGERS]})
+            (title, {"fields": [name for name in options["fields"] if name not in hidden]})
             for title, options in self.fieldsets
         ]
 
@@ -200,7 +206,13 @@ class SigningKeyAdmin(ManagedAdmin):
 
     @admin.display(description=_("Private key"))
     def encryption(self, key: SigningKey) -> str:
+        if key.signer and key.can_sign:
+            return gettext("held outside, by %(signer)s") % {"signer": key.signer}
         return key.signing_problem or gettext("stored encrypted")
+
+    @admin.display(description=_("Known there as"))
+    def reference(self, key: SigningKey) -> str:
+        return key.signer_reference
 
     @admin.display(description=_("Certificate"))
     def download(self, key: SigningKey) -> str:

@@ -9,6 +9,7 @@ functions. Nowhere else.
 
 from __future__ import annotations
 
+from ..salesforce.http import require_same_origin, same_origin
 from .asynchronous import AsyncClient, aget_client, aget_token, arenew_token
 from .auth import SalesforceAuth, at_instance, session_has_ended
 from .connections import default_name, get_client, get_token, renew_token
@@ -24,5 +25,7 @@ __all__ = [
     "get_client",
     "get_token",
     "renew_token",
+    "require_same_origin",
+    "same_origin",
     "session_has_ended",
 ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
+import requests
+
 from ..salesforce.oauth import Token
-from ..salesforce.rest import DEFAULT_TIMEOUT_SECONDS, ApiUsage, Client, Record
+from ..salesforce.rest import DEFAULT_TIMEOUT_SECONDS, ApiUsage, Client, QueryResult, Record
 from .connections import get_client, get_token, renew_token
 from .threads import in_thread
 
@@ -20,7 +22,9 @@ async def aget_token(name: str | None = None, *, username: str | None = None) ->
     from .. import tokens
 
     token = tokens.in_memory(name, username) if name else None
-    return token or await in_thread(("tokens", name, username), get_token, name, username=username)
+    if token is not None:
+        return token
+    return await in_thread(("tokens", name, username), get_token, name, username=username)
 
 
 async def arenew_token(name: str | None, username: str | None, failed: Token) -> Token:
@@ -81,8 +85,16 @@ class AsyncClient:
     async def instance_url(self) -> str:
         return await self._in_thread(lambda: self._client.instance_url)
 
+    def with_timeout(self, seconds: float) -> Self:
+        return type(self)(self._client.with_timeout(seconds), self._name, self._username)
+
+    async def request(
+        self, method: str, path: str, *, timeout_seconds: float | None = None, **arguments: Any
+    ) -> requests.Response:
+        call = partial(self._client.request, method, path, timeout_seconds=timeout_seconds, **arguments)
+        return await self._in_thread(call)
+
     close = _awaited(Client.close)
-    request = _awaited(Client.request)
     identity = _awaited(Client.identity)
     versions = _awaited(Client.versions)
     limits = _awaited(Client.limits)
@@ -90,18 +102,32 @@ class AsyncClient:
     described_objects = _awaited(Client.described_objects)
     described_object = _awaited(Client.described_object)
     record = _awaited(Client.record)
+    record_by_external_id = _awaited(Client.record_by_external_id)
     query = _awaited(Client.query)
     query_page = _awaited(Client.query_page)
     search = _awaited(Client.search)
+    create = _awaited(Client.create)
+    update = _awaited(Client.update)
+    upsert = _awaited(Client.upsert)
+    delete = _awaited(Client.delete)
+    create_many = _awaited(Client.create_many)
+    update_many = _awaited(Client.update_many)
+    upsert_many = _awaited(Client.upsert_many)
+    delete_many = _awaited(Client.delete_many)
+    composite = _awaited(Client.composite)
+    batch = _awaited(Client.batch)
 
-    async def query_all(self, statement: str, *values: object) -> AsyncIterator[Record]:
-        page = await self.query(statement, *values)
-        while True:
+    async def pages(self, page: QueryResult) -> AsyncIterator[QueryResult]:
+        pages = self._client.pages(page)
+        while (found := await self._in_thread(next, pages, None)) is not None:
+            yield found
+
+    async def query_all(
+        self, statement: str, *values: object, include_deleted: bool = False
+    ) -> AsyncIterator[Record]:
+        async for page in self.pages(await self.query(statement, *values, include_deleted=include_deleted)):
             for record in page:
                 yield record
-            if not page.next_path:
-                return
-            page = await self.query_page(page.next_path)
 
     async def _in_thread(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         return await in_thread(("calls", self._name, self._username), call, *args, **kwargs)

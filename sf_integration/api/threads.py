@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -33,7 +33,7 @@ async def in_thread(lane: Lane, call: Callable[P, R], *args: P.args, **kwargs: P
     return await asyncio.get_running_loop().run_in_executor(executor, run)
 
 
-def _executor(lane: Lane) -> ThreadPoolExecutor:
+def _executor(lane: Lane) -> Executor:
     from .. import tokens
 
     executors = tokens.current().executors

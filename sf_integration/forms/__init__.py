@@ -6,6 +6,7 @@ Private keys and passphrases go in and never come out: their inputs are empty ag
 from __future__ import annotations
 
 from .addresses import LoginURLInput, read_login_url
+from .api_clients import ApiClientForm
 from .connections import ConnectedAppForm, LinesField, NeverSaved
 from .key_inputs import LARGEST_UPLOAD, KeyInputs, WriteOnlyTextarea
 from .lookups import NextPageForm, ObjectForm, QueryForm, RecordForm
@@ -13,6 +14,7 @@ from .signing_keys import NewSigningKeyForm, SigningKeyForm
 
 __all__ = [
     "LARGEST_UPLOAD",
+    "ApiClientForm",
     "ConnectedAppForm",
     "KeyInputs",
     "LinesField",

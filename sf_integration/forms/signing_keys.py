@@ -12,9 +12,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from .. import keystore
+from ..conf import settings
+from ..keystore import ProvedElsewhere
 from ..models import SigningKey
 from ..salesforce import keys
-from ..salesforce.errors import InvalidInput
+from ..salesforce.errors import InvalidInput, SalesforceError
 from ..state import CERTIFICATE_STAGES
 from .key_inputs import LARGEST_UPLOAD, PEM_INPUT, CertificateTextarea, KeyInputs, SecretField, given_bytes
 
@@ -56,10 +58,30 @@ class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         help_text=gettext_lazy("Of the subject: two letters, as DE; may be empty."),
     )
 
+    signer = forms.ChoiceField(
+        label=gettext_lazy("Held outside by"),
+        required=False,
+        help_text=gettext_lazy(
+            "It keeps the private key and signs for us; give the certificate above and no private key. It is asked once, to see "
+            "that both belong together."
+        ),
+    )
+    reference = forms.CharField(
+        label=gettext_lazy("Known there as"),
+        required=False,
+        max_length=500,
+        help_text=gettext_lazy("What that one calls the key: an ARN, a path, a file's name."),
+    )
+
     PAIR_FIELDS = ("bits", "days", "common_name", "organization", "country")
+
+    OUTSIDE_FIELDS = ("signer", "reference")
+
+    _proved_elsewhere: ProvedElsewhere | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["signer"].choices = [("", "---------"), *((name, name) for name in settings.SIGNERS)]  # type: ignore[attr-defined]
         self.fields["make_key"].help_text = _(
             "The private key never leaves this site; download the certificate afterwards and upload it to the app in Salesforce."
         )
@@ -70,15 +92,35 @@ class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
 
     def clean(self) -> dict[str, Any]:
         data = super().clean()
-        if not self.gives_key and not self.errors:
+        if data.get("signer") or data.get("reference"):
+            self._prove_elsewhere(data.get("signer", ""), data.get("reference", ""))
+        elif not self.gives_key and not self.errors:
             self.add_error("private_key", _("Give a private key, or have a key pair made here."))
         if self._proved and not self.errors:
-            self._refuse_known(keys.fingerprint(self._proved.key))
+            self._refuse_known("private_key", keys.fingerprint(self._proved.key))
+        if self._proved_elsewhere and not self.errors:
+            self._refuse_known("certificate", self._proved_elsewhere.certificate.public_key_fingerprint)
         return data
 
     @property
     def changed_names(self) -> list[str]:
         return sorted(set(super().changed_names) - set(self.PAIR_FIELDS))
+
+    def _prove_elsewhere(self, signer: str, reference: str) -> None:
+        if self.gives_key:
+            self.add_error("signer", _("Either give a key pair, or have one made, or name one that is held outside."))
+        elif not signer or not reference:
+            self.add_error("reference" if signer else "signer", _("Say who holds the key, and what it is called there."))
+        elif not self._certificate:
+            self.add_error("certificate", _("Give the certificate of the key that is held outside."))
+        if self.errors or not self._certificate:
+            return
+        try:
+            self._proved_elsewhere = keystore.prove_outside(
+                signer=signer, reference=reference, certificate=self._certificate
+            )
+        except SalesforceError as error:
+            self.add_error("reference", str(error))
 
     def clean_country(self) -> str:
         country: str = self.cleaned_data["country"].strip()
@@ -87,18 +129,20 @@ class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         return country
 
     def take_key(self, name: str) -> SigningKey:
+        if self._proved_elsewhere:
+            return keystore.store_outside(self._proved_elsewhere, name=name)
         if self._proved:
             return super().take_key(name)
         pair = {field: self.cleaned_data[field] for field in self.PAIR_FIELDS if self.cleaned_data[field]}
         return keystore.make(name=name, **pair)
 
-    def _refuse_known(self, fingerprint: str) -> None:
+    def _refuse_known(self, field: str, fingerprint: str) -> None:
         """One that can't be opened any more may come again: that mends it."""
-        known = SigningKey.objects.filter(fingerprint=fingerprint).first()
-        if known and known.can_sign:
+        known = keystore.known_key(fingerprint)
+        if known and (known.can_sign or known.signer):
             named = _("This key pair is stored already, as “%(name)s”.") % {"name": known.name}
             is_seen = self.visible_keys.filter(pk=known.pk).exists()
-            self.add_error("private_key", named if is_seen else _("This key pair is stored already."))
+            self.add_error(field, named if is_seen else _("This key pair is stored already."))
 
     def _post_clean(self) -> None:
         super()._post_clean()  # type: ignore[misc]

@@ -3,12 +3,14 @@
 SalesforceError
   RetryableError          .retry_after seconds; trying later can help
     TransportError          no usable answer: DNS, TLS, deadline, not JSON
+      OutcomeUnknown          to a POST, which may have been carried out
     LoginUnavailable        login host in trouble, limit reached, another process still signing in
+    ApiUnavailable          also ApiError: a locked row, a limit, Salesforce too busy
   ActionNeeded            a person must act; .cause .remedy .who
     AuthenticationError     token endpoint refused; .error .description
     InvalidPrivateKey       also ValueError
     WrongOrg  NotAllowedHere  EncryptionKeyMissing  ConnectionPaused  UsernameNotAllowed  PermissionMissing  ApiKeyRefused
-  ApiError                REST refused; .status_code .error_code .message .fields
+  ApiError                REST refused; .status_code .error_code .message .fields .cause .remedy .who
     SessionExpired          401 INVALID_SESSION_ID, also after the one replay
     NotFound                404
     QueryCursorLost         the query must be started again
@@ -28,6 +30,8 @@ class SalesforceError(Exception):
 
     code: str = ""
     """What Salesforce said (`invalid_client_id`), or our own word for it (`wrong_org`)."""
+    results: tuple[Any, ...] = ()
+    """Of a call for many records that broke off: a SaveResult for each record that was answered before, in order."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions are copied by calling the class with the text; here the class takes other arguments.
@@ -69,6 +73,23 @@ class TransportError(RetryableError):
     ) -> None:
         super().__init__(message, code=code, retry_after=retry_after)
         self.status_code = status_code
+
+
+class OutcomeUnknown(TransportError):
+    """A POST was sent and no usable answer came, so it may have been carried out: whoever repeats it may do it twice.
+
+    For tasks that may not: `autoretry_for=(RetryableError,), dont_autoretry_for=(OutcomeUnknown,)`.
+    """
+
+    @classmethod
+    def after(cls, error: TransportError) -> OutcomeUnknown:
+        return cls(
+            f"{error} What was sent may have been written all the same: look before it is sent again, or use upsert with an "
+            "external id, which may be repeated.",
+            code=error.code,
+            retry_after=error.retry_after,
+            status_code=error.status_code,
+        )
 
 
 class LoginUnavailable(RetryableError):
@@ -183,10 +204,18 @@ class ApiKeyRefused(ActionNeeded):
 
 
 class ApiError(SalesforceError):
-    """The REST API refused a request."""
+    """The REST API refused a request. `cause`, `remedy` and `who` are the catalogue's, empty where it knows nothing."""
 
     def __init__(
-        self, message: str, *, status_code: int, error_code: str = "", fields: tuple[str, ...] = ()
+        self,
+        message: str,
+        *,
+        status_code: int,
+        error_code: str = "",
+        fields: tuple[str, ...] = (),
+        cause: str = "",
+        remedy: str = "",
+        who: str = "",
     ) -> None:
         super().__init__(f"Salesforce answered {status_code} {error_code}: {message}".replace(" :", ":"))
         self.status_code = status_code
@@ -194,6 +223,17 @@ class ApiError(SalesforceError):
         self.code = error_code or f"http_{status_code}"
         self.message = message
         self.fields = fields
+        self.cause = cause or message
+        self.remedy = remedy
+        self.who = who
+
+
+class ApiUnavailable(ApiError, RetryableError):
+    """The REST API refused a request for now: nothing was done, and the same call can succeed after `retry_after` seconds."""
+
+    def __init__(self, message: str, *, retry_after: float = 5.0, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.retry_after = retry_after
 
 
 class SessionExpired(ApiError):

@@ -83,7 +83,7 @@ class Answer:
         """The decoded body. Raises TransportError, with a harmless excerpt, when it is not JSON."""
         try:
             data = json.loads(self.body, parse_constant=_refuse_constant)
-            return _whole(data) if _HALF.search(self.body) else data
+            return _whole(data) if _may_have_halves(self.body) and _HALF.search(self.body) else data
         except (ValueError, RecursionError) as exc:
             content_type = self.headers.get("Content-Type", "").partition(";")[0] or "no content type"
             raise TransportError(
@@ -302,6 +302,11 @@ def _refuse_constant(name: str) -> None:
 
 
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+
+
+def _may_have_halves(body: bytes) -> bool:
+    """The search for them takes as long as reading the JSON does; to see that there can be none, next to nothing."""
+    return (b"\\" in body and b"\\u" in body) or b"\xed" in body
 
 
 def _whole(data: Any) -> Any:

@@ -9,7 +9,14 @@ from dataclasses import dataclass, field, replace
 
 from . import assertion, diagnosis, oauth, origin
 from .assertion import Claims, Key
-from .errors import ApiError, AuthenticationError, LoginUnavailable, RetryableError, SalesforceError
+from .errors import (
+    ApiError,
+    ApiUnavailable,
+    AuthenticationError,
+    LoginUnavailable,
+    RetryableError,
+    SalesforceError,
+)
 from .http import Answer, Http
 from .oauth import Token
 from .secret import Secret
@@ -157,11 +164,12 @@ def _asked(token: Token, http: Http, started: float) -> tuple[str, SalesforceErr
     """What the org says, empty when it won't; or the passing trouble that kept it from saying."""
     try:
         return origin.ask(token, timeout_seconds=_left(started), http=http), None
+    except ApiUnavailable as exc:
+        sentence = f"The org could not say which one it is. {exc}"
+        return "", LoginUnavailable(sentence, code=exc.code, retry_after=exc.retry_after)
     except RetryableError as exc:
         return "", exc
-    except ApiError as exc:
-        if exc.status_code == 429 or exc.status_code >= 500:
-            return "", LoginUnavailable(f"The org could not say which one it is. {exc}", code=exc.code)
+    except ApiError:
         return "", None
 
 

@@ -6,13 +6,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from .. import access, audit, health, tokens
 from ..access import Act
 from ..models import ConnectedApp, session_length
+from ..salesforce.assertion import Key
 from ..salesforce.errors import ActionNeeded, SalesforceError
 from ..tokens import renewal, rows
 
@@ -46,7 +46,7 @@ class Unsaved:
 
 
 def try_values(
-    connection: ConnectedApp, key: RSAPrivateKey, *, actor: Any, fields: Collection[str] = ()
+    connection: ConnectedApp, key: Key, *, actor: Any, fields: Collection[str] = ()
 ) -> health.Trial:
     """Run the whole diagnosis with values that are not saved; `connection` is an instance that has them, `key` what to sign
     with. Nothing is stored but that it was done; the token is revoked.

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from ..access import Act, may
 from ..salesforce import diagnosis
+from ..services.api_clients import ClientState
 from ..state import ConnectionState
 
 register = template.Library()
@@ -54,6 +55,13 @@ _STATE_ICONS = {
     ConnectionState.IDLE: "clock",
     ConnectionState.HEALTHY: "check",
 }
+CLIENT_STATES = {
+    ClientState.ACTIVE: ("good", "check", _("active")),
+    ClientState.EXPIRES_SOON: ("warn", "alert", _("expires soon")),
+    ClientState.EXPIRED: ("bad", "cross", _("expired")),
+    ClientState.REVOKED: ("mute", "barred", _("revoked")),
+}
+"""Colour, icon and word."""
 _STEP_ICONS = {"ok": "check", "warning": "alert", "failed": "cross", "not_reached": "dash"}
 _STEP_WORDS = {
     "ok": _("passed"),
@@ -137,6 +145,13 @@ def state_pill(state: ConnectionState | str) -> SafeString:
         icon(_STATE_ICONS[state]),
         gettext(state.value),
     )
+
+
+@register.simple_tag
+def client_pill(state: ClientState | str) -> SafeString:
+    """An API client's state as colour, icon and word."""
+    colour, mark, word = CLIENT_STATES[ClientState(state)]
+    return format_html('<span class="sf-pill sf-{}">{}{}</span>', colour, icon(mark), word)
 
 
 @register.simple_tag

@@ -55,6 +55,8 @@ class Policy:
     """The user may not view setup, so that the resource `limits` is refused."""
     cursor_seconds: float = 900
     """Idle time after which a query's locator is forgotten."""
+    cursor_owner: Literal["session", "user"] = "session"
+    """Whose a locator is: good for one session only, or for every one of its user."""
     bulk_looks: int = 0
     """How many looks at a bulk job or batch find it in progress still."""
 

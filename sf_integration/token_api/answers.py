@@ -28,7 +28,9 @@ _CALLER = "whoever wrote the calling program"
 class Unacceptable(InvalidInput):
     """A request that can't be read."""
 
-    def __init__(self, message: str, *, status: int = 400, code: str, headers: Mapping[str, str] = {}) -> None:
+    def __init__(
+        self, message: str, *, status: int = 400, code: str, headers: Mapping[str, str] = {}
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
@@ -51,9 +53,13 @@ def of_error(error: Exception) -> HttpResponse:
             return _told(error)
         case AnyDatabaseError():
             log.warning("the database did not answer: %s", type(error).__name__)
-            return _told(RetryableError("The database of this site does not answer.", code="database_unavailable"))
+            return _told(
+                RetryableError("The database of this site does not answer.", code="database_unavailable")
+            )
     log.error("a fault of ours", exc_info=error)
-    return _shaped(500, "internal_error", "A fault of this site; its log tells more.", who="whoever runs this site")
+    return _shaped(
+        500, "internal_error", "A fault of this site; its log tells more.", who="whoever runs this site"
+    )
 
 
 def _told(error: SalesforceError) -> HttpResponse:

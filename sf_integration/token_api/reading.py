@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.http.request import UnreadablePostError
 
 from ..salesforce.errors import ApiKeyRefused
-from ..salesforce.secret import Secret
+from ..salesforce.secret import Secret, hidden
 from .answers import Unacceptable
 
 LARGEST_BYTES = 10_000
@@ -29,9 +29,11 @@ def api_key(request: HttpRequest) -> Secret:
     return Secret(given[7:].strip())
 
 
-def texts(request: HttpRequest, known: Collection[str]) -> dict[str, str]:
+def texts(request: HttpRequest, known: Collection[str], *, hide: str) -> dict[str, str]:
     """The JSON object of the body, whose values are texts under `known` names; null counts as left out. Raises Unacceptable."""
     found = _object(request)
+    if hide in found:
+        found[hide] = hidden(found[hide])
     unknown = sorted(found.keys() - {*known})
     if unknown:
         raise Unacceptable(
@@ -51,8 +53,9 @@ def _object(request: HttpRequest) -> dict[str, Any]:
             code="unsupported_media_type",
             headers={"Accept-Post": "application/json"},
         )
+    body = _body(request)
     try:
-        found = json.loads(_body(request).decode())
+        found = json.loads(body.decode())
     except (ValueError, RecursionError) as exc:
         raise Unacceptable(
             "The body is not JSON in UTF-8. Send an object, at least {}.", code="malformed_json"

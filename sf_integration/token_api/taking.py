@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import hmac
+
 from .. import tokens
 from ..models import ApiClient
 from ..salesforce.errors import UnknownConnection
 from ..salesforce.oauth import Token
 from ..services import api_clients
-from . import uses
+from ..services.api_clients import Grant
+from . import throttle, uses
+
+RENEWALS_PER_MINUTE = 2
+"""Of one user that callers may cause: one who takes other refusals for an ended session must not use up the user's sign-ins."""
 
 
-def take(client: ApiClient, *, connection: str = "", username: str = "") -> Token:
+def take(client: ApiClient, *, connection: str = "", username: str = "", refused: str = "") -> Token:
     """The token of a connection that the client may use, empty for its only one, and of its own user or another.
 
-    Raises PermissionMissing, InvalidInput, ActionNeeded or RetryableError.
+    `refused`: the one that Salesforce has answered 401 to. Raises PermissionMissing, InvalidInput, ActionNeeded or
+    RetryableError.
     """
     granted = api_clients.grant(client, connection)
     wanted = api_clients.require_username(client, granted, username)
     try:
-        token = tokens.get(granted.name, wanted)
+        token = _other_than(refused, tokens.get(granted.name, wanted), granted, wanted)
     except UnknownConnection:
         raise api_clients.not_granted(connection) from None  # deleted or renamed a moment ago
     uses.note(uses.Use(api_clients.caller_name(client), granted, wanted or granted.username))
     return token
+
+
+def _other_than(refused: str, token: Token, granted: Grant, username: str | None) -> Token:
+    if not refused or not hmac.compare_digest(token.value.encode(), refused.encode(errors="replace")):
+        return token
+    throttle.count(f"renewed.{granted.pk}.{username or ''}", limit=RENEWALS_PER_MINUTE)
+    return tokens.renew(granted.name, username, token)

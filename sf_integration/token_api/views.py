@@ -31,7 +31,7 @@ def _endpoint(*methods: str) -> Callable[[_View[_P]], _View[_P]]:
 
     def decorate(view: _View[_P]) -> _View[_P]:
         @wraps(view)
-        def guarded(request: HttpRequest, *args: _P.args, **kwargs: _P.kwargs) -> HttpResponse:
+        def guarded(request: HttpRequest, /, *args: _P.args, **kwargs: _P.kwargs) -> HttpResponse:
             if not settings.TOKEN_API:
                 raise Http404
             if request.method == "OPTIONS":
@@ -56,10 +56,15 @@ def _endpoint(*methods: str) -> Callable[[_View[_P]], _View[_P]]:
 
 @_endpoint("POST")
 def jwtauth(request: HttpRequest) -> HttpResponse:
-    """A live token of a connection: {connection?, sub?} in, what Salesforce answered out, with its times."""
+    """A live token of a connection: {connection?, sub?, refused?} in, what Salesforce answered out, with its times."""
     client = callers.caller(request)
-    asked = reading.texts(request, ("connection", "sub"))
-    token = taking.take(client, connection=asked.get("connection", ""), username=asked.get("sub", ""))
+    asked = reading.texts(request, ("connection", "sub", "refused"), hide="refused")
+    token = taking.take(
+        client,
+        connection=asked.get("connection", ""),
+        username=asked.get("sub", ""),
+        refused=asked.get("refused", ""),
+    )
     return answer(_as_json(token))
 
 
@@ -89,7 +94,9 @@ def openapi(request: HttpRequest) -> HttpResponse:
 
 @_endpoint()
 def not_found(request: HttpRequest, rest: str) -> HttpResponse:
-    raise Unacceptable("There is no such address here; openapi.json lists them.", status=404, code="not_found")
+    raise Unacceptable(
+        "There is no such address here; openapi.json lists them.", status=404, code="not_found"
+    )
 
 
 def _answered(request: HttpRequest, response: HttpResponse) -> HttpResponse:

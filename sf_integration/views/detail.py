@@ -18,7 +18,7 @@ from ..access import Act
 from ..models import ConnectedApp, ConnectionCheck, normal_username
 from ..services import operations, rotation
 from ..services.operations import Outcome
-from . import charts, facts, org, problems, timeline, vitals
+from . import callers, charts, facts, org, problems, timeline, vitals
 from .gate import View, for_connection
 from .offers import Offers
 
@@ -44,6 +44,7 @@ def detail(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
         "lately": timeline.lately(connection, most=LATELY),
         "compared": org.compared(connection, scopes=own.scopes if own else ""),
         "tokens": tokens,
+        "callers": callers.of_connection(connection, request.user, now),
         "sign_in_limit": facts.SIGN_IN_LIMIT,
         "checks_per_day": health.CALLS_PER_DAY,
         "scheduler": facts.scheduler_note(now),

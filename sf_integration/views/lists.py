@@ -17,6 +17,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from .. import access
+from ..health import report
 from ..models import ConnectedApp, ConnectedAppQuerySet, SigningKey
 from ..services import tagging
 from ..state import ConnectionState

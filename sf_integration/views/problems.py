@@ -56,7 +56,7 @@ def of_error(error: SalesforceError) -> Shown:
         yours = True
         if found["who"] == diagnosis.US:
             found["who"] = ""
-    if isinstance(error, RetryableError):
+    if isinstance(error, RetryableError) and not isinstance(error, ApiError):
         found["cause"] = found["seen"]  # names the host
     return Shown(**found, status=YOURS if yours else THE_ORGS)
 

@@ -69,7 +69,7 @@ class StartForm(forms.Form):
         self, data: Any = None, *, key: SigningKey, actor: Any, following: SigningKey | None = None
     ) -> None:
         super().__init__(data, initial={"stored": following})
-        stored = access.visible_keys(actor).exclude(pk=key.pk).exclude(private_key__isnull=True)
+        stored = access.visible_keys(actor).exclude(pk=key.pk).exclude(private_key__isnull=True, signer="")
         self.fields["stored"].queryset = stored.exclude(certificate="").order_by("name")  # type: ignore[attr-defined]
 
 

@@ -9,6 +9,8 @@ KNOWN: dict[str, dict[str, str]] = {
     "admin:auth_user_change": {"label": _DATES, "aria-prohibited-attr": _TOOLTIPS},
     "admin:auth_group_add": {"aria-prohibited-attr": _TOOLTIPS},
     "admin:auth_group_change": {"aria-prohibited-attr": _TOOLTIPS},
+    "admin:sf_integration_apiclient_add": {"aria-prohibited-attr": _TOOLTIPS},
+    "admin:sf_integration_apiclient_change": {"aria-prohibited-attr": _TOOLTIPS},
     "admin:django_celery_beat_periodictask_add": {"label": _DATES},
     "admin:django_celery_beat_periodictask_change": {"label": _DATES},
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from uuid import uuid4
 
 from django.contrib import admin
 from django.urls import Resolver404, resolve, reverse
@@ -107,6 +108,15 @@ def run(soql: str) -> Callable[[Page], int]:
     return fill_and_press("Run", soql=soql)
 
 
+def name_and_save(page: Page) -> int:
+    """The form of an API client, whose name is not taken yet."""
+    page.locator("main [name=name]").fill(f"made-{uuid4()}")
+    with page.expect_response(lambda answer: answer.request.method == "POST") as answered:
+        page.locator("main [name=_save]").click()
+    page.wait_for_load_state()
+    return answered.value.status
+
+
 def unfold(page: Page) -> None:
     """All that can be opened, also where scripts are off."""
     page.evaluate("document.querySelectorAll('main details').forEach(each => each.open = true)")
@@ -205,6 +215,12 @@ def of_the_admin() -> Iterator[Visit]:
     yield Visit("/admin/sf_integration/connectedapp/{acme}/delete/")
     yield Visit("/admin/sf_integration/connectedapp/{acme}/history/")
     yield Visit("/admin/sf_integration/signingkey/{key}/change/")
+    yield Visit("/admin/sf_integration/apiclient/add/")
+    yield Visit("/admin/sf_integration/apiclient/add/", "api-key", act=name_and_save, brief=True)
+    yield Visit("/admin/sf_integration/apiclient/{client}/change/")
+    yield Visit("/admin/sf_integration/apiclient/{revoked}/change/", "revoked", brief=True)
+    yield Visit("/admin/sf_integration/apiclient/{client}/replace/", brief=True)
+    yield Visit("/admin/sf_integration/apiclient/{client}/revoke/", brief=True)
     for model in admin.site._registry:
         if model._meta.app_label == "sf_integration":
             yield Visit(

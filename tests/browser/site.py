@@ -28,7 +28,7 @@ from sf_integration.models import (
     RecentLookup,
     SigningKey,
 )
-from sf_integration.services import rotation
+from sf_integration.services import api_clients, rotation
 from sf_integration.state import ConnectionState
 from sf_integration.testing.django import ConnectableOrg
 
@@ -96,11 +96,19 @@ def build(org: ConnectableOrg) -> Site:
         "token": AccessToken.objects.filter(connection=connections["acme"]).get().pk,
         "event": ConnectionEvent.objects.latest("at").pk,
         "audit": AuditEvent.objects.latest("at").pk,
-        "client": ApiClient.objects.create(name="reports", prefix="sfk_12345678", api_key_sha256="0" * 64).pk,
+        "client": api_client("reports", connections["acme"], connections["sick"]).pk,
+        "revoked": api_client("old-reports", connections["acme"], revoked_at=timezone.now()).pk,
         **drafts(admin, org),
     }
     sessions = {"admin": admin, "looker": looker(), "nobody": User.objects.create_user("nobody")}
     return Site(ids, {name: signed_in(Client(), user) for name, user in sessions.items()})
+
+
+def api_client(name: str, *connections: ConnectedApp, **facts: Any) -> ApiClient:
+    made = api_clients.make(name, connections=connections, notes="The BI team's.", actor=access.SHELL).client
+    if facts:
+        ApiClient.objects.filter(pk=made.pk).update(**facts)
+    return made
 
 
 def allow(org: ConnectableOrg) -> None:

@@ -8,27 +8,36 @@ import requests
 from sf_integration.salesforce.answers import json_of, raise_for_error
 from sf_integration.salesforce.errors import (
     ApiError,
+    ApiUnavailable,
     NotFound,
     QueryCursorLost,
+    RetryableError,
     SessionExpired,
     TransportError,
 )
 
 
 def answer(
-    status: int, body: str | bytes | list | dict, content_type: str = "application/json;charset=UTF-8"
+    status: int,
+    body: str | bytes | list | dict,
+    content_type: str = "application/json;charset=UTF-8",
+    *,
+    retry_after: str = "",
+    method: str = "GET",
 ):
     response = requests.Response()
     response.status_code = status
     response.headers["Content-Type"] = content_type
+    response.headers["Retry-After"] = retry_after
+    response.request = requests.Request(method, "http://localhost/").prepare()
     text = json.dumps(body) if isinstance(body, (list, dict)) else body
     response._content = text.encode() if isinstance(text, str) else text
     return response
 
 
-def refusal(*args) -> Exception:
+def refusal(*args, **more) -> Exception:
     with pytest.raises((ApiError, TransportError)) as caught:
-        raise_for_error(answer(*args))
+        raise_for_error(answer(*args, **more))
     return caught.value
 
 
@@ -64,7 +73,8 @@ def test_what_is_no_refusal_passes(status):
         ),
         (400, rest("MALFORMED_QUERY", "unexpected token: SELEKT"), ApiError, "MALFORMED_QUERY"),
         (400, {"error": "invalid_grant", "error_description": "x"}, ApiError, "invalid_grant"),
-        (503, rest("SERVER_UNAVAILABLE", "Server Unavailable"), ApiError, "SERVER_UNAVAILABLE"),
+        (503, rest("SERVER_UNAVAILABLE", "Server Unavailable"), ApiUnavailable, "SERVER_UNAVAILABLE"),
+        (429, "slow down", ApiUnavailable, "http_429"),
         (503, "<html>down", TransportError, "http_503"),
         (500, "", TransportError, "http_500"),
         (420, "<html>gone", TransportError, "http_420"),
@@ -128,3 +138,65 @@ def test_success_that_is_no_json_is_told():
     with pytest.raises(TransportError) as caught:
         json_of(answer(200, "<html>Log in</html>", "text/html"))
     assert caught.value.code == "not_json"
+
+
+# What passes by itself
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "seconds"),
+    [
+        (400, "UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record", 5),
+        (403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", 3600),
+        (403, "REQUEST_LIMIT_EXCEEDED", "ConcurrentRequests (Concurrent API Requests) Limit exceeded.", 30),
+        (400, "QUERY_TIMEOUT", "Your query request was running for too long.", 60),
+        (503, "SERVER_UNAVAILABLE", "Server Unavailable", 5),
+        (500, "UNKNOWN_EXCEPTION", "An unexpected error occurred.", 5),
+        (429, "NEVER_HEARD_OF", "x", 5),
+        (502, "NEVER_HEARD_OF", "x", 5),
+    ],
+)
+def test_what_passes_can_be_tried_again_and_is_still_a_refusal(status, code, message, seconds):
+    error = refusal(status, rest(code, message))
+    assert isinstance(error, RetryableError)
+    assert isinstance(error, ApiError)
+    assert (error.status_code, error.error_code, error.retry_after) == (status, code, seconds)
+
+
+@pytest.mark.parametrize(
+    ("told", "seconds"),
+    [
+        ("120", 120),
+        ("0", 1),
+        ("999999999", 86_400),
+        ("Sat, 01 Jan 2000 00:00:00 GMT", 1),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400),
+        ("soon", 5),
+        ("9" * 5000, 5),
+        ("²", 5),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_the_wait_that_the_host_asks_for_counts(told, seconds):
+    for body in (rest("SERVER_UNAVAILABLE", "Server Unavailable"), "<html>down"):
+        assert refusal(503, body, retry_after=told).retry_after == seconds
+
+
+@pytest.mark.parametrize(("method", "is_retryable"), [("GET", True), ("PATCH", True), ("POST", False)])
+def test_a_fault_in_the_middle_of_a_post_is_not_repeated(method, is_retryable):
+    """It may have been carried out before."""
+    error = refusal(500, rest("UNKNOWN_EXCEPTION", "An unexpected error occurred."), method=method)
+    assert isinstance(error, RetryableError) is is_retryable
+    assert isinstance(refusal(503, rest("SERVER_UNAVAILABLE", "x"), method=method), RetryableError)
+
+
+def test_a_refusal_tells_cause_remedy_and_who_acts():
+    error = refusal(400, rest("INVALID_FIELD", "No such column 'Bacon__c'"))
+    assert "no such field" in error.cause
+    assert "__c" in error.remedy
+    assert "admin" in error.who
+
+
+def test_a_refusal_that_the_catalogue_does_not_know_explains_itself():
+    error = refusal(400, rest("STOCK_TOO_LOW", "Only three are left."))
+    assert (error.cause, error.remedy, error.who) == ("Only three are left.", "", "")

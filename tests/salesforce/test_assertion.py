@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 
-from sf_integration.salesforce import assertion
+from sf_integration.salesforce import assertion, signin
 
-from .conftest import app_key
+from .conftest import app_key, sign_in_request
 
 CLAIMS = {
     "consumer_key": "3MVG9key",
@@ -55,3 +57,26 @@ def test_the_assertion_is_not_shown_by_accident():
     text = assertion.sign(assertion.claims(**CLAIMS, now=0), app_key())
     assert str(text).startswith("eyJ")
     assert "eyJ" not in repr([text])
+
+
+class HeldElsewhere:
+    """Signs with the app's key, as somebody outside would."""
+
+    def sign(self, message: bytes, *, timeout_seconds: float) -> bytes:
+        self.seconds = timeout_seconds
+        return app_key().sign(message, padding.PKCS1v15(), hashes.SHA256())
+
+
+def test_assertion_signed_outside_is_the_same_to_the_letter():
+    claims, held = assertion.claims(**CLAIMS, now=1_000), HeldElsewhere()
+    signed = assertion.sign(claims, held, timeout_seconds=2.5)
+    assert signed == assertion.sign(claims, app_key())
+    assert held.seconds == 2.5
+    assert repr(signed).startswith("<secret of ")
+
+
+def test_what_is_signed_outside_counts_into_the_time_of_a_sign_in(org, http, monkeypatch):
+    monkeypatch.setattr(signin, "CALL_SECONDS", 1.5)
+    held = HeldElsewhere()
+    assert signin.run(sign_in_request(org, key=held), http).token
+    assert 1 < held.seconds <= 1.5

@@ -18,6 +18,7 @@ from .conftest import app_key, sign_in_request, token_for
 EXAMPLES = [
     errors.RetryableError("The host is busy.", code="x", retry_after=7),
     errors.TransportError("It did not answer.", code="timeout", status_code=503),
+    errors.OutcomeUnknown("It did not answer.", code="timeout"),
     errors.LoginUnavailable("Not at the moment.", retry_after=9),
     errors.ActionNeeded("It is off.", remedy="Switch it on.", who="you"),
     errors.AuthenticationError(
@@ -32,6 +33,7 @@ EXAMPLES = [
     errors.PermissionMissing("You may not."),
     errors.ApiKeyRefused("It is unknown."),
     errors.ApiError("bad", status_code=400, error_code="X", fields=("Name",)),
+    errors.ApiUnavailable("locked", status_code=400, error_code="UNABLE_TO_LOCK_ROW", retry_after=7),
     errors.SessionExpired("ended", status_code=401, error_code="INVALID_SESSION_ID"),
     errors.NotFound("absent", status_code=404),
     errors.QueryCursorLost("lost", status_code=400),
@@ -81,7 +83,9 @@ def test_the_tree_is_what_the_page_says():
     for kind in ("AuthenticationError", "InvalidPrivateKey", "WrongOrg", "NotAllowedHere", "EncryptionKeyMissing",
                  "ConnectionPaused", "UsernameNotAllowed", "PermissionMissing", "ApiKeyRefused"):  # fmt: skip
         assert issubclass(getattr(errors, kind), errors.ActionNeeded)
-    for kind in ("SessionExpired", "NotFound", "QueryCursorLost"):
+    assert issubclass(errors.OutcomeUnknown, errors.TransportError)
+    assert issubclass(errors.ApiUnavailable, errors.RetryableError)
+    for kind in ("ApiUnavailable", "SessionExpired", "NotFound", "QueryCursorLost"):
         assert issubclass(getattr(errors, kind), errors.ApiError)
     assert issubclass(errors.InvalidPrivateKey, ValueError)
     assert issubclass(errors.InvalidInput, ValueError)

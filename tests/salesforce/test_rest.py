@@ -20,6 +20,7 @@ from sf_integration.salesforce.oauth import Token
 from sf_integration.salesforce.rest import (
     ApiUsage,
     ApiVersion,
+    AppUsage,
     Client,
     QueryResult,
     newest_common_version,
@@ -159,6 +160,41 @@ def test_a_next_page_elsewhere_is_refused(client, org, path):
     with pytest.raises(InvalidInput):
         client.query_page(path)
     assert org.requests == []
+
+
+def test_pages_that_lead_back_to_themselves_end(client, org):
+    """A known fault of some orgs: else the loop would go on for ever."""
+    path = "/services/data/v67.0/query/01g000000000001-2000"
+    org.answer_path(
+        path, {"totalSize": 2001, "done": False, "records": [{"Id": "x"}], "nextRecordsUrl": path}
+    )
+    first = QueryResult([], 2001, path)
+    with pytest.raises(TransportError, match="never end"):
+        list(client.pages(first))
+    assert [request.path for request in org.requests].count(path) == 1
+
+
+def test_empty_pages_do_not_go_on_for_ever(client, org):
+    prefix, asked = "/services/data/v67.0/query/01g000000000001-", []
+
+    def answer(request):
+        asked.append(request.path)
+        return {"totalSize": 9, "done": False, "records": [], "nextRecordsUrl": f"{prefix}{len(asked) + 1}"}
+
+    for number in range(20):
+        org.answer_path(f"{prefix}{number}", answer)
+    with pytest.raises(TransportError, match="never end"):
+        list(client.pages(QueryResult([], 9, f"{prefix}0")))
+    assert 5 < len(asked) < 15
+
+
+def test_deleted_rows_are_found_when_asked_for(client, org):
+    deleted = client.create("Account", {"Name": "Gone"})
+    client.delete("Account", deleted)
+    statement = "SELECT Id FROM Account WHERE Name = 'Gone'"
+    assert client.query(statement).total_size == 0
+    assert client.query(statement, include_deleted=True).records[0]["Id"] == deleted
+    assert [row["Id"] for row in client.query_all(statement, include_deleted=True)] == [deleted]
 
 
 def test_an_org_that_points_to_a_foreign_next_page_is_not_followed(client, org, raw_server):
@@ -316,7 +352,11 @@ def test_a_list_of_versions_of_another_form_is_told(client, org, body):
     ("header", "usage"),
     [
         ("api-usage=61/100000", ApiUsage(61, 100_000)),
-        ("api-usage=25/5000; per-app-api-usage=17/250(appName=sample-connected-app)", ApiUsage(25, 5000)),
+        (
+            "api-usage=25/5000; per-app-api-usage=17/250(appName=sample-connected-app)",
+            ApiUsage(25, 5000, AppUsage("sample-connected-app", 17, 250)),
+        ),
+        ("per-app-api-usage=17/250(appName=x)", None),
         ("", None),
         ("api-usage=x/y", None),
         ("api-usage=1/" + "9" * 5000, None),
@@ -503,6 +543,39 @@ def test_a_deadline_may_be_given_for_one_call(client, org):
     with pytest.raises(TransportError) as caught:
         client.request("GET", "limits", timeout_seconds=0.3)
     assert caught.value.code == "timeout"
+
+
+def test_another_time_out_shares_all_else(client, org):
+    quick = client.with_timeout(0.3)
+    org.fail("slow", where="rest", seconds=5)
+    with pytest.raises(TransportError, match=r"within 0\.3 seconds"):
+        quick.limits()
+    quick.close()
+    assert quick.query("SELECT Id FROM Account LIMIT 1").records
+    assert client.api_usage == quick.api_usage == ApiUsage(org.api_used, org.api_limit)
+    assert client.api_version == "67.0"
+    assert org.logins == 1
+    assert [request.path for request in org.requests].count("/services/data") == 1
+
+
+@pytest.mark.parametrize("seconds", [0, -1])
+def test_no_time_at_all_is_refused(seconds):
+    with pytest.raises(InvalidInput):
+        Client(token_for("http://127.0.0.1:1")).with_timeout(seconds)
+
+
+def test_usage_of_the_app_is_kept(client, org):
+    org.app.api_limit = 250
+    client.limits()
+    assert client.api_usage.of_app == AppUsage(org.app.name, org.app.api_used, 250)
+
+
+def test_a_copy_leaves_the_pools_open(token):
+    with Client(token, api_version="67.0") as client:
+        session = client._http.session()
+        with client.with_timeout(5) as quick:
+            quick.limits()
+        assert client._http.session() is session
 
 
 def test_a_client_closes_only_pools_of_its_own(http, token):

@@ -133,6 +133,14 @@ ENTRIES: tuple[Diagnosis, ...] = (
         'Name it in SF_INTEGRATION["SIGNERS"] and restart; “manage.py check” tells what is wrong with it.',
     ),
     Diagnosis(
+        "signer_refused",
+        "",
+        "The signing key is held outside, and who holds it does not know it, or does not let us use it.",
+        US,
+        "Look there whether the key is enabled and may be used by this host; then whether the reference is right.",
+        _SIGNING_KEYS,
+    ),
+    Diagnosis(
         "signer_unavailable",
         "",
         "The signing key is held outside, and who holds it did not sign, or not in time.",

@@ -223,7 +223,9 @@ ENTRIES: tuple[Diagnosis, ...] = (
         "",
         "The query took too long.",
         US,
-        "Make it selective: filter by indexed fields such as Id, CreatedDate or an external id, and ask for fewer rows.",
+        "Try again later. If it stays, make it selective: filter by indexed fields such as Id, CreatedDate or an external id, "
+        "and ask for fewer rows.",
+        kind="passing",
     ),
     Diagnosis(
         "INVALID_QUERY_LOCATOR",
@@ -313,6 +315,14 @@ ENTRIES: tuple[Diagnosis, ...] = (
         "A record with this value exists already, in a field that must be unique.",
         US,
         "Update that record (upsert by external id); the message names it.",
+    ),
+    Diagnosis(
+        "DUPLICATE_EXTERNAL_ID",
+        "",
+        "Several records have the same value in the external id field, so none of them is meant.",
+        US,
+        "Merge or mend those records; the field's setting “Unique” keeps it from happening again.",
+        wordings=("more than one record found for external id field",),
     ),
     Diagnosis(
         "DUPLICATES_DETECTED",

@@ -9,6 +9,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -142,7 +143,7 @@ class Bulk2:
             raise Refused(not_found())
         return job
 
-    def _list(self, kind: type[IngestJob] | type[QueryJob]) -> Answer:
+    def _list(self, kind: type[IngestJob | QueryJob]) -> Answer:
         told = [job.describe() for job in self.org.jobs.of(kind, self.user.id)]
         return json_answer({"done": True, "records": told, "nextRecordsUrl": None})
 
@@ -163,7 +164,7 @@ class Bulk2:
     def _change_state(self, job: IngestJob | QueryJob) -> Answer:
         wanted, state = read_object(self.request.body).get("state"), job.progress.state
         if wanted == "Aborted" and state in ("Open", "UploadComplete", "InProgress"):
-            job.progress = Progress("Aborted", "Aborted", 0)
+            self._abort(job)
         elif wanted == "UploadComplete" and state == "Open" and isinstance(job, IngestJob):
             self._close(job)
         elif wanted in ("Aborted", "UploadComplete"):
@@ -181,6 +182,12 @@ class Bulk2:
         except ValueError as exc:
             job.error_message = str(exc)
             job.progress.end = "Failed"
+
+    def _abort(self, job: IngestJob | QueryJob) -> None:
+        job.progress = Progress("Aborted", "Aborted", 0)
+        if isinstance(job, IngestJob) and job.content is not None:
+            with suppress(ValueError):
+                self._read(job)
 
     def _delete(self, job: IngestJob | QueryJob) -> Answer:
         if job.progress.state in ("Open", "InProgress"):
@@ -241,15 +248,18 @@ class Bulk2:
 
     def _process(self, job: IngestJob) -> None:
         """Raises ValueError when the file as a whole is wrong."""
-        content, job.content = job.content or b"", None
         sobject = self._sobject(job.sobject)
-        job.header, job.rows = tables.read(content, job.column_delimiter, job.line_ending)
+        self._read(job)
         for name in job.header:
             if name.lower() not in sobject.by_name:
                 raise ValueError(f"InvalidBatch : Field name not found : {name}")
         base_path = f"/services/data/v{self.version}.0"
         loading = Loading(self.org, self.user, sobject, job.operation, job.external_id_field, base_path)
         job.outcomes = [loading.load(from_cells(sobject, job.header, cells)) for cells in job.rows]
+
+    def _read(self, job: IngestJob) -> None:
+        content, job.content = job.content or b"", None
+        job.header, job.rows = tables.read(content, job.column_delimiter, job.line_ending)
 
     def _results_of_ingest(self, job: IngestJob, kind: str) -> _Verbs:
         makers: dict[str, Callable[[], Answer]] = {

@@ -19,14 +19,15 @@ _OFFSET = re.compile(r"\d{1,9}", re.ASCII)
 
 @dataclass(slots=True)
 class _Cursor:
-    token: str = field(repr=False)
+    owner: str = field(repr=False)
+    """A token, or the id of a user."""
     records: Sequence[dict[str, Any]]
     page_size: int
     last_used: float
 
 
 class Cursors:
-    """Query locators. One is good only for the session that opened it, and while it is used; the oldest give way."""
+    """Query locators. One is good only for who opened it, and while it is used; the oldest give way."""
 
     def __init__(self, idle_seconds: Callable[[], float]) -> None:
         self._idle_seconds = idle_seconds
@@ -36,10 +37,10 @@ class Cursors:
         self._rows = 0
 
     def first_page(
-        self, records: Sequence[dict[str, Any]], page_size: int, token: str, base_path: str
+        self, records: Sequence[dict[str, Any]], page_size: int, owner: str, base_path: str
     ) -> dict[str, Any]:
         """The first page; more than one page opens a cursor. `base_path` is `/services/data/vXX.0`."""
-        cursor = _Cursor(token, records, page_size, time.monotonic())
+        cursor = _Cursor(owner, records, page_size, time.monotonic())
         if len(records) <= page_size:
             return _page("", cursor, 0, base_path)
         with self._lock:
@@ -50,12 +51,12 @@ class Cursors:
             self._make_room()
         return _page(locator, cursor, 0, base_path)
 
-    def page(self, locator_and_offset: str, token: str, base_path: str) -> dict[str, Any] | None:
-        """A further page; None when the locator is unknown, forgotten, or belongs to another session."""
+    def page(self, locator_and_offset: str, owner: str, base_path: str) -> dict[str, Any] | None:
+        """A further page; None when the locator is unknown, forgotten, or belongs to somebody else."""
         locator, _, offset = locator_and_offset.partition("-")
         with self._lock:
             cursor = self._open.get(locator)
-        if cursor is None or cursor.token != token or not _OFFSET.fullmatch(offset):
+        if cursor is None or cursor.owner != owner or not _OFFSET.fullmatch(offset):
             return None
         now = time.monotonic()
         if int(offset) >= len(cursor.records) or now > cursor.last_used + self._idle_seconds():

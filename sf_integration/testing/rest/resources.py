@@ -239,10 +239,8 @@ class _Call:
                 return self._get(self._resources)
             case ["limits"]:
                 return self._limits()
-            case ["query"]:
-                return self._only(GET=lambda: self._query(with_deleted=False))
-            case ["queryAll"]:
-                return self._only(GET=lambda: self._query(with_deleted=True))
+            case ["query" | "queryAll" as kind]:
+                return self._only(GET=lambda: self._query(with_deleted=kind == "queryAll"))
             case ["query" | "queryAll", locator]:
                 return self._only(GET=lambda: self._next_page(locator))
             case ["sobjects"]:
@@ -315,14 +313,18 @@ class _Call:
             return soql.columns_of_rows(given)
 
     def _first_page(self, rows: Sequence[dict[str, Any]]) -> Answer:
-        size, token = self._page_size(), self.session.token
-        return json_answer(self.org.cursors.first_page(rows, size, token, self.base_path))
+        size = self._page_size()
+        return json_answer(self.org.cursors.first_page(rows, size, self._cursor_owner, self.base_path))
 
     def _next_page(self, locator: str) -> Answer:
-        page = self.org.cursors.page(locator, self.session.token, self.base_path)
+        page = self.org.cursors.page(locator, self._cursor_owner, self.base_path)
         if page is None:
             return rest_error(400, "INVALID_QUERY_LOCATOR", "invalid query locator")
         return json_answer(page)
+
+    @property
+    def _cursor_owner(self) -> str:
+        return self.session.user.id if self.org.cursor_owner == "user" else self.session.token
 
     def _page_size(self) -> int:
         match = re.search(r"batchSize=(\d+)", self.request.headers.get("Sforce-Query-Options", ""))

@@ -18,7 +18,7 @@ class SalesforceTask(Task):
     autoretry_for = (RetryableError, QueryCursorLost)
     retry_backoff = 5
     retry_backoff_max = 600
-    max_retries = 60  # of five minutes on average
+    max_retries = 40  # of five minutes on average
     acks_late = True
     reject_on_worker_lost = True
 

@@ -14,8 +14,8 @@ async def stock(request: HttpRequest, brand: str, sku: str) -> JsonResponse:
     shop = await aget_object_or_404(Brand, slug=brand)
     kept = f"stock:{brand}:{sku}"
     try:
-        async with aget_client(shop.connection, timeout_seconds=3) as sf:
-            answer = await sf.request("GET", f"/services/apexrest/stock/{sku}")
+        sf = await aget_client(shop.connection, timeout_seconds=3)
+        answer = await sf.request("GET", f"/services/apexrest/stock/{sku}")
         left = answer.json()["left"]
     except NotFound as error:
         raise Http404(sku) from error

@@ -17,6 +17,7 @@ LOGIN_URL = "/admin/login/"
 USE_TZ = True
 STATIC_URL = "static/"
 DEFAULT_FROM_EMAIL = "shop@nordhafen.example"
+EMAIL_SUBJECT_PREFIX = ""
 MANAGERS = [("Back office", "back-office@nordhafen.example")]
 
 INSTALLED_APPS = [
@@ -74,6 +75,7 @@ CELERY_BROKER_URL = os.environ.get("BROKER_URL", "memory://")
 CELERY_BROKER_TRANSPORT_OPTIONS = {"polling_interval": 0.02}
 CELERY_RESULT_BACKEND = "cache+memory://"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_LOST_WAIT = 0.5
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULE = {

@@ -2,16 +2,17 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 import pytest
 import time_machine
-from celery.contrib.testing.worker import start_worker
+from celery import Task
+from celery.contrib.testing.worker import TestWorkController
 from celery.signals import before_task_publish
 from django.core.cache import cache
 from orders.models import Brand, Order
-
 from shop.celery import app
 
 
@@ -22,7 +23,7 @@ def empty_cache() -> None:
 
 @pytest.fixture
 def brand(db, salesforce_org) -> Brand:
-    salesforce_org.connect("nordhafen")
+    salesforce_org.connect("nordhafen", api_version="67.0")
     return Brand.objects.create(slug="nordhafen", connection="nordhafen")
 
 
@@ -43,15 +44,24 @@ def order(new_order) -> Order:
 
 
 @pytest.fixture(scope="session")
-def running_worker(django_db_setup) -> Iterator[None]:
-    """A real Celery worker in a thread, over a broker in memory."""
-    with start_worker(app, perform_ping_check=False):
-        yield
+def running_worker(django_db_setup, django_db_blocker) -> None:
+    """A real Celery worker over a broker in memory; its thread ends with the process, since to stop it takes seconds."""
+    worker = TestWorkController(app=app, pool="solo", without_gossip=True, without_mingle=True)
+    with django_db_blocker.unblock():  # it asks for the brands at its start
+        threading.Thread(target=worker.start, daemon=True).start()
+        worker.ensure_started()
 
 
 @pytest.fixture
-def worker(running_worker, transactional_db) -> None:
-    """Tasks run meanwhile; what they write is seen by the test, and theirs."""
+def work(running_worker, transactional_db) -> Callable[..., str]:
+    """Hand a task to the worker and wait: `work(push_order, 1)` gives "SUCCESS" or "FAILURE"."""
+
+    def work(task: Task, *args: object) -> str:
+        result = task.delay(*args)
+        result.get(timeout=20, interval=0.01, propagate=False, disable_sync_subtasks=False)
+        return result.state
+
+    return work
 
 
 class TurnedClock:
@@ -66,17 +76,20 @@ class TurnedClock:
     def at(self, seconds: float, act: Callable[[], None]) -> None:
         self._events.append((seconds, act))
 
+    def turn(self, seconds: float) -> None:
+        self._traveller.shift(seconds)
+        self.passed += seconds
+        for due, act in self._events:
+            if due <= self.passed:
+                act()
+
     def deliver_now(self, headers: dict, **kwargs) -> None:
         if not headers["eta"]:
             return
         wait = (dt.datetime.fromisoformat(headers["eta"]) - dt.datetime.now(dt.UTC)).total_seconds()
         headers["eta"] = None
-        self._traveller.shift(wait)
-        self.passed += wait
         self.waits.append(wait)
-        for seconds, act in self._events:
-            if seconds <= self.passed:
-                act()
+        self.turn(wait)
 
 
 @pytest.fixture

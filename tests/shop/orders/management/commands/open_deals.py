@@ -16,7 +16,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, connection: str | None, stage: str | None, **options: Any) -> None:
         wanted = "StageName = {}" if stage else "IsClosed = false"
-        statement = f"SELECT Name, StageName, Amount FROM Opportunity WHERE {wanted} ORDER BY Amount DESC"  # noqa: S608
+        statement = (
+            f"SELECT Name, StageName, Amount FROM Opportunity WHERE {wanted} ORDER BY Amount DESC NULLS LAST"
+        )
         try:
             with get_client(connection) as sf:
                 for deal in sf.query_all(statement, *filter(None, [stage])):
