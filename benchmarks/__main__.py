@@ -22,7 +22,7 @@ from .bench import Bench, environment
 from .databases import Database
 from .results import Result, Section
 
-FAMILIES = ("memory", "signing_in", "sweeps", "herd", "queries", "site_load", "pages")
+FAMILIES = ("memory", "signing_in", "sweeps", "herd", "queries", "site_load", "token_api", "pages")
 WIDTH = 170
 """Characters, when the table goes to a file."""
 

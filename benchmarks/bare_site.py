@@ -27,7 +27,9 @@ _ANSWER = {
 
 @csrf_exempt
 def view(request: HttpRequest) -> JsonResponse:
-    return JsonResponse(_ANSWER)
+    answer = JsonResponse(_ANSWER)
+    answer.headers["Content-Length"] = str(len(answer.content))  # else gunicorn answers in chunks
+    return answer
 
 
 urlpatterns = [path("api/jwtauth", view)]

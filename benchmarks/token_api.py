@@ -7,12 +7,10 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from dataclasses import replace
+from pathlib import Path
 
 from sf_integration import get_token
 from sf_integration.access import SHELL
@@ -20,32 +18,20 @@ from sf_integration.models import ConnectedApp
 from sf_integration.services import api_clients
 
 from .bench import Bench
+from .callers import CALLERS, Load, call_for, serve_callers
 from .connections import NAME, connect
 from .databases import SQLITE, Database
-from .processes import Remote, serve
+from .processes import Remote
 from .results import Result
 from .salesforce import Address, Salesforce
 
 TITLE = "The HTTP token API, one gunicorn worker"
-CALLERS = 4
 MOST_MILLISECONDS = 2.0
 """For an answer: 500 in a second."""
 BARE = "a bare Django view, same JSON"
 SYNC = ("--worker-class", "sync")
 KEEP_ALIVE = ("--worker-class", "gthread", "--threads", str(CALLERS), "--keep-alive", "60")
 SITE, REFERENCE = "sfjwt_site.wsgi:application", "benchmarks.bare_site:application"
-
-
-@dataclass(frozen=True)
-class Load:
-    answers: int
-    failed: int
-    seconds: float
-
-    @property
-    def milliseconds(self) -> float:
-        """Of the worker's time, for each."""
-        return self.seconds / max(self.answers, 1) * 1e3
 
 
 def measure(bench: Bench) -> Iterator[Result]:
@@ -57,7 +43,7 @@ def measure(bench: Bench) -> Iterator[Result]:
 
 def _on(bench: Bench, database: Database, workers: tuple[str, ...], words: str) -> Iterator[Result]:
     seconds = bench.either(6.0, 1.5)
-    with Salesforce() as org, bench.site(database, org.address) as site, Remote(_caller) as caller:
+    with Salesforce() as org, bench.site(database, org.address) as site, Remote(serve_callers) as caller:
         api_key = site.worker().call(prepare, org.address)
         environment = site.environment | {"SF_TOKEN_API": "on", "SF_TOKEN_API_CALLS_PER_MINUTE": str(10**9)}
         logins = org.token_requests
@@ -67,6 +53,7 @@ def _on(bench: Bench, database: Database, workers: tuple[str, ...], words: str) 
         logins = org.token_requests - logins
     facts = {
         "answers a second:": ours.answers / ours.seconds,
+        "ms CPU:": ours.cpu_seconds / max(ours.answers, 1) * 1e3,
         "bare:": bare.answers / bare.seconds,
         "sign-ins:": logins,
     }
@@ -85,15 +72,29 @@ def _load(
     api_key: str,
     seconds: float,
 ) -> Load:
-    with _served(environment, application, workers) as port:
-        caller.ask((call_for, (port, api_key, 0.3), {}))  # reads what is read once
-        load: Load = caller.ask((call_for, (port, api_key, seconds), {}))
-    return load
+    with _served(environment, application, workers) as (port, gunicorn):
+        request = _request(port, api_key)
+        caller.ask((call_for, (port, request, 0.3), {}))  # reads what is read once
+        used = _cpu_seconds(gunicorn)
+        load: Load = caller.ask((call_for, (port, request, seconds), {}))
+        return replace(load, cpu_seconds=_cpu_seconds(gunicorn) - used)
+
+
+def _cpu_seconds(gunicorn: int) -> float:
+    """What its worker has used; 0 where that can't be seen."""
+    children = Path(f"/proc/{gunicorn}/task/{gunicorn}/children")
+    if not children.exists():
+        return 0.0
+    facts = [Path(f"/proc/{child}/stat").read_text() for child in children.read_text().split()]
+    ticks = sum(int(each) for fact in facts for each in fact.rpartition(")")[2].split()[11:13])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
-def _served(environment: dict[str, str], application: str, workers: tuple[str, ...]) -> Iterator[int]:
-    """Port of a gunicorn with one worker, which has a core for itself where that can be had."""
+def _served(
+    environment: dict[str, str], application: str, workers: tuple[str, ...]
+) -> Iterator[tuple[int, int]]:
+    """Port and process id of a gunicorn with one worker, which has a core for itself where that can be had."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         port, number = listener.getsockname()[1], listener.fileno()
         command = [
@@ -103,7 +104,7 @@ def _served(environment: dict[str, str], application: str, workers: tuple[str, .
         with _pinned(0):  # what is started meanwhile stays so
             gunicorn = subprocess.Popen(command, env={**os.environ, **environment}, pass_fds=[number])
     try:
-        yield port
+        yield port, gunicorn.pid
     finally:
         gunicorn.terminate()
         gunicorn.wait(20)
@@ -133,59 +134,10 @@ def prepare(address: Address) -> str:
     return str(api_clients.make("bench", connections=[found], actor=SHELL).api_key)
 
 
-# In the process of the callers, away from the worker's core
-
-
-def _caller(pipe: Connection) -> None:
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, set(cores[1:]) or {*cores})
-    serve(pipe)
-
-
-def call_for(port: int, api_key: str, seconds: float) -> Load:
+def _request(port: int, api_key: str) -> bytes:
     body = json.dumps({"connection": NAME}).encode()
-    request = (
+    head = (
         f"POST /api/jwtauth HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {api_key}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    ).encode() + body
-    started = time.perf_counter()
-    with ThreadPoolExecutor(CALLERS) as pool:
-        counts = [*pool.map(lambda _: _calls(port, request, started + seconds), range(CALLERS))]
-    took = time.perf_counter() - started
-    return Load(sum(answers for answers, _ in counts), sum(failed for _, failed in counts), took)
-
-
-def _calls(port: int, request: bytes, until: float) -> tuple[int, int]:
-    """Answers, and how many of them were no token. By the socket: a client library would take longer than the site."""
-    answers = failed = 0
-    open_one: socket.socket | None = None
-    while time.perf_counter() < until:
-        if open_one is None:
-            open_one = socket.create_connection(("127.0.0.1", port), timeout=30)
-        open_one.sendall(request)
-        head, is_kept = _answer(open_one)
-        answers += 1
-        failed += not head.startswith(b"HTTP/1.1 200 ")
-        if not is_kept:
-            open_one.close()
-            open_one = None
-    if open_one is not None:
-        open_one.close()
-    return answers, failed
-
-
-def _answer(connection: socket.socket) -> tuple[bytes, bool]:
-    """The head of one answer, read to its end, and whether the connection stays."""
-    received = b""
-    while b"\r\n\r\n" not in received:
-        more = connection.recv(65536)
-        if not more:
-            return received, False
-        received += more
-    head, _, body = received.partition(b"\r\n\r\n")
-    fields = head.lower()
-    length = int(fields.partition(b"content-length: ")[2].partition(b"\r\n")[0])
-    while len(body) < length:
-        body += connection.recv(65536)
-    return head, b"connection: close" not in fields
+    )
+    return head.encode() + body

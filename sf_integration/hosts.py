@@ -143,7 +143,9 @@ def _verdict_of_rule(url: str) -> bool | None:
     except NotAllowedHere:
         raise
     except Exception as exc:  # noqa: BLE001 - somebody else's code
-        log.error("the rule for hosts %s broke, so nothing is called: %s", settings.HOST_RULE, type(exc).__name__)
+        log.error(
+            "the rule for hosts %s broke, so nothing is called: %s", settings.HOST_RULE, type(exc).__name__
+        )
         return False
     return verdict if verdict is None or verdict is True else False
 

@@ -84,7 +84,9 @@ def held_key(signer: str, reference: str) -> HeldKey:
 def _configured(name: str) -> SignerSettings:
     found = settings.SIGNERS.get(name)
     if found is None:
-        raise _missing(f"The signing key is held outside by “{name}”, and no signer of that name is configured here.")
+        raise _missing(
+            f"The signing key is held outside by “{name}”, and no signer of that name is configured here."
+        )
     return found
 
 

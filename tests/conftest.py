@@ -17,6 +17,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+collect_ignore = ["shop"]  # a project of its own, which tests/site/test_shop.py runs
 # The first is what users get by installing the package.
 pytest_plugins = ["sf_integration.testing.pytest_plugin", "pytester", "tests.projects"]
 

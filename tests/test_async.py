@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import json
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -34,6 +36,7 @@ from sf_integration import (
 from sf_integration.api.threads import AT_ONCE
 from sf_integration.models import AccessToken
 from sf_integration.testing.django import ConnectableOrg
+from tests.test_docs import examples
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -194,6 +197,14 @@ def test_async_views_use_it(salesforce_org: ConnectableOrg) -> None:
     assert async_to_sync(Browser().get)("/limits/").json()["calls"] > 0
 
 
+def test_the_example_of_the_document_runs(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme-prod")
+    [example] = examples("From async code")
+    made: dict[str, Any] = {}
+    exec(example, made)
+    assert json.loads(asyncio.run(made["accounts"](None)).content)["names"]
+
+
 @contextmanager
 def opened() -> Iterator[list[BaseDatabaseWrapper]]:
     """The database connections that are opened meanwhile."""
@@ -231,7 +242,7 @@ def test_the_plain_calls_name_their_twins(salesforce_org: ConnectableOrg) -> Non
     sf = get_client("acme")
 
     async def main() -> None:
-        with pytest.raises(SynchronousOnlyOperation, match="await aget_token.*await aget_client"):
+        with pytest.raises(SynchronousOnlyOperation, match=r"await aget_token.*await aget_client"):
             sf.limits()
 
     asyncio.run(main())

@@ -52,9 +52,9 @@ class Ran:
         return json.loads(self.out)
 
 
-def salesforce(*arguments: object) -> Ran:
+def salesforce(*arguments: object, out: io.StringIO | None = None) -> Ran:
     """As typed in a shell, but in this process: a start of Django for each of many tests costs a minute."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err = out or io.StringIO(), io.StringIO()
     status = 0
     try:
         Command(stdout=out, stderr=err).run_from_argv(["manage.py", "salesforce", *map(str, arguments)])
@@ -792,6 +792,31 @@ def test_host_that_is_not_salesforce(
 def test_help_of_every_verb_shows_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert salesforce(verb, "--help").status == 0
     assert f"manage.py salesforce {verb}" in capsys.readouterr().out.split("Examples:")[1]
+
+
+def test_help_groups_all_verbs_and_explains_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    assert salesforce("--help").status == 0
+    told = capsys.readouterr().out
+    for verb in VERBS:
+        assert len(re.findall(rf"^  {verb.name} +{re.escape(verb.help)}$", told, re.MULTILINE)) == 1
+    assert "exit status:\n  0 " in told
+    assert salesforce().status == 2
+    assert "exit status:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("chek", "Did you mean “check”?"),
+        ("rotate", "“rotate-key”"),
+        ("hello-world", "salesforce --help lists them"),
+    ],
+)
+def test_misspelt_verb_gets_a_suggestion(typed: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert salesforce(typed, "acme").status == 2
+    told = capsys.readouterr().err
+    assert hint in told
+    assert len(told.splitlines()) == 1
 
 
 def test_django_options_may_stand_behind_the_verb() -> None:

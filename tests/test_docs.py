@@ -22,6 +22,7 @@ from django.utils.text import slugify
 
 from sf_integration.conf import Settings
 from sf_integration.management.commands import fake_salesforce
+from sf_integration.management.commands.salesforce import VERBS
 from sf_integration.salesforce import diagnosis, errors
 from sf_integration.state import ConnectionState
 from sf_integration.testing import Org, Request, StandIn, control, faults
@@ -75,6 +76,14 @@ def command_lines(document: str = README) -> list[str]:
 
 
 # ---- examples in Python ---------------------------------------------------------------------------------------------
+
+
+PYTHON_API = (ROOT / "docs" / "python-api.md").read_text()
+
+
+def examples(title: str) -> list[str]:
+    """Under a heading of the document about Python."""
+    return [found["code"] for found in _PYTHON.finditer(section(PYTHON_API, title))]
 
 
 EXAMPLES = [found["code"] for found in _PYTHON.finditer(README) if not found["mark"]]
@@ -150,9 +159,8 @@ def salesforce_parser() -> Any:
 
 
 def test_every_verb_is_documented_and_every_documented_verb_exists() -> None:
-    verbs = re.findall(r"^    ([a-z][a-z-]+) ", salesforce_parser().format_help(), re.MULTILINE)
     documented = [coded(row[0])[0].split()[1] for row in rows(section(README, "Command line"))]
-    assert set(documented) == set(verbs)
+    assert set(documented) == {verb.name for verb in VERBS}
 
 
 @pytest.mark.parametrize("line", [line for line in command_lines() if "manage.py salesforce " in line])

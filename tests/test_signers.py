@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -39,6 +40,7 @@ from sf_integration.state import ConnectionState
 from sf_integration.testing.django import ConnectableOrg
 from sf_integration.tokens import rows
 
+from .test_command_line import salesforce
 from .tokens.test_rotation import connection, expire, stage, upload
 from .tokens.test_sweep import make_due
 
@@ -447,3 +449,21 @@ def test_admin_offers_it_only_where_a_signer_is_configured(
     assert "Held outside by" in admin_client.get(ADD).content.decode()
     forget_signers(settings)
     assert "Held outside by" not in admin_client.get(ADD).content.decode()
+
+
+# ---- the command line -----------------------------------------------------------------------------------------------
+
+
+def test_command_registers_a_key_held_outside(safe: type[Safe], tmp_path: Path) -> None:
+    file = tmp_path / "acme.crt"
+    file.write_bytes(certificate_of(other_key()))
+    options = ("--signer", "safe", "--certificate-file", file)
+    refused = salesforce("register-key", "vault", *options, "--reference", "arn:acme")
+    assert (refused.status, SigningKey.objects.count()) == (1, 0)
+    assert "does not fit the certificate" in refused.err
+    ran = salesforce("register-key", "vault", *options, "--reference", "arn:other")
+    assert ran.status == 0, ran.err
+    assert "held outside by safe" in ran.out
+    assert AuditEvent.objects.get().act == "registered key"
+    again = salesforce("register-key", "another", *options, "--reference", "arn:other", "--json")
+    assert again.json["name"] == SigningKey.objects.get().name == "vault"  # type: ignore[index]

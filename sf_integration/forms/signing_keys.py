@@ -108,9 +108,13 @@ class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
 
     def _prove_elsewhere(self, signer: str, reference: str) -> None:
         if self.gives_key:
-            self.add_error("signer", _("Either give a key pair, or have one made, or name one that is held outside."))
+            self.add_error(
+                "signer", _("Either give a key pair, or have one made, or name one that is held outside.")
+            )
         elif not signer or not reference:
-            self.add_error("reference" if signer else "signer", _("Say who holds the key, and what it is called there."))
+            self.add_error(
+                "reference" if signer else "signer", _("Say who holds the key, and what it is called there.")
+            )
         elif not self._certificate:
             self.add_error("certificate", _("Give the certificate of the key that is held outside."))
         if self.errors or not self._certificate:

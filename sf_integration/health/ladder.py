@@ -47,7 +47,9 @@ def _signing_key(run: Run) -> str:
     if signing_key.ending_stage(now) is not None:
         ends = f"{signing_key.not_after:%Y-%m-%d}"
         raise Warn("certificate_ending", f"The certificate {signing_key.end_in_words(now)}, on {ends}.")
-    return f"{signing_key.name},{held} {signing_key.size} bits, certificate to {signing_key.not_after:%Y-%m-%d}"
+    return (
+        f"{signing_key.name},{held} {signing_key.size} bits, certificate to {signing_key.not_after:%Y-%m-%d}"
+    )
 
 
 def _host(run: Run) -> str:

@@ -87,10 +87,21 @@ class Rows:
 
     def batches(self, size: int = _ROWS_AT_ONCE, *, most: int | None = None) -> Iterator[list[Record]]:
         """Some rows at a time, their child queries complete. Raises SalesforceError when the rest can't be had."""
-        rows = islice(self._whole(self.first), most)
-        while batch := list(islice(rows, size)):
-            self.taken += len(batch)
-            yield batch
+        batch: list[Record] = []
+        try:
+            for record in islice(self._whole(self.first), most):
+                batch.append(record)
+                if len(batch) == size:
+                    yield self._counted(batch)
+                    batch = []
+        except SalesforceError:
+            yield self._counted(batch)
+            raise
+        yield self._counted(batch)
+
+    def _counted(self, batch: list[Record]) -> list[Record]:
+        self.taken += len(batch)
+        return batch
 
     def _whole(self, page: QueryResult) -> Iterator[Record]:
         """All records of a result from this page on, their child queries complete."""

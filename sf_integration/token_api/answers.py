@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import Error as AnyDatabaseError
+from django.db import InterfaceError, OperationalError
 from django.http import HttpResponse, JsonResponse
 
 from ..salesforce.errors import (
@@ -51,7 +51,7 @@ def of_error(error: Exception) -> HttpResponse:
     match error:
         case SalesforceError():
             return _told(error)
-        case AnyDatabaseError():
+        case OperationalError() | InterfaceError():
             log.warning("the database did not answer: %s", type(error).__name__)
             return _told(
                 RetryableError("The database of this site does not answer.", code="database_unavailable")

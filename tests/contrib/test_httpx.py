@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from sf_integration import ActionNeeded, InvalidInput, get_token
 from sf_integration.contrib.httpx import SalesforceAuth
 from sf_integration.testing.django import ConnectableOrg
+from tests.test_docs import examples
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -120,6 +122,15 @@ def test_an_answer_can_be_streamed(salesforce_org: ConnectableOrg) -> None:
     with httpx.stream("GET", url, auth=SalesforceAuth("acme")) as answer:
         assert not answer.is_stream_consumed
         assert b"DailyApiRequests" in b"".join(answer.iter_bytes(50))
+
+
+def test_the_examples_of_the_document_run(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme-prod")
+    made: dict[str, Any] = {}
+    for example in examples("Your own HTTP session"):
+        exec(example, made)
+    assert made["answer"].status_code == 200
+    assert asyncio.run(made["limits"]())["DailyApiRequests"]
 
 
 def test_the_loop_goes_on_while_it_waits(salesforce_org: ConnectableOrg) -> None:

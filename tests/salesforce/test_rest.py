@@ -23,6 +23,7 @@ from sf_integration.salesforce.rest import (
     AppUsage,
     Client,
     QueryResult,
+    Record,
     newest_common_version,
     read_usage,
 )
@@ -118,6 +119,13 @@ def test_nested_records_are_plain(client):
     assert "attributes" not in row
     assert row["Owner"].sobject == "User"
     assert set(row["Owner"]) == {"Name"}
+
+
+@pytest.mark.parametrize("attributes", ["x", None, [], {}, {"type": None}, {"type": 5}])
+def test_attributes_of_another_form_break_no_record(attributes):
+    record = Record.from_json({"attributes": attributes, "Name": "x", "Owner": {"attributes": attributes}})
+    assert record == {"Name": "x", "Owner": {}}
+    assert isinstance(record.sobject, str)
 
 
 def test_child_queries_are_results(client):

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import subprocess
-import sys
-import sysconfig
 import time
 import urllib.error
 import urllib.request
-import venv
 import zipfile
 from pathlib import Path
 from socket import socket
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-APP = ROOT / "sf_integration"
+from .conftest import APP, ROOT, Installed
 
 pytestmark = pytest.mark.wheel
 
@@ -34,62 +29,26 @@ urlpatterns += [path("connections/", include("sf_integration.urls"))]
 """
 
 
-def run(*command: str | Path, folder: Path) -> str:
-    finished = subprocess.run(
-        [str(part) for part in command],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"]},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return finished.stdout
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("source")
-    shutil.copytree(APP, folder / APP.name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md"):
-        shutil.copy(ROOT / name, folder)
-    run(sys.executable, "-m", "build", "--wheel", "--no-isolation", folder=folder)
-    (built,) = (folder / "dist").iterdir()
-    return built
-
-
-def test_wheel_holds_every_file_of_the_app_and_nothing_else(wheel: Path) -> None:
-    packed = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+def test_wheel_holds_every_file_of_the_app_and_nothing_else(installed: Installed) -> None:
+    packed = {name for name in zipfile.ZipFile(installed.wheel).namelist() if ".dist-info/" not in name}
     files = [path for path in APP.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     assert packed == {str(path.relative_to(ROOT)) for path in files}
     assert "sf_integration/py.typed" in packed
 
 
-def test_page_answers_in_a_new_site_with_three_lines_of_settings(wheel: Path, tmp_path: Path) -> None:
-    environment = tmp_path / "venv"
-    venv.create(environment)
-    python = environment / "bin" / "python"
-    # The packages the wheel needs are those of this environment; the wheel itself is installed.
-    site_packages = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
-    (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    run(
-        *(sys.executable, "-m", "pip", "--python", python, "install"),
-        *("--quiet", "--no-deps", "--no-index", wheel),
-        folder=tmp_path,
-    )
-    run(python, "-m", "django", "startproject", "acme", folder=tmp_path)
+def test_page_answers_in_a_new_site_with_three_lines_of_settings(
+    installed: Installed, tmp_path: Path
+) -> None:
+    installed.python("-m", "django", "startproject", "acme", folder=tmp_path)
     project = tmp_path / "acme"
     with (project / "acme" / "settings.py").open("a") as settings:
         settings.write(SETTINGS.format(key=secrets.token_urlsafe(32)))
     with (project / "acme" / "urls.py").open("a") as urls:
         urls.write(URLS)
 
-    where = run(python, "-c", "import sf_integration; print(sf_integration.__file__)", folder=project)
-    assert Path(where.strip()).is_relative_to(environment)
-    run(python, "manage.py", "check", "--fail-level", "ERROR", folder=project)
-    run(python, "manage.py", "migrate", "--verbosity", "0", folder=project)
-    assert "Log in" in body_of_connections(python, project)
+    installed.python("manage.py", "check", "--fail-level", "ERROR", folder=project)
+    installed.python("manage.py", "migrate", "--verbosity", "0", folder=project)
+    assert "Log in" in body_of_connections(installed.environment / "bin" / "python", project)
 
 
 def body_of_connections(python: Path, project: Path) -> str:

@@ -81,7 +81,8 @@ def test_rows_are_saved_each_by_itself_and_told(signed_in: Caller, org: Org) -> 
 
 def test_update_upsert_and_delete(signed_in: Caller, org: Org) -> None:
     field = "ERP_Number__c"
-    [known, other] = org.query(f"SELECT Id, {field}, Phone FROM Account WHERE {field} != NULL LIMIT 2")
+    filled = f"{field} != NULL AND Phone != NULL AND Website != NULL"
+    [known, other] = org.query(f"SELECT Id, {field}, Website FROM Account WHERE {filled} LIMIT 2")
 
     updated, _ = load(signed_in, f"id,Phone,Website\n{known['Id']},#N/A,\n,1,\n", "update", "Account")
     upserted, _ = load(
@@ -98,7 +99,8 @@ def test_update_upsert_and_delete(signed_in: Caller, org: Org) -> None:
 
     assert [row["sf__Created"] for row in table(signed_in.get(f"{updated}/successfulResults"))] == ["false"]
     assert "MISSING_ARGUMENT" in signed_in.get(f"{updated}/failedResults").text
-    assert org.query(f"SELECT Phone FROM Account WHERE Id = '{known['Id']}'") == [{"Phone": None}]
+    [now] = org.query(f"SELECT Phone, Website FROM Account WHERE Id = '{known['Id']}'")
+    assert now == {"Phone": None, "Website": known["Website"]}
     told = list(csv.reader(io.StringIO(signed_in.get(f"{upserted}/successfulResults").text), delimiter=";"))
     assert [row[1] for row in told[1:]] == ["false", "true"]
     assert org.query(f"SELECT Name FROM Account WHERE Id = '{other['Id']}'") == [{"Name": "Renamed"}]
@@ -322,6 +324,8 @@ def test_a_query_batch_has_results_of_its_own(batches: Batches) -> None:
         ("POST", "", {"operation": "insert", "object": "Contact", "contentType": "CSV"}, (400, "InvalidJob")),
         ("POST", "", {"operation": "upsert", "object": "Contact", "contentType": "JSON"}, (400, "InvalidJob")),
         ("POST", "", [], (400, "InvalidJob")),
+        ("POST", "", {"operation": ["insert"], "object": {}, "contentType": "JSON", "concurrencyMode": []},
+         (400, "InvalidJob")),
         ("GET", "/750Dn000000000AMAQ", None, (400, "InvalidJob")),
         ("GET", "s", None, (404, "InvalidUrl")),
         ("PUT", "", None, (405, "MethodNotAllowed")),

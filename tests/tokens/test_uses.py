@@ -127,7 +127,7 @@ def written_by_another() -> Iterator[None]:
 
 def test_nobody_waits_to_be_counted(salesforce_org: ConnectableOrg) -> None:
     if database.vendor != "sqlite":
-        pytest.skip("needs a database with one write lock for all")
+        pytest.skip("PostgreSQL has no write lock for all")
     salesforce_org.connect("acme")
     get_token("acme")
     a_minute_later()

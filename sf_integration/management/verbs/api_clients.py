@@ -93,7 +93,7 @@ def _try(options: argparse.Namespace, output: Output) -> bool:
         users = f", also as {listed(client.usernames)}" if client.usernames else ""
         output.line(
             f"The API key is good. It is that of “{client.name}” and takes tokens of "
-            f"{listed(_connections(client)) or 'no connection'}{users}."
+            f"{listed(_connections(client) or ['no connection'])}{users}."
         )
         output.line(f"Expires: {_moment(client.expires_at)}")
     _tell_if_off(output)

@@ -35,7 +35,7 @@ def _query(options: argparse.Namespace, output: Output) -> bool:
     except SalesforceError as exc:
         output.complain(
             f"The query broke off after {rows.taken:,} of {rows.total:,} rows, so what is printed is not all: "
-            f"{sentence(exc)} Run it again."
+            f"{sentence(exc)}"
         )
         return False
     return _conclude(rows, output, spoils_data=output.as_json or options.csv)
@@ -65,7 +65,7 @@ def _write_csv(rows: Rows, output: Output) -> None:
 
 def _show(rows: Rows, output: Output) -> None:
     for batch in rows.batches(_ROWS_OF_A_TABLE):
-        if not columns.is_count(rows.statement):
+        if batch and not columns.is_count(rows.statement):
             output.table(*_table(batch))
 
 

@@ -1,4 +1,4 @@
-"""Signing keys: `make-key`."""
+"""Signing keys: `make-key`, `register-key`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ...keystore import UPLOAD_PATHS
 from ...models import AppKind, SigningKey
 from ...salesforce import keys
 from ...salesforce.errors import InvalidInput
+from . import files
 from .verb import Output, Verb
 
 
@@ -36,6 +37,28 @@ def _make_key(options: argparse.Namespace, output: Output) -> bool:
     output.line(f"Upload {path} to the app in Salesforce, then import with --signing-key {made.name}.")
     for kind, menu in UPLOAD_PATHS.items():
         output.line(f"{AppKind(kind).label}: {menu}", indent=2)
+    return True
+
+
+def _register_key(options: argparse.Namespace, output: Output) -> bool:
+    access.require(options.actor, Act.MANAGE_KEYS)
+    proved = keystore.prove_outside(
+        signer=options.signer,
+        reference=options.reference,
+        certificate=files.read(options.certificate_file, "certificate"),
+    )
+    if keystore.known_key(proved.certificate.public_key_fingerprint) is None:
+        _require_new_key_name(options.name)
+    with transaction.atomic():
+        key = keystore.store_outside(proved, name=options.name)
+        audit.record("registered key", key, actor=options.actor)
+    if output.as_json:
+        output.data({"name": key.name, "signer": key.signer, "fingerprint": key.certificate_fingerprint})
+        return True
+    output.line(
+        f"Signing key {key.name}: {key.size} bits, held outside by {key.signer}, which signs for its certificate."
+    )
+    output.line(f"Upload that to the app in Salesforce, then import with --signing-key {key.name}.")
     return True
 
 
@@ -74,6 +97,22 @@ def _make_key_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _register_key_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="of the signing key")
+    parser.add_argument(
+        "--signer", required=True, metavar="SIGNER", help='who holds it: a name in SF_INTEGRATION["SIGNERS"]'
+    )
+    parser.add_argument(
+        "--reference",
+        required=True,
+        metavar="REFERENCE",
+        help="what it is called there: an ARN, a file's name",
+    )
+    parser.add_argument(
+        "--certificate-file", required=True, type=Path, metavar="FILE", help="of that very key"
+    )
+
+
 VERBS = (
     Verb(
         "make-key",
@@ -86,5 +125,14 @@ VERBS = (
             "import acme --signing-key acme --login-url …",
         ],
         details="The private key never leaves the database, where it lies sealed.",
+    ),
+    Verb(
+        "register-key",
+        "make a signing key known whose private key is held outside",
+        _register_key,
+        arguments=_register_key_arguments,
+        examples=["register-key acme --signer kms --reference alias/salesforce --certificate-file acme.crt"],
+        details="The signer signs something once, and that has to fit the certificate. A key pair that is known already gets "
+        "the new reference and certificate, and keeps its name.",
     ),
 )

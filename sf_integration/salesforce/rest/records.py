@@ -76,7 +76,10 @@ def _read_records(rows: Sequence[Any]) -> list[Record]:
     records = []
     for row in rows:
         record = Record(row)
-        record._sobject = record.pop("attributes", _NO_ATTRIBUTES).get("type", "")
+        try:
+            record._sobject = record.pop("attributes", _NO_ATTRIBUTES).get("type", "")
+        except AttributeError:  # of another form
+            record._sobject = ""
         records.append(record)
     if dict in {*map(type, chain.from_iterable(map(dict.values, records)))}:
         for record in records:

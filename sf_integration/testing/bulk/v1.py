@@ -31,7 +31,6 @@ MAX_ROWS = 10_000
 
 _VERSIONED = re.compile(r"/services/async/(\d{1,3})\.0(/.*)?")
 _QUERIES = ("query", "queryAll")
-_MODES: Mapping[Any, str] = {"Parallel": "Parallel", "Serial": "Serial", 0: "Parallel", 1: "Serial"}
 # What a session may hear, in the words of this API.
 _REFUSALS = {
     "INVALID_SESSION_ID": ("InvalidSessionId", "Invalid session id"),
@@ -219,7 +218,8 @@ class _Bulk:
             created=salesforce_datetime(datetime.fromtimestamp(self.org.now(), UTC)),
             sobject=sobject.name,
             external_id_field=external_id if operation == "upsert" else "",
-            mode=_MODES.get(body.get("concurrencyMode") or 0, "Parallel"),
+            # simple-salesforce gives the place of the word.
+            mode="Serial" if body.get("concurrencyMode") in ("Serial", 1) else "Parallel",
         )
         self.org.jobs.add(job)
         return json_answer(job.describe(), 201)

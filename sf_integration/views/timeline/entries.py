@@ -43,6 +43,7 @@ ACTS = {
     "revoked token": gettext_lazy("Token revoked"),
     "accepted org": gettext_lazy("Another org accepted"),
     "made key": gettext_lazy("Signing key made"),
+    "registered key": gettext_lazy("Signing key held outside registered"),
     "retired signing key": gettext_lazy("Signing key retired"),
     "staged signing key": gettext_lazy("Signing key staged"),
     "tried staged signing key": gettext_lazy("Staged signing key tried"),

@@ -52,6 +52,7 @@ class Order(models.Model):
         return self.number
 
     @classmethod
-    def waiting(cls, **of: object) -> models.QuerySet[Order]:
+    def waiting(cls, connection: str | None = None) -> models.QuerySet[Order]:
         """Paid, and not in Salesforce yet."""
-        return cls.objects.filter(paid_on__isnull=False, salesforce_id="", **of)
+        waiting = cls.objects.filter(paid_on__isnull=False, salesforce_id="")
+        return waiting.filter(brand__connection=connection) if connection else waiting

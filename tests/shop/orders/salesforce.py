@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import requests
 
 from sf_integration import Client, SalesforceAuth, SalesforceError, get_client, get_token
+from sf_integration.contrib.simple_salesforce import connect
 from sf_integration.salesforce.rest import Record
 
 from .models import Brand, Order
@@ -48,6 +49,13 @@ def pipeline(sf: Client) -> float:
     """What all open deals are worth, each by its chance; SOQL can't multiply."""
     deals = sf.query_all("SELECT Amount, Probability FROM Opportunity WHERE IsClosed = false")
     return sum((deal["Amount"] or 0) * (deal["Probability"] or 0) / 100 for deal in deals)
+
+
+def opt_out(brand: Brand, contact_ids: Iterable[str]) -> int:
+    """Take people off the newsletter, by Bulk API: any number in one job. How many of them could not be."""
+    rows = [{"Id": contact_id, "HasOptedOutOfEmail": True} for contact_id in contact_ids]
+    jobs = connect(brand.connection).bulk2.Contact.update(records=rows, wait=1)
+    return sum(job["numberRecordsFailed"] for job in jobs)
 
 
 def invoice(order: Order) -> bytes:

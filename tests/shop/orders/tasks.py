@@ -37,12 +37,10 @@ def push_order(order_id: int) -> None:
 
 
 @shared_task(name="orders.push_waiting")
-def push_waiting(connection: str | None = None) -> int:
-    """What was given up meanwhile; all connections, unless one is named."""
-    waiting = Order.waiting(**({"brand__connection": connection} if connection else {}))
-    for order_id in waiting.values_list("pk", flat=True):
+def push_waiting(connection: str | None = None) -> None:
+    """What was given up meanwhile; of all connections, unless one is named."""
+    for order_id in list(Order.waiting(connection).values_list("pk", flat=True)):
         push_order.delay(order_id)
-    return len(waiting)
 
 
 @shared_task(bind=True, base=SalesforceTask, name="orders.import_customers")

@@ -38,7 +38,8 @@ def test_order_arrives_after_an_hour_of_maintenance(order, salesforce_org, work,
 def test_next_try_is_not_before_the_org_says(order, salesforce_org, work, clock):
     salesforce_org.fail("answer", status=503, headers={"Retry-After": "300"}, where="rest")
     assert work(tasks.push_order, order.pk) == "SUCCESS"
-    assert [round(wait) for wait in clock.waits] == [300]
+    [wait] = clock.waits
+    assert 290 < wait <= 300
 
 
 def test_what_needs_a_person_is_told_once_and_not_tried_again(new_order, salesforce_org, work, clock):
@@ -105,5 +106,6 @@ def test_last_calls_of_the_day_are_left_to_others(brand, salesforce_org, work, c
     salesforce_org.api_used = salesforce_org.api_limit - 1_000
     clock.at(3500, lambda: setattr(salesforce_org, "api_used", 0))
     assert work(tasks.import_customers, "nordhafen") == "SUCCESS"
-    assert [round(wait) for wait in clock.waits] == [3600]
+    [wait] = clock.waits
+    assert 3590 < wait <= 3600
     assert Customer.objects.count() == 2_500

@@ -63,6 +63,14 @@ def test_invoice_comes_though_the_session_has_ended(order, salesforce_org):
     assert salesforce_org.token_requests == 2
 
 
+@pytest.mark.salesforce_org(tls=True)  # simple-salesforce insists on it
+def test_hundreds_are_taken_off_the_newsletter_at_once(brand, salesforce_org):
+    ids = [row["Id"] for row in salesforce_org.query("SELECT Id FROM Contact LIMIT 300")]
+    assert salesforce.opt_out(brand, [*ids, "003000000000000AAA"]) == 1
+    opted_out = salesforce_org.query("SELECT Id FROM Contact WHERE HasOptedOutOfEmail = true")
+    assert set(ids) <= {row["Id"] for row in opted_out}
+
+
 def test_first_customer_after_warming_waits_for_nothing(brand, salesforce_org, django_assert_num_queries):
     Brand.objects.create(slug="gone", connection="gone")
     salesforce.warm()
