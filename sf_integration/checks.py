@@ -137,6 +137,29 @@ def check_stored_key_ids(databases: Sequence[str] | None = None, **_: Any) -> li
     ]
 
 
+@checks.register("sf_integration", "database")
+def check_stored_signers(databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
+    return [
+        checks.Warning(
+            f"The signer “{signer}” is not configured here; it holds signing keys that the database “{alias}” knows of.",
+            hint='Name it in SF_INTEGRATION["SIGNERS"], or choose other signing keys for their connections.',
+            id="sf_integration.W004",
+        )
+        for alias in databases or ()
+        for signer in _unknown_signers(alias)
+    ]
+
+
+def _unknown_signers(alias: str) -> list[str]:
+    """As `_missing_keys`."""
+    unknown = SigningKey.objects.using(alias).exclude(signer__in=["", *settings.SIGNERS]).order_by("signer")
+    try:
+        with transaction.atomic(using=alias):
+            return list(unknown.values_list("signer", flat=True).distinct())
+    except DatabaseError:
+        return []
+
+
 def _missing_keys(alias: str) -> dict[str, str]:
     """None when the tables aren't there yet, or can't be asked: others tell of that."""
     try:

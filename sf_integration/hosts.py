@@ -23,7 +23,7 @@ log = logging.getLogger("sf_integration.hosts")
 
 HostRule = Callable[[str], bool | None]
 """A function named in HOST_RULE: whether a URL may be called; None leaves it to the built-in rule. It may raise NotAllowedHere
-with words of its own. Asked for every token that is handed out, from any thread: it answers at once, without a query."""
+with words of its own. Asked from any thread, again and again for tokens in use: it answers at once, without a query."""
 
 _SALESFORCE_DOMAINS = (
     ".salesforce.com",

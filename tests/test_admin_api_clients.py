@@ -213,6 +213,8 @@ def test_connections_page_names_its_callers(salesforce_org: ConnectableOrg, admi
     assert f'href="{CLIENTS}/{pk}/change/"' in html
     assert "not used yet" in text_of(html)
     assert ">gone<" not in html
+    in_admin = f"/admin/sf_integration/connectedapp/{ConnectedApp.objects.get().pk}/change/"
+    assert "stock-sync (not used yet)" in text_of(looker.get(in_admin).content.decode())
     seen = looker.get("/connections/acme/").content.decode()
     assert "stock-sync" in seen
     assert f"{CLIENTS}/{pk}" not in seen

@@ -95,13 +95,15 @@ def test_hidden_connections_are_neither_listed_nor_used(salesforce_org: Connecta
     assert [row["name"] for row in listed] == ["acme"]
     for arguments in (
         ("check", "hidden"),
+        ("check", "hiddn"),  # no hint either
         ("token", "hidden", "--yes"),
         ("make-api-key", "new", "--connection", "acme", "hidden", "--yes"),
         ("import", "hidden", "--label", "Mine"),
     ):
         ran = salesforce(*arguments, "--as", "mia")
         assert (ran.status, ran.out) == (1, "")
-        assert "the connection “hidden”" in ran.err
+        assert f"the connection “{arguments[1]}”" in ran.err or "the connection “hidden”" in ran.err
+        assert "Did you mean" not in ran.err
     swept = salesforce("refresh", "--as", "mia")
     assert (swept.status, "name those" in swept.err) == (1, True)
     assert not salesforce_org.requests

@@ -14,8 +14,15 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 import sf_integration
-from sf_integration import health, keystore
-from sf_integration.models import AuditEvent, CheckDay, ConnectedApp, ConnectionCheck, ConnectionEvent
+from sf_integration import health, keystore, tokens
+from sf_integration.models import (
+    AccessToken,
+    AuditEvent,
+    CheckDay,
+    ConnectedApp,
+    ConnectionCheck,
+    ConnectionEvent,
+)
 from sf_integration.testing.django import ConnectableOrg
 from sf_integration.views import charts, timeline
 from sf_integration.views.timeline import entries
@@ -102,6 +109,17 @@ def test_a_day_is_counted_once_when_its_single_checks_are_still_there(salesforce
         slowest_milliseconds=30,
     )
     assert [chart.checks for chart in charts.of_connection(acme, now)[1:]] == [3, 3]
+
+
+def test_it_tells_how_often_the_token_was_handed_out(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("acme")
+    tokens.get("acme", counts_as_use=False)
+    assert "Handed out" not in page(alice, ACME)
+    tokens.reset()
+    tokens.get("acme")
+    assert "Handed out 1 time, last just now" in page(alice, ACME)
+    AccessToken.objects.update(uses=4711)
+    assert "Handed out 4711 times, last just now" in page(alice, ACME)
 
 
 def test_only_all_is_a_hundred_percent() -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import requests
 from django.contrib.auth.models import User
@@ -24,6 +25,7 @@ from django.utils import timezone
 
 from sf_integration import (
     SalesforceAuth,
+    aget_client,
     aget_token,
     get_client,
     get_token,
@@ -115,6 +117,22 @@ def _(world: World, name: str) -> None:
 def _(world: World, name: str) -> None:
     AccessToken.objects.update(value=None, expected_expiry=None)
     asyncio.run(aget_token(name))
+
+
+@way("code: aget_client().query")
+def _(world: World, name: str) -> None:
+    async def query() -> None:
+        await (await aget_client(name)).query("SELECT Id FROM Account LIMIT 1")
+
+    asyncio.run(query())
+
+
+@way("code: httpx")
+def _(world: World, name: str) -> None:
+    from sf_integration.contrib.httpx import SalesforceAuth as Twin
+
+    with httpx.Client(auth=Twin(name)) as client:
+        client.get(f"{world.org.url}/services/data/v67.0/limits")
 
 
 @way("code: SalesforceAuth")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import threading
@@ -271,6 +272,19 @@ def test_system_check_names_what_leads_nowhere(settings, configured, word) -> No
     assert word in str(caught.value)
 
 
+def test_system_check_names_signers_that_keys_need(safe: type[Safe], settings) -> None:
+    register()
+    assert "W004" not in database_check()
+    forget_signers(settings)
+    assert "The signer “safe” is not configured here" in database_check()
+
+
+def database_check() -> str:
+    told = io.StringIO()
+    call_command("check", databases=["default"], stderr=told)
+    return told.getvalue()
+
+
 # ---- registering ----------------------------------------------------------------------------------------------------
 
 
@@ -370,6 +384,8 @@ def test_key_held_outside_is_left_and_nothing_of_it_erased(
     old = held_key(salesforce_org)
     salesforce_org.connect("acme", signing_key=old)
     get_token("acme")
+    with pytest.raises(InvalidInput, match="held outside, by safe"):
+        rotation.start([connection()], actor=admin_user)
     started = rotation.start([connection()], actor=admin_user, new_key=register())
     assert [each.done for each in started.outcomes] == [True]
     upload(salesforce_org, started.key)

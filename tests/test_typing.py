@@ -19,7 +19,8 @@ import datetime as dt
 import requests
 
 from sf_integration import (
-    ActionNeeded, ApiError, ApiUnavailable, OutcomeUnknown, RetryableError, SalesforceAuth, aget_token, get_client, get_token,
+    ActionNeeded, ApiError, ApiUnavailable, OutcomeUnknown, RetryableError, SalesforceAuth, aget_client, aget_token,
+    get_client, get_token,
 )
 from sf_integration.salesforce.rest import Part, SaveResult
 
@@ -80,6 +81,15 @@ def sign() -> None:
 async def view() -> str:
     reveal_type(await aget_token("acme"))  # reveals: Token
     aget_token("acme").value  # refused: attr-defined
+    sf = await aget_client("acme")
+    reveal_type(await sf.query("SELECT Id FROM Account LIMIT {}", 5))  # reveals: QueryResult
+    reveal_type(await sf.create("Contact", {"LastName": "Doe"}))  # reveals: str
+    reveal_type(sf.with_timeout(2.5))  # reveals: AsyncClient
+    reveal_type(await sf.api_version)  # reveals: str
+    async for row in sf.query_all("SELECT Id FROM Account", include_deleted=True):
+        reveal_type(row)  # reveals: Record
+    await sf.record("Account")  # refused: call-arg
+    sf.query("SELECT Id FROM Account").records  # refused: attr-defined
     return (await aget_token()).instance_url
 
 

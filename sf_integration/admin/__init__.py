@@ -14,7 +14,16 @@ from ..models import (
 )
 from . import api_clients, connections, histories, signing_keys
 
-ORDER = (ConnectedApp, SigningKey, ApiClient, AccessToken, ConnectionCheck, CheckDay, ConnectionEvent, AuditEvent)
+ORDER = (
+    ConnectedApp,
+    SigningKey,
+    ApiClient,
+    AccessToken,
+    ConnectionCheck,
+    CheckDay,
+    ConnectionEvent,
+    AuditEvent,
+)
 """From what one works with daily to what one looks up, for an index that doesn't sort by letters."""
 
 __all__ = ["ORDER", "api_clients", "connections", "histories", "signing_keys"]

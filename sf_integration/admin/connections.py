@@ -14,6 +14,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.html import format_html, format_html_join
 from django.utils.text import format_lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -21,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from .. import access, audit
 from ..access import Act
 from ..forms import ConnectedAppForm
-from ..models import ConnectedApp
+from ..models import ApiClient, ConnectedApp
 from ..sensitive import takes_secret_inputs
 from ..services import leaving, operations
 from ..templatetags.sf_integration_tags import state_pill, when
@@ -43,7 +44,7 @@ class ConnectedAppAdmin(ConnectionListAdmin, ManyAtOnceAdmin):
     what = _("A way into an org: its address, app, user and signing key. Elsewhere called a connection.")
     form = ConnectedAppForm
     view_on_site = False  # the button “Health page” leads there
-    readonly_fields = (
+    HEALTH_FIELDS = (
         "shown_state",
         "sentence",
         "what_to_do",
@@ -52,7 +53,8 @@ class ConnectedAppAdmin(ConnectionListAdmin, ManyAtOnceAdmin):
         "last_success",
         "ladder",
     )
-    HEALTH = (_("Health"), {"fields": readonly_fields})
+    readonly_fields = (*HEALTH_FIELDS, "called_by")
+    HEALTH = (_("Health"), {"fields": HEALTH_FIELDS})
     NAMES = (None, {"fields": ("name", "label", "enabled")})
     SALESFORCE = (
         _("In Salesforce"),
@@ -91,6 +93,7 @@ class ConnectedAppAdmin(ConnectionListAdmin, ManyAtOnceAdmin):
             "fields": ("tags", "visible_to_groups", "our_contacts", "org_contacts", "notes"),
         },
     )
+    PROGRAMS = (_("Programs that may take its tokens over HTTP"), {"fields": ("called_by",)})
     DETAILS = (
         _("Session, API and check"),
         {
@@ -113,7 +116,8 @@ class ConnectedAppAdmin(ConnectionListAdmin, ManyAtOnceAdmin):
             return (self.NAMES, self.SALESFORCE, self.KEY, self.PEOPLE, self.DETAILS)
         another = (self.ANOTHER_KEY,) if self.has_change_permission(request, obj) else ()
         about = (self.HEALTH, self.NAMES, self.SALESFORCE, self.STORED_KEY)
-        return (*about, *another, self.PEOPLE, self.DETAILS)
+        programs = (self.PROGRAMS,) if obj.api_clients.filter(revoked_at=None).exists() else ()
+        return (*about, *another, *programs, self.PEOPLE, self.DETAILS)
 
     @admin.display(description=_("State"))
     def shown_state(self, connection: ConnectedApp) -> str:
@@ -143,6 +147,16 @@ class ConnectedAppAdmin(ConnectionListAdmin, ManyAtOnceAdmin):
         """For those who can't change it, who see no input."""
         return ", ".join(map(str, connection.groups.order_by("name"))) or gettext(
             "everyone with the permission"
+        )
+
+    @admin.display(description=_("API clients"))
+    def called_by(self, connection: ConnectedApp) -> str:
+        """By name; their own pages are for fewer people than this one."""
+        found = connection.api_clients.filter(revoked_at=None).order_by("name")
+        return format_html_join(
+            ", ",
+            "{} ({})",
+            ((each.name, _last_call(each)) for each in found),
         )
 
     @admin.display(description=_("Last success"))
@@ -278,6 +292,12 @@ class ConnectedAppAdmin(ConnectionListAdmin, ManyAtOnceAdmin):
             may_manage = access.may(request.user, Act.MANAGE_KEYS)
             context["offers"] = Offers.of(connection, may_run=may_check, may_manage=may_manage)
         return super().render_change_form(request, context, *args, **kwargs)
+
+
+def _last_call(client: ApiClient) -> str:
+    if client.last_used_at is None:
+        return gettext("not used yet")
+    return format_html("{} {}", gettext("last use"), when(client.last_used_at))
 
 
 def _last_use(connection: ConnectedApp) -> str:

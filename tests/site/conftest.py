@@ -43,7 +43,7 @@ def _run(*command: str | Path, folder: Path, **variables: str) -> str:
         env={"PATH": os.environ["PATH"]} | variables,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr

@@ -149,9 +149,7 @@ def test_what_only_salesforce_has_is_told_with_the_way_out(signed_in: Caller, pa
     assert "org.answer_path(" in message
 
 
-@pytest.mark.parametrize(
-    "path", ["/services/apexrest/stock", "/services/Soap/u/67.0", "/services/proxy"]
-)
+@pytest.mark.parametrize("path", ["/services/apexrest/stock", "/services/Soap/u/67.0", "/services/proxy"])
 def test_what_lies_outside_the_rest_api_is_told_likewise(signed_in: Caller, path: str):
     assert refusal(signed_in.get(path))[2].startswith(f"This stand-in does not know {path};")
 

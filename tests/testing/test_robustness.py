@@ -30,6 +30,8 @@ ENDPOINTS = (
     "/services/data/v67.0/sobjects/Account",
     "/services/data/v67.0/sobjects/Account/001Dn00000Gi7HJIAZ",
     "/services/data/v67.0/composite",
+    "/services/data/v67.0/jobs/ingest",
+    "/services/async/67.0/job",
     "/id/00D/005",
     "/stand-in",
     "/stand-in/fail",

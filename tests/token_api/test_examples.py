@@ -56,7 +56,7 @@ def test_curl_gets_a_token(environment):
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="needs node")
-def test_node_waits_for_a_login_host_in_trouble_and_has_an_ended_session_replaced(
+def test_node_has_an_ended_session_replaced(
     environment, salesforce_org
 ):
     tokens.get("acme-prod")

@@ -46,14 +46,16 @@ def import_file(options: argparse.Namespace, output: Output) -> bool:
     path: Path = options.file
     data = read(path, "import", most=connection_file.LARGEST_BYTES + 1)
     rows = connection_file.read(connection_file.decode(data, name=str(path)), name=str(path))
-    report = transfer.bring_in(
-        rows,
-        actor=options.actor,
-        read_file=lambda named, what: read(path.parent / named, what),
-        passphrase=_passphrase(options),
-        dry_run=options.dry_run,
-        keep_going=options.keep_going,
-    )
+    passphrase = _passphrase(options)
+    with output.bar("Reading and saving", None):
+        report = transfer.bring_in(
+            rows,
+            actor=options.actor,
+            read_file=lambda named, what: read(path.parent / named, what),
+            passphrase=passphrase,
+            dry_run=options.dry_run,
+            keep_going=options.keep_going,
+        )
     checks = _check(list(transfer.checkable(report)), output, actor=options.actor) if options.check else {}
     if output.as_json:
         output.data(_as_json(report, checks, dry_run=options.dry_run))

@@ -23,7 +23,13 @@ from ... import access
 from ...access import Act
 from ...models import ConnectedApp
 from ...salesforce import diagnosis
-from ...salesforce.errors import ApiError, InvalidInput, RetryableError, SalesforceError
+from ...salesforce.errors import (
+    ApiError,
+    InvalidInput,
+    RetryableError,
+    SalesforceError,
+    UnknownConnection,
+)
 from ...salesforce.rest import QueryResult
 from ...tokens.rows import connection_named
 
@@ -166,7 +172,15 @@ def actor_named(username: str | None) -> Any:
 
 def connection_for(name: str, act: Act, *, actor: Any) -> ConnectedApp:
     """The connection `name`. Raises UnknownConnection, or AccessDenied when `actor` may not do `act` to it."""
-    connection = connection_named(name)
+    if not access.may(actor, act):
+        raise access.denied(act, name)
+    try:
+        connection = connection_named(name)
+    except UnknownConnection as exc:
+        # To those from whom something is hidden, a hidden connection and none look the same, as on the pages.
+        if access.sees_all(actor):
+            raise
+        raise access.denied(act, name) from exc
     access.require(actor, act, connection)
     return connection
 

@@ -50,6 +50,7 @@ def start(
         access.require(actor, Act.MANAGE_KEYS, connection)
     with transaction.atomic():
         if new_key is None:
+            _require_made_here(connections)
             key = keystore.make(name=connections[0].signing_key.name, bits=bits, days=days)
             audit.record("made key", key, actor=actor)
         else:
@@ -142,6 +143,19 @@ def cancel(connection: ConnectedApp, *, actor: Any) -> Outcome:
         _("“%(name)s” is staged no more; it goes on with its signing key.") % {"name": staged.name},
         done=True,
     )
+
+
+def _require_made_here(connections: Sequence[ConnectedApp]) -> None:
+    """Who keeps keys outside does not want the next one in the database: that has to be said."""
+    outside = next((each.signing_key for each in connections if each.signing_key.signer), None)
+    if outside is not None:
+        raise InvalidInput(
+            _(
+                "The signing key “%(name)s” is held outside, by %(signer)s. Have the next one made there, register it, and "
+                "choose it as the one that follows."
+            )
+            % {"name": outside.name, "signer": outside.signer}
+        )
 
 
 def _usable(key: SigningKey) -> SigningKey:
