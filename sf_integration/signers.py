@@ -32,8 +32,8 @@ class Signer(Protocol):
     def sign(self, reference: str, message: bytes) -> bytes:
         """The RSASSA-PKCS1-v1_5 signature with SHA-256 of `message`, by the key known as `reference`.
 
-        ActionNeeded says that a person must act. Anything else it raises counts as trouble that passes, of which only the
-        class is told, for its text may hold anything.
+        A SalesforceError that it raises goes on as it is: ActionNeeded says that a person must act. Anything else counts as
+        trouble that passes, of which only the class is told, for its text may hold anything.
         """
 
 

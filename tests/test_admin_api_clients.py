@@ -9,7 +9,9 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group
 from django.core import serializers
+from django.db import connection as database
 from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sf_integration.models import ApiClient, AuditEvent, ConnectedApp
@@ -165,6 +167,11 @@ def test_list_tells_and_filters_by_state(salesforce_org: ConnectableOrg, admin_c
         assert [other for other in facts if f"prefix{other}" in shown] == [name]
         assert state in shown
         assert "acme" in shown
+    found = admin_client.get(f"{CLIENTS}/", {"q": "sfk_prefixbusy_"}).content.decode()
+    assert ("prefixbusy_</code>" in found, "prefixover_</code>" in found) == (True, False)
+    with CaptureQueriesContext(database) as captured:
+        admin_client.get(f"{CLIENTS}/")
+    assert len(captured) <= 12  # whatever the number of rows
 
 
 def test_who_may_not_take_tokens_gives_none_out(salesforce_org: ConnectableOrg) -> None:

@@ -9,6 +9,7 @@ import os
 import pty
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -172,6 +173,24 @@ def test_ctrl_c_in_mid_stream_stops_with_130_and_the_bar_stays_off_the_data(
     assert "Rows" in told
     assert "Stopped." in told
     assert "Traceback" not in told
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a full disk at hand")
+def test_full_disk_is_one_sentence(org: ConnectableOrg, process_environment: dict[str, str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [*MANAGE, "salesforce", "query", "acme", "SELECT Id FROM Account LIMIT 1", "--csv"],
+            env=process_environment | {"SF_ALLOWED_HOSTS": org.url.split("//")[1]},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (ran.returncode, ran.stderr) == (
+        1,
+        "CommandError: The output can't be written: No space left on device.\n",
+    )
 
 
 def read_all(terminal: int) -> str:

@@ -17,9 +17,10 @@ from typing import Any
 import httpx
 import pytest
 import requests
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.test import Client
+from django.test import Client, override_settings
 from django.urls import URLPattern
 from django.utils import timezone
 
@@ -35,10 +36,12 @@ from sf_integration import (
     tokens,
     urls,
 )
+from sf_integration.access import SHELL
 from sf_integration.admin.connections import ConnectedAppAdmin
 from sf_integration.management.commands.salesforce import VERBS
 from sf_integration.models import AccessToken, ConnectedApp, ConnectionDraft
 from sf_integration.salesforce.errors import NotAllowedHere, SalesforceError
+from sf_integration.services import api_clients
 from sf_integration.testing.django import ConnectableOrg
 from tests.test_admin import Inputs
 from tests.test_command_line import salesforce
@@ -133,6 +136,34 @@ def _(world: World, name: str) -> None:
 
     with httpx.Client(auth=Twin(name)) as client:
         client.get(f"{world.org.url}/services/data/v67.0/limits")
+
+
+@way("HTTP token API, none stored")
+def _(world: World, name: str) -> None:
+    AccessToken.objects.update(value=None, expected_expiry=None)
+    take_by_http(name)
+
+
+@way("HTTP token API, a token called refused")
+def _(world: World, name: str) -> None:
+    take_by_http(name, refused=stored_token(name))
+
+
+def take_by_http(name: str, **more: str) -> None:
+    connection = ConnectedApp.objects.get(name=name)
+    key = api_clients.make(f"caller of {name}", connections=[connection], actor=SHELL)
+    with override_settings(SF_INTEGRATION=settings.SF_INTEGRATION | {"TOKEN_API": True}):
+        Client().post(
+            "/api/jwtauth",
+            {"connection": name} | more,
+            content_type="application/json",
+            headers={"Authorization": f"Bearer {key.api_key}"},
+        )
+
+
+def stored_token(name: str) -> str:
+    token = AccessToken.objects.get(connection__name=name).value
+    return token.open().decode() if token else ""
 
 
 @way("code: SalesforceAuth")

@@ -354,6 +354,13 @@ def test_check_by_hand_has_something_signed_and_beat_does_not(
     assert len(safe.asked) == 2
 
 
+def test_values_are_tried_without_saving_them(salesforce_org: ConnectableOrg, safe: type[Safe]) -> None:
+    salesforce_org.connect("acme", signing_key=held_key(salesforce_org))
+    found = connection()
+    trial = health.try_values(found, tokens.current().private_key(found.signing_key))
+    assert (trial.healthy, trial.session_ended) == (True, True)
+
+
 def test_check_tells_a_signer_that_has_another_key_by_now(
     salesforce_org: ConnectableOrg, safe: type[Safe]
 ) -> None:

@@ -82,6 +82,12 @@ async def view() -> str:
     reveal_type(await aget_token("acme"))  # reveals: Token
     aget_token("acme").value  # refused: attr-defined
     sf = await aget_client("acme")
+    reveal_type(await sf.query("SELECT Id FROM Account"))  # reveals: QueryResult
+    reveal_type(await sf.create("Contact", {"LastName": "Doe"}))  # reveals: str
+    async for row in sf.query_all("SELECT Id FROM Account"):
+        reveal_type(row)  # reveals: Record
+    await sf.create("Contact")  # refused: call-arg
+    sf = await aget_client("acme")
     reveal_type(await sf.query("SELECT Id FROM Account LIMIT {}", 5))  # reveals: QueryResult
     reveal_type(await sf.create("Contact", {"LastName": "Doe"}))  # reveals: str
     reveal_type(sf.with_timeout(2.5))  # reveals: AsyncClient

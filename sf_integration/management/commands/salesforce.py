@@ -102,10 +102,12 @@ class Command(BaseCommand):
             ) from exc
         except (KeyboardInterrupt, EOFError) as exc:
             raise CommandError("Stopped.", returncode=130) from exc
-        except BrokenPipeError:
-            # Whoever reads has seen enough, as `head` does; Python must not complain of it at its exit either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError:  # whoever reads has seen enough, as `head` does
+            _forget_what_is_unwritten()
             done = False
+        except OSError as exc:
+            _forget_what_is_unwritten()
+            raise CommandError(f"The output can't be written: {exc.strerror}.") from exc
         if not done:
             sys.exit(1)
 
@@ -115,6 +117,11 @@ _AS = "with the rights and in the name of this user of the site; else all is all
 
 class _Help(argparse.RawDescriptionHelpFormatter, DjangoHelpFormatter):
     """The groups of verbs as they are laid out here, Django's own options last."""
+
+
+def _forget_what_is_unwritten() -> None:
+    """So that Python doesn't try it again, and complain, at its exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _verbs_in_groups() -> str:

@@ -8,13 +8,14 @@ import getpass
 import sys
 from typing import Any
 
+from django.db.models import Prefetch
 from django.utils import timezone
 from rich.text import Text
 
 from ... import access
 from ...access import Act
 from ...conf import settings
-from ...models import ApiClient
+from ...models import ApiClient, ConnectedApp
 from ...salesforce.errors import InvalidInput
 from ...salesforce.secret import Secret
 from ...services import api_clients
@@ -29,7 +30,8 @@ _STATE_STYLES = {"active": "green", "expires soon": "yellow", "expired": "red", 
 
 
 def _list(options: argparse.Namespace, output: Output) -> bool:
-    clients = _visible(options.actor).prefetch_related("connections").order_by("name")
+    names = ConnectedApp.objects.only("name")
+    clients = _visible(options.actor).prefetch_related(Prefetch("connections", names)).order_by("name")
     if output.as_json:
         output.data([_as_json(client) for client in clients])
     elif clients:
@@ -68,7 +70,7 @@ def _make(options: argparse.Namespace, output: Output) -> bool:
         actor=options.actor,
     )
     output.raw(issued.api_key)
-    output.complain(
+    output.note(
         f"This API key of “{issued.client.name}” is shown this once and can't be read again: only its hash is stored."
     )
     _tell_if_off(output)
@@ -143,9 +145,7 @@ def _moment(at: dt.datetime | None) -> str:
 
 def _tell_if_off(output: Output) -> None:
     if not settings.TOKEN_API:
-        output.complain(
-            "The HTTP token API is switched off here, so no API key is taken yet: SF_TOKEN_API=on."
-        )
+        output.note("The HTTP token API is switched off here, so no API key is taken yet: SF_TOKEN_API=on.")
 
 
 def _make_arguments(parser: argparse.ArgumentParser) -> None:

@@ -78,7 +78,7 @@ def _table(records: Iterable[Record]) -> tuple[list[str], list[list[object]]]:
 def _conclude(rows: Rows, output: Output, *, spoils_data: bool) -> bool:
     """How many there are; whether these are all that the org told of."""
     number = rows.first.records[0]["expr0"] if columns.is_count(rows.statement) else rows.taken
-    (output.complain if spoils_data else output.line)(f"{number} {'row' if number == 1 else 'rows'}")
+    (output.note if spoils_data else output.line)(f"{number} {'row' if number == 1 else 'rows'}")
     if rows.taken < rows.total:
         output.complain(f"The org gave {rows.taken:,} of the {rows.total:,} rows that it told of at first.")
     return rows.taken >= rows.total

@@ -174,7 +174,7 @@ def _export(options: argparse.Namespace, output: Output) -> bool:
         path.write_text(text, encoding="utf-8", newline="")
     except OSError as exc:
         raise InvalidInput(f"The file {path} can't be written: {exc.strerror}.") from exc
-    output.complain(f"{len(connections)} connections written to {path}.")
+    output.note(f"{len(connections)} connections written to {path}.")
     return True
 
 

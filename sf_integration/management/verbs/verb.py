@@ -102,9 +102,13 @@ class Output:
 
     def say(self, text: str) -> None:
         if self.as_json:
-            self.complain(text)
+            self.note(text)
         else:
             self.line(text)
+
+    def note(self, text: str) -> None:
+        """To standard error, though nothing is wrong: without the colour of errors."""
+        self._stderr.write(text, style_func=str)
 
     def complain(self, text: str) -> None:
         self._stderr.write(text + "\n")
@@ -132,8 +136,8 @@ class Output:
 
         `total` None: nobody knows how many there are.
         """
-        # The real stream: Django's wrapper ends every write with a new line, which tears the bar apart.
-        console = Console(stderr=True)
+        # The stream itself: Django's wrapper ends every write with a new line, which tears the bar apart.
+        console = Console(file=cast("IO[str]", self._stderr._out))
         with Progress(console=console, transient=True, disable=not self._stderr.isatty()) as bar:
             task = bar.add_task(what, total=total)
             yield lambda count: bar.advance(task, count)

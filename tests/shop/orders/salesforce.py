@@ -59,7 +59,7 @@ def opt_out(brand: Brand, contact_ids: Iterable[str]) -> int:
 
 
 def invoice(order: Order) -> bytes:
-    """The PDF that an Apex class of the back office makes; a session of our own, since it sets retries and a proxy."""
+    """The PDF that an Apex class of the back office makes."""
     connection = order.brand.connection
     token = get_token(connection)
     with requests.Session() as session:

@@ -19,7 +19,7 @@ async def stock(request: HttpRequest, brand: str, sku: str) -> JsonResponse:
         left = answer.json()["left"]
     except NotFound as error:
         raise Http404(sku) from error
-    except SalesforceError as error:
+    except (SalesforceError, ValueError, LookupError) as error:  # or no such JSON
         if (left := await cache.aget(kept)) is None:
             wait = error.retry_after if isinstance(error, RetryableError) else 600
             return JsonResponse({"left": None}, status=503, headers={"Retry-After": str(int(wait) + 1)})

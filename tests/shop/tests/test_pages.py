@@ -27,11 +27,11 @@ def test_stock_is_what_the_org_says(stocked):
     assert stock_of("A-1") == (200, {"left": 3, "fresh": True})
 
 
-@pytest.mark.parametrize("where", ["any", "/services/apexrest/"])
-def test_stock_is_the_last_known_while_salesforce_is_down(stocked, salesforce_org, where):
+@pytest.mark.parametrize(("kind", "where"), [("maintenance", "any"), ("html", "/services/apexrest/")])
+def test_stock_is_the_last_known_while_salesforce_is_down(stocked, salesforce_org, kind, where):
     stock_of("A-1")
     salesforce_org.end_sessions()
-    salesforce_org.fail("maintenance", where=where, times=None)
+    salesforce_org.fail(kind, where=where, times=None)
     assert stock_of("A-1") == (200, {"left": 3, "fresh": False})
 
 
