@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import datetime as dt
+
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
+from django.db import connection
 
 from sf_integration import audit, keystore
 from sf_integration.access import SHELL
 from sf_integration.models import AuditEvent, ConnectedApp
 
 pytestmark = pytest.mark.django_db
+NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 
 
 @pytest.fixture
@@ -55,3 +59,24 @@ def test_the_newest_event_comes_first():
     for act in ("one", "two", "three"):
         audit.record(act, actor=SHELL)
     assert [event.act for event in AuditEvent.objects.all()] == ["three", "two", "one"]
+
+
+def test_a_use_told_by_many_is_one_event_of_the_minute(app):
+    for count in (1, 5):
+        audit.record_use("took token", app, actor="shop", username="u", count=count, at=NOON)
+    audit.record_use("took token", app, actor="till", username="u", at=NOON)
+    assert sorted(AuditEvent.objects.values_list("actor", "count")) == [("shop", 6), ("till", 1)]
+
+
+def test_who_was_first_meanwhile_is_added_to(app):
+    others = iter([lambda: audit.record_use("took token", app, actor="shop", username="u", at=NOON)])
+
+    def meanwhile(execute, sql, *arguments):
+        if sql.startswith("SAVEPOINT"):  # nothing was found to add to, and nothing is written yet
+            for tell in others:
+                tell()
+        return execute(sql, *arguments)
+
+    with connection.execute_wrapper(meanwhile):
+        audit.record_use("took token", app, actor="shop", username="u", count=3, at=NOON)
+    assert AuditEvent.objects.get().count == 4

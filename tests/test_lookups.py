@@ -150,6 +150,13 @@ def test_answers_of_another_form_break_no_page(
     assert status < 500
 
 
+def test_a_refusal_that_passes_by_itself_keeps_its_explanation(org: ConnectableOrg, alice: Client) -> None:
+    org.fail("rest_error", times=None, where=DATA, status=403, code="REQUEST_LIMIT_EXCEEDED", message="x")
+    told = look_up(alice, ACCOUNT, "Account")[1]
+    assert "has used up a limit" in told
+    assert "It frees up hour by hour" in told
+
+
 def test_nothing_found_by_name_is_told(org: ConnectableOrg, alice: Client) -> None:
     assert "No Account has “nosuch” in its name" in look_up(alice, "nosuch", "Account")[1]
 
