@@ -47,13 +47,17 @@ class HeldKey:
     def sign(self, message: bytes, *, timeout_seconds: float) -> bytes:
         """Raises LoginUnavailable (`signer_unavailable`) for passing trouble and hanging; else what the signer says itself."""
         give_up_at = time.monotonic() + timeout_seconds
-        places = _current.places(self.signer)
-        if not places.acquire(timeout=timeout_seconds):
+        asked = _current.named(self.signer)
+        if not asked.places.acquire(timeout=timeout_seconds):
             raise self._unavailable(f"{MOST_AT_ONCE} calls of it hang")
         answer: SimpleQueue[_Answer] = SimpleQueue()
-        work = partial(_answer, self._ask, message, places, answer)
-        # Nobody can end a thread that hangs; as a daemon it holds up nothing, not even the end of the process.
-        threading.Thread(target=work, name=f"signer {self.signer}", daemon=True).start()
+        work = partial(_answer, partial(asked.sign, self.reference), message, asked.places, answer)
+        try:
+            # Nobody can end a thread that hangs; as a daemon it holds up nothing, not even the end of the process.
+            threading.Thread(target=work, name=f"signer {self.signer}", daemon=True).start()
+        except RuntimeError:
+            asked.places.release()
+            raise self._unavailable("no more threads here") from None
         try:
             given = answer.get(timeout=max(give_up_at - time.monotonic(), 0))
         except Empty:
@@ -63,9 +67,6 @@ class HeldKey:
         if isinstance(given, SalesforceError):
             raise given.with_traceback(None) from None
         raise self._unavailable(given)
-
-    def _ask(self, message: bytes) -> object:
-        return _current.signer(self.signer).sign(self.reference, message)
 
     def _unavailable(self, what: str) -> LoginUnavailable:
         log.warning("signer %s did not sign: %s", self.signer, what)
@@ -108,26 +109,37 @@ def _answer(
         places.release()
 
 
+class _Named:
+    """A signer of this process, made when first asked. Its lock is its own: where the making hangs, it holds up no other."""
+
+    def __init__(self, name: str) -> None:
+        self.places = threading.Semaphore(MOST_AT_ONCE)
+        self._name = name
+        self._lock = threading.Lock()
+        self._made: tuple[SignerSettings, Signer] | None = None
+
+    def sign(self, reference: str, message: bytes) -> bytes:
+        return self._signer().sign(reference, message)
+
+    def _signer(self) -> Signer:
+        """Raises EncryptionKeyMissing (`signer_missing`) when it can't be made."""
+        configured = _configured(self._name)
+        with self._lock:
+            if self._made is None or self._made[0] != configured:
+                self._made = configured, _make(self._name, configured)
+            return self._made[1]
+
+
 class _Signers:
-    """Those of this process, made when first asked. A fork starts anew: it must share neither their connections nor a lock."""
+    """Those of this process. A fork starts anew: it must share neither their connections nor a lock."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._made: dict[tuple[str, str], Signer] = {}
-        self._places: dict[str, threading.Semaphore] = {}
+        self._named: dict[str, _Named] = {}
 
-    def signer(self, name: str) -> Signer:
-        """Raises EncryptionKeyMissing (`signer_missing`) when it can't be made."""
-        configured = _configured(name)
-        key = (name, repr(configured))
+    def named(self, name: str) -> _Named:
         with self._lock:
-            if key not in self._made:
-                self._made[key] = _make(name, configured)
-            return self._made[key]
-
-    def places(self, name: str) -> threading.Semaphore:
-        with self._lock:
-            return self._places.setdefault(name, threading.Semaphore(MOST_AT_ONCE))
+            return self._named.setdefault(name, _Named(name))
 
 
 def _make(name: str, configured: SignerSettings) -> Signer:

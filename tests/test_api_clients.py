@@ -115,6 +115,15 @@ def test_edits_elsewhere_are_in_force_after_five_seconds(acme, shop):
     assert refused_with(shop.api_key) == "api_key_revoked"
 
 
+def test_an_api_key_replaced_elsewhere_is_familiar_no_longer(shop):
+    api_clients.authenticate(shop.api_key)
+    assert api_clients.is_familiar(shop.api_key)
+    ApiClient.objects.update(prefix="0" * 12)
+    api_clients._known[shop.client.prefix].next_look = 0.0
+    assert refused_with(shop.api_key) == "api_key_unknown"
+    assert not api_clients.is_familiar(shop.api_key)
+
+
 def test_connections_taken_away_are_refused_once_the_client_is_read_anew(acme, shop):
     api_clients.grant(api_clients.authenticate(shop.api_key), "acme")
     shop.client.connections.clear()

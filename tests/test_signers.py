@@ -75,6 +75,15 @@ def broken_factory() -> Safe:
     raise OSError(PLANTED)
 
 
+class Hanging:
+    """A signer whose making never comes to an end, until a test lets it."""
+
+    over: ClassVar[threading.Event] = threading.Event()
+
+    def __init__(self) -> None:
+        self.over.wait()
+
+
 @cache
 def other_key() -> RSAPrivateKey:
     return keys.make_key()
@@ -115,8 +124,8 @@ def forget_signers(settings) -> None:
     settings.SF_INTEGRATION = settings.SF_INTEGRATION | {"SIGNERS": {}}
 
 
-def fail_with(error: Exception) -> Callable[[], object]:
-    def fail() -> None:
+def fail_with(error: Exception) -> Callable[..., object]:
+    def fail(*_: object) -> None:
         raise error
 
     return fail
@@ -187,6 +196,27 @@ def test_hanging_signer_costs_no_more_than_its_time(
     safe.before = nothing
     AccessToken.objects.update(next_try_at=None)
     assert get_token("acme")
+
+
+def test_signer_whose_making_hangs_holds_up_no_other(safe: type[Safe], settings) -> None:
+    settings.SF_INTEGRATION["SIGNERS"] |= {"hanging": "tests.test_signers.Hanging"}
+    Hanging.over.clear()
+    try:
+        with pytest.raises(LoginUnavailable, match="no answer"):
+            signers.held_key("hanging", "arn:other").sign(b"x", timeout_seconds=0.1)
+        assert signers.held_key("safe", "arn:other").sign(b"x", timeout_seconds=2)
+    finally:
+        Hanging.over.set()
+
+
+def test_thread_that_cannot_start_costs_no_place(safe: type[Safe], monkeypatch) -> None:
+    monkeypatch.setattr(signers, "MOST_AT_ONCE", 1)
+    signers.reset()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail_with(RuntimeError("can't start new thread")))
+        with pytest.raises(LoginUnavailable, match="no more threads"):
+            signers.held_key("safe", "arn:other").sign(b"x", timeout_seconds=0.1)
+    assert signers.held_key("safe", "arn:other").sign(b"x", timeout_seconds=2)
 
 
 def test_what_is_no_signature_is_told(salesforce_org: ConnectableOrg, safe: type[Safe], monkeypatch) -> None:

@@ -242,6 +242,11 @@ def not_granted(name: str) -> PermissionMissing:
     )
 
 
+def caller_name(client: ApiClient) -> str:
+    """As the audit trail calls it, so that it is not taken for a person of that name."""
+    return f"API client {client.name}"
+
+
 def _asked_grant(client: ApiClient, name: str) -> Grant:
     found = client.connections.filter(name=name) if name else client.connections.all()
     # No database is asked for what it could not even hold.
@@ -264,6 +269,8 @@ def _remembered(api_key: Secret) -> _Known | None:
 def _looked_up(api_key: Secret) -> _Known:
     prefix = api_key[_PREFIX]
     client = ApiClient.objects.filter(prefix=prefix).first() if _IS_API_KEY.fullmatch(api_key) else None
+    if client is None:
+        _known.pop(prefix, None)
     if client is None or not _fits(client, api_key):
         raise ApiKeyRefused(
             "The API key is not known here.",
@@ -307,11 +314,6 @@ def _note_use(client: ApiClient) -> None:
     same = ApiClient.objects.filter(pk=client.pk, last_used_at=client.last_used_at)
     if same.update(last_used_at=now) and client.last_used_at is None:
         audit.record("first used API key", client, actor=caller_name(client))
-
-
-def caller_name(client: ApiClient) -> str:
-    """As the audit trail calls it, so that it is not taken for a person of that name."""
-    return f"API client {client.name}"
 
 
 def _new_key(client: ApiClient) -> str:

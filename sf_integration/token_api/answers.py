@@ -11,7 +11,6 @@ from django.db import InterfaceError, OperationalError
 from django.http import HttpResponse, JsonResponse
 
 from ..salesforce.errors import (
-    ActionNeeded,
     ApiKeyRefused,
     InvalidInput,
     PermissionMissing,
@@ -93,11 +92,11 @@ def _status(error: SalesforceError) -> tuple[int, dict[str, str]]:
             return 401, {"WWW-Authenticate": f"Bearer{shown}"}
         case PermissionMissing():
             return 403, {}
-        case ActionNeeded():
-            return 409, {}
         case TooManyCalls():
             return 429, {}
-    return 503, {}
+        case RetryableError():
+            return 503, {}
+    return 409, {}
 
 
 def _shaped(

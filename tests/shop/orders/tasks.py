@@ -6,32 +6,25 @@ from celery import Task, shared_task
 from django.core.cache import cache
 from django.core.mail import mail_managers
 
-from sf_integration import QueryCursorLost, RetryableError, SalesforceError, get_client
+from sf_integration import SalesforceError, get_client
+from sf_integration.contrib.celery import SalesforceTask
 
 from . import salesforce
 from .models import Brand, Customer, Order
 
 
-class SalesforceTask(Task):
-    """Outlives an outage of hours; what needs a person is told at once, and not tried again."""
+class OrderTask(SalesforceTask):
+    """Handed out again when its worker dies; what is given up is told at once."""
 
-    autoretry_for = (RetryableError, QueryCursorLost)
-    retry_backoff = 5
-    retry_backoff_max = 600
-    max_retries = 40  # of five minutes on average
     acks_late = True
     reject_on_worker_lost = True
-
-    def retry(self, *, exc: Exception | None = None, countdown: float = 0, **options: Any) -> Any:
-        soonest = exc.retry_after if isinstance(exc, RetryableError) else 0
-        return super().retry(exc=exc, countdown=max(countdown, soonest), **options)
 
     def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
         if isinstance(exc, SalesforceError) and cache.add(f"told:{exc.code}", True, timeout=3600):
             mail_managers(f"Salesforce: {exc.code}", f"{self.name}{args}: {exc}")
 
 
-@shared_task(base=SalesforceTask, name="orders.push_order")
+@shared_task(base=OrderTask, name="orders.push_order")
 def push_order(order_id: int) -> None:
     salesforce.push(Order.objects.select_related("brand").get(pk=order_id))
 
@@ -43,7 +36,7 @@ def push_waiting(connection: str | None = None) -> None:
         push_order.delay(order_id)
 
 
-@shared_task(bind=True, base=SalesforceTask, name="orders.import_customers")
+@shared_task(bind=True, base=OrderTask, name="orders.import_customers")
 def import_customers(self: Task, brand: str, after: str = salesforce.FIRST_ID) -> None:
     """Every contact as a customer. When the org runs short of API calls, the rest comes an hour later."""
     shop = Brand.objects.get(slug=brand)
@@ -54,7 +47,7 @@ def import_customers(self: Task, brand: str, after: str = salesforce.FIRST_ID) -
                 raise self.retry(args=(brand, page[-1]["Id"]), countdown=3600)
 
 
-@shared_task(base=SalesforceTask, name="orders.report_pipeline")
+@shared_task(base=OrderTask, name="orders.report_pipeline")
 def report_pipeline(brand: str) -> None:
     with get_client(Brand.objects.get(slug=brand).connection) as sf:
         total = salesforce.pipeline(sf)
