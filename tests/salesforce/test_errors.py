@@ -161,8 +161,8 @@ def assertion_sent(monkeypatch) -> list[str]:
     made: list[str] = []
     original = signin.assertion.sign
 
-    def keep(*args: object) -> str:
-        made.append(original(*args))
+    def keep(*args: object, **options: object) -> str:
+        made.append(original(*args, **options))
         return made[-1]
 
     monkeypatch.setattr(signin.assertion, "sign", keep)

@@ -56,9 +56,7 @@ def test_curl_gets_a_token(environment):
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="needs node")
-def test_node_has_an_ended_session_replaced(
-    environment, salesforce_org
-):
+def test_node_has_an_ended_session_replaced(environment, salesforce_org):
     tokens.get("acme-prod")
     salesforce_org.end_sessions()
     found = run(environment, "node", "--input-type=module", "--eval", example("js"))
