@@ -150,6 +150,16 @@ def test_a_redirect_elsewhere_goes_without_the_token(salesforce_org: Connectable
     assert salesforce_org.token_requests == 1
 
 
+def test_a_redirect_back_without_the_token_says_nothing_of_the_session(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    foreign, token = salesforce_org.add_org(), get_token("acme")
+    salesforce_org.fail("redirect", where="rest", location=f"{foreign.url}{LIMITS}")
+    foreign.fail("redirect", where="rest", location=token.instance_url + LIMITS)
+    answer = requests.get(token.instance_url + LIMITS, auth=SalesforceAuth("acme"), timeout=5)
+    assert (answer.status_code, len(answer.history)) == (401, 2)
+    assert salesforce_org.token_requests == 1
+
+
 def test_a_body_that_can_not_be_sent_twice_is_not_cut(salesforce_org: ConnectableOrg) -> None:
     salesforce_org.connect("acme")
     url = f"{get_token('acme').instance_url}/services/data/v66.0/sobjects/Contact"

@@ -43,6 +43,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ACCOUNT = "001Dn00000Gi7HJIAZ"
 
 
+def threads() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name.startswith("sf_integration")]
+
+
 def public(kind: type) -> set[str]:
     return {name for name, _ in inspect.getmembers(kind) if not name.startswith("_")}
 
@@ -183,6 +187,22 @@ def test_a_caller_who_gives_up_leaves_the_sign_in_to_the_others(salesforce_org: 
     assert AccessToken.objects.get().claimed_until is None
 
 
+def test_callers_who_give_up_leave_no_more_threads_than_there_may_be(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+
+    async def main() -> None:
+        sf = await aget_client("acme")
+        await sf.limits()
+        salesforce_org.fail("slow", where="rest", seconds=1.0, times=None)
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await asyncio.gather(*(sf.limits() for _ in range(AT_ONCE)))
+        assert len(threads()) <= AT_ONCE
+
+    asyncio.run(main())
+
+
 async def limits(request: HttpRequest) -> JsonResponse:
     sf = await aget_client("acme")
     return JsonResponse({"calls": (await sf.limits())["DailyApiRequests"]["Max"]})
@@ -232,7 +252,7 @@ def test_nothing_is_left_of_it(salesforce_org: ConnectableOrg) -> None:
     assert all(each.connection is None for each in connections)
     gc.collect()
     deadline = time.monotonic() + 2
-    while ours := [each for each in threading.enumerate() if each.name.startswith("sf_integration")]:
+    while ours := threads():
         assert time.monotonic() < deadline, ours
         time.sleep(0.01)
 

@@ -342,7 +342,7 @@ def test_system_check_names_a_rule_that_leads_nowhere(rule, name):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_own_rule_holds_for_the_instance_of_a_token_too(salesforce_org, rule):
+def test_own_rule_holds_for_the_instance_of_a_token_too(salesforce_org, rule, settings):
     salesforce_org.connect("acme")
     salesforce_org.fail("answer", body={"access_token": "x", "instance_url": ELSEWHERE, "scope": "api"})
     with pytest.raises(NotAllowedHere, match="names a foreign instance"):
@@ -351,3 +351,11 @@ def test_own_rule_holds_for_the_instance_of_a_token_too(salesforce_org, rule):
     AccessToken.objects.update(last_try_at=None)
     salesforce_org.fail("answer", body={"access_token": "x", "instance_url": ELSEWHERE, "scope": "api"})
     assert tokens.refresh("acme").instance_url == ELSEWHERE
+    rule("narrow")
+    tokens.reset()
+    with pytest.raises(NotAllowedHere, match="own rule for hosts"):
+        get_token("acme")
+    settings.SF_INTEGRATION = settings.SF_INTEGRATION | {"HOST_RULE": ""}
+    tokens.reset()
+    AccessToken.objects.update(next_try_at=None, last_error=None)
+    assert get_token("acme").instance_url == salesforce_org.instance_url

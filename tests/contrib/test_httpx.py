@@ -89,6 +89,17 @@ def test_the_token_goes_to_the_own_instance_only(call: Caller, salesforce_org: C
     assert salesforce_org.token_requests == 1
 
 
+def test_a_redirect_back_without_the_token_says_nothing_of_the_session(
+    call: Caller, salesforce_org: ConnectableOrg
+) -> None:
+    token, foreign = get_token("acme"), salesforce_org.add_org()
+    salesforce_org.fail("redirect", where="rest", location=f"{foreign.url}{LIMITS}")
+    foreign.fail("redirect", where="rest", location=token.instance_url + LIMITS)
+    answer = call("GET", token.instance_url + LIMITS, follow_redirects=True)
+    assert (answer.status_code, len(answer.history)) == (401, 2)
+    assert salesforce_org.token_requests == 1
+
+
 def test_a_stream_is_not_cut(call: Caller, salesforce_org: ConnectableOrg) -> None:
     url = get_token("acme").instance_url + CONTACTS
     salesforce_org.end_sessions()
