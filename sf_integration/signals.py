@@ -14,6 +14,19 @@ from typing import Any
 
 from django.dispatch import Signal
 
+from .state import ConnectionState
+
+__all__ = [
+    "ConnectionState",
+    "certificate_ending",
+    "connection_health_changed",
+    "held_back",
+    "send",
+    "signing_key_promoted",
+    "token_refresh_failed",
+    "token_refreshed",
+]
+
 token_refreshed = Signal()
 """`connection, username, seconds`: after each sign-in that brought a token."""
 token_refresh_failed = Signal()

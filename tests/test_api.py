@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import io
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -18,6 +19,7 @@ from sf_integration import (
     ActionNeeded,
     InvalidInput,
     SalesforceAuth,
+    SalesforceError,
     Token,
     TransportError,
     UnknownConnection,
@@ -150,7 +152,9 @@ def test_a_redirect_elsewhere_goes_without_the_token(salesforce_org: Connectable
     assert salesforce_org.token_requests == 1
 
 
-def test_a_redirect_back_without_the_token_says_nothing_of_the_session(salesforce_org: ConnectableOrg) -> None:
+def test_a_redirect_back_without_the_token_says_nothing_of_the_session(
+    salesforce_org: ConnectableOrg,
+) -> None:
     salesforce_org.connect("acme")
     foreign, token = salesforce_org.add_org(), get_token("acme")
     salesforce_org.fail("redirect", where="rest", location=f"{foreign.url}{LIMITS}")
@@ -158,6 +162,35 @@ def test_a_redirect_back_without_the_token_says_nothing_of_the_session(salesforc
     answer = requests.get(token.instance_url + LIMITS, auth=SalesforceAuth("acme"), timeout=5)
     assert (answer.status_code, len(answer.history)) == (401, 2)
     assert salesforce_org.token_requests == 1
+
+
+def test_cookies_of_the_session_stay_out_of_redirects_too(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    url = get_token("acme").instance_url + LIMITS
+    salesforce_org.fail("redirect", where="rest", location=url)
+    with requests.Session() as session:
+        session.auth = SalesforceAuth("acme")
+        session.cookies.set("sid", "of another org", domain="127.0.0.1")
+        answer = session.get(url, timeout=5)
+    assert (answer.status_code, len(answer.history)) == (200, 1)
+    assert "Cookie" not in answer.request.headers
+
+
+def test_a_body_that_tells_its_place_and_can_not_go_back_is_not_replayed(
+    salesforce_org: ConnectableOrg,
+) -> None:
+    salesforce_org.connect("acme")
+    url = f"{get_token('acme').instance_url}/services/data/v66.0/sobjects/Contact"
+    salesforce_org.end_sessions()
+
+    class Forward:
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"{}"
+
+        def tell(self) -> int:
+            return 0
+
+    assert requests.post(url, data=Forward(), auth=SalesforceAuth("acme"), timeout=5).status_code == 401
 
 
 def test_a_body_that_can_not_be_sent_twice_is_not_cut(salesforce_org: ConnectableOrg) -> None:
@@ -356,3 +389,32 @@ def test_a_warm_token_is_quick(salesforce_org: ConnectableOrg) -> None:
     for _ in range(10_000):
         get_token("acme")
     assert time.perf_counter() - started < 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_versions_are_asked_for_once_however_many_clients(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme", api_version="")
+    for _ in range(3):
+        get_client("acme").query("SELECT Id FROM Account LIMIT 1")
+    assert [each.path for each in salesforce_org.requests].count("/services/data") == 1
+
+
+def test_errors_tell_their_connection(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    with pytest.raises(SalesforceError) as of_a_call:
+        get_client("acme").query("SELECT Nothing FROM Account")
+    salesforce_org.user.active = False
+    salesforce_org.end_sessions()
+    with pytest.raises(SalesforceError) as of_the_sign_in:
+        get_client("acme").limits()
+    with pytest.raises(SalesforceError) as unknown:
+        get_token("acne")
+    assert of_a_call.value.connection == of_the_sign_in.value.connection == "acme"
+    assert unknown.value.connection == "acne"
+
+
+def test_several_connections_and_none_named_is_one_sentence(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    salesforce_org.connect("globex")
+    with pytest.raises(UnknownConnection, match="There is not just one connection: name one, or set"):
+        get_token()

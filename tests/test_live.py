@@ -18,7 +18,12 @@ from playwright.sync_api import expect, sync_playwright
 
 from tests.browser.watching import ARGUMENTS
 
-pytestmark = [pytest.mark.chromium, pytest.mark.once, pytest.mark.django_db(transaction=True), pytest.mark.urls(__name__)]
+pytestmark = [
+    pytest.mark.chromium,
+    pytest.mark.once,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.urls(__name__),
+]
 
 REGION = """
 {% extends "sf_integration/base.html" %}

@@ -94,6 +94,12 @@ class AsyncClient:
         call = partial(self._client.request, method, path, timeout_seconds=timeout_seconds, **arguments)
         return await self._in_thread(call)
 
+    async def request_json(
+        self, method: str, path: str, *, timeout_seconds: float | None = None, **arguments: Any
+    ) -> Any:
+        call = partial(self._client.request_json, method, path, timeout_seconds=timeout_seconds, **arguments)
+        return await self._in_thread(call)
+
     close = _awaited(Client.close)
     identity = _awaited(Client.identity)
     versions = _awaited(Client.versions)

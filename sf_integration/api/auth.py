@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.auth import AuthBase
+from requests.cookies import RequestsCookieJar
 
 from ..salesforce.answers import raise_for_error
 from ..salesforce.errors import SalesforceError, SessionExpired
 from ..salesforce.http import BearerAuth, same_origin
 from ..salesforce.oauth import Token
 from .connections import get_token, renew_token
+
+_NO_COOKIES = DefaultCookiePolicy(allowed_domains=())
 
 
 class SalesforceAuth(AuthBase):
@@ -33,6 +37,7 @@ class SalesforceAuth(AuthBase):
         token = get_token(self._name, username=self._username)
         self.sign(request, token)
         request.headers.pop("Cookie", None)
+        request._cookies = RequestsCookieJar(_NO_COOKIES)  # type: ignore[attr-defined]  # a redirect would bring them back
         request.hooks["response"].append(partial(self._answered, token, _position(request.body)))
         return request
 
@@ -47,9 +52,9 @@ class SalesforceAuth(AuthBase):
     def _answered(
         self, token: Token, position: int | bool | None, response: requests.Response, **arguments: Any
     ) -> requests.Response:
-        if not same_origin(response.url, token.instance_url):
-            return response  # a redirect led there: what it says of sessions is not about ours
         request = response.request
+        if not _carries(request, token):
+            return response  # a redirect took it off: what is said of sessions is not about ours
         if self.session_has_ended(response):
             renewed = renew_token(self._name, self._username, token)
             if renewed.value != token.value and position is not False:
@@ -96,6 +101,10 @@ def _target(response: requests.Response) -> str:
     return urljoin(response.url, response.headers["Location"])
 
 
+def _carries(request: requests.PreparedRequest, token: Token) -> bool:
+    return any(token.value in str(value) for value in request.headers.values())
+
+
 def _take_off(request: requests.PreparedRequest, token: Token) -> None:
     """requests does so with one header only, and not for each change of host that we tell apart."""
     for name, value in list(request.headers.items()):
@@ -108,6 +117,8 @@ def _position(body: Any) -> int | bool | None:
     if body is None or isinstance(body, (bytes, str)):
         return None
     try:
-        return int(body.tell())
+        position = int(body.tell())
+        body.seek(position)
     except (AttributeError, OSError):
         return False
+    return position

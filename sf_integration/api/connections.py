@@ -29,12 +29,14 @@ def get_client(
     """
     from .. import tokens
 
-    name = name or default_name()
+    name, process = name or default_name(), tokens.current()
     return Client(
         tokens.Source(name, username),
         api_version=tokens.api_version(name, username),
         timeout_seconds=timeout_seconds,
-        http=tokens.current().http,
+        http=process.http,
+        newest_versions=process.newest_versions,
+        connection=name,
     )
 
 

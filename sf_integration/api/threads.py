@@ -1,7 +1,7 @@
 """Where async code waits: threads that no other connection's callers can use up.
 
 The threads of an event loop's own executor are few (six on two cores), and whoever waits for a dead org keeps one for
-seconds. So each lane has its own, as long as somebody is in it.
+seconds. So each lane has its own, as long as somebody or a call is in it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Source: Salesforce Developer Limits and Allocations Quick Reference, "API Reques
 async def in_thread(lane: Lane, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
     """What `call` gives. A task that is cancelled stops waiting at once; the call goes on to its end."""
     executor = _executor(lane)
-    run = partial(copy_context().run, partial(_call, call, *args, **kwargs))
+    run = partial(copy_context().run, partial(_call, executor, call, *args, **kwargs))
     return await asyncio.get_running_loop().run_in_executor(executor, run)
 
 
@@ -43,8 +43,11 @@ def _executor(lane: Lane) -> Executor:
     return executor
 
 
-def _call(call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """A thread's database connections are its own, and nobody else would close them."""
+def _call(_: Executor, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    """A thread's database connections are its own, and nobody else would close them.
+
+    Its executor is held as long as it works: who gives up would else make room for further threads beside those that hang.
+    """
     from django.db import connections
 
     try:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Generator
 import httpx
 
 from .. import Token, aget_token, get_token
-from ..api import arenew_token, at_instance, renew_token, require_same_origin, same_origin, session_has_ended
+from ..api import arenew_token, at_instance, renew_token, require_same_origin, session_has_ended
 
 
 class SalesforceAuth(httpx.Auth):
@@ -17,7 +17,8 @@ class SalesforceAuth(httpx.Auth):
     `client.get(f"{token.instance_url}/services/apexrest/stock", auth=SalesforceAuth("reporting"))`. The token goes to the
     connection's own instance host only: a request elsewhere raises InvalidInput, and a redirect elsewhere goes without it.
     A body that is streamed is not replayed: the 401 is the answer, and the next call has a new token. Cookies are left out,
-    since a client would hand one org's to another.
+    since a client would hand one org's to another; what follows a redirect has them, so give each org a client of its own
+    where you let it follow any.
     """
 
     def __init__(self, name: str | None = None, *, username: str | None = None) -> None:
@@ -55,8 +56,10 @@ def _signed(request: httpx.Request, token: Token) -> httpx.Request:
 
 
 def _is_about(token: Token, response: httpx.Response) -> bool:
-    """Whether it may be a refusal of this token, and not by a host that a redirect led to."""
-    return response.status_code in (401, 403) and same_origin(str(response.url), token.instance_url)
+    """Whether it may be a refusal of this token, and not of a request that a redirect took it from."""
+    return response.status_code in (401, 403) and token.value in response.request.headers.get(
+        "Authorization", ""
+    )
 
 
 def _can_be_sent_again(request: httpx.Request) -> bool:

@@ -9,6 +9,10 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterModelOptions(
+            name="apiclient",
+            options={"ordering": ("name",), "verbose_name": "API client"},
+        ),
         migrations.AddField(
             model_name="accesstoken",
             name="uses",

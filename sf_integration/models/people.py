@@ -39,6 +39,7 @@ class ApiClient(Base):
 
     class Meta:
         ordering = ("name",)
+        verbose_name = "API client"
 
     def __str__(self) -> str:
         return self.name

@@ -17,11 +17,14 @@ SalesforceError
   InvalidInput            a name, id or SOQL that can be refused before any call; also ValueError
   UnknownConnection       also LookupError
 
-The text of each is a sentence an operator can act on and holds no secret.
+The text of each is a sentence an operator can act on and holds no secret. Each can be made of its `args` alone, as Celery's
+JSON results do; it is then of the same class and has the same text.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -30,12 +33,26 @@ class SalesforceError(Exception):
 
     code: str = ""
     """What Salesforce said (`invalid_client_id`), or our own word for it (`wrong_org`)."""
+    connection: str = ""
+    """Name of the connection that it is about; empty where there is none, as for a Client made by hand."""
     results: tuple[Any, ...] = ()
     """Of a call for many records that broke off: a SaveResult for each record that was answered before, in order."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions are copied by calling the class with the text; here the class takes other arguments.
+        # Exceptions are copied by calling the class with the text, which does not tell all that they hold.
         return _copied, (type(self), self.args, vars(self))
+
+
+@contextmanager
+def about(connection: str) -> Iterator[None]:
+    """Have errors of the block tell their connection, also in tracebacks."""
+    try:
+        yield
+    except SalesforceError as exc:
+        if connection and not exc.connection:
+            exc.connection = connection
+            exc.add_note(f"Connection: {connection}")
+        raise
 
 
 def _copied(kind: type[SalesforceError], args: tuple[Any, ...], state: dict[str, Any]) -> SalesforceError:
@@ -122,15 +139,16 @@ class AuthenticationError(ActionNeeded):
         self,
         cause: str,
         *,
-        error: str,
+        error: str = "",
         description: str = "",
         status_code: int = 400,
         remedy: str = "",
         who: str = "",
     ) -> None:
-        said = f"{error}: {description}" if description else error
         super().__init__(cause, remedy=remedy, who=who, code=error)
-        self.args = (f"Salesforce refused the sign-in ({said}). {cause} {remedy}".strip(),)
+        if error:
+            said = f"{error}: {description}" if description else error
+            self.args = (f"Salesforce refused the sign-in ({said}). {cause} {remedy}".strip(),)
         self.error = error
         self.description = description
         self.status_code = status_code
@@ -210,14 +228,15 @@ class ApiError(SalesforceError):
         self,
         message: str,
         *,
-        status_code: int,
+        status_code: int = 0,
         error_code: str = "",
         fields: tuple[str, ...] = (),
         cause: str = "",
         remedy: str = "",
         who: str = "",
     ) -> None:
-        super().__init__(f"Salesforce answered {status_code} {error_code}: {message}".replace(" :", ":"))
+        said = f"Salesforce answered {status_code} {error_code}".rstrip()
+        super().__init__(f"{said}: {message}" if status_code else message)
         self.status_code = status_code
         self.error_code = error_code
         self.code = error_code or f"http_{status_code}"
@@ -255,15 +274,20 @@ class InvalidInput(SalesforceError, ValueError):
 
 
 class UnknownConnection(SalesforceError, LookupError):
-    """There is no connection of that name; `suggestion` is the nearest one or None."""
+    """There is no connection of that name, empty if none was named; `suggestion` is the nearest one or None."""
 
     code = "unknown_connection"
 
-    def __init__(self, name: str, *, suggestion: str | None = None) -> None:
-        hint = f" Did you mean “{suggestion}”?" if suggestion else " See “manage.py salesforce list”."
-        super().__init__(f"There is no connection “{name}”.{hint}")
+    def __init__(self, name: str, suggestion: str | None = None) -> None:
+        super().__init__(name, suggestion)
         self.name = name
         self.suggestion = suggestion
+
+    def __str__(self) -> str:
+        if not self.name:
+            return "There is not just one connection: name one, or set SF_INTEGRATION['DEFAULT']."
+        near, every = f"Did you mean “{self.suggestion}”?", "See “manage.py salesforce list”."
+        return f"There is no connection “{self.name}”. {near if self.suggestion else every}"
 
 
 def without_secrets(error: BaseException) -> dict[str, Any]:

@@ -153,7 +153,7 @@ def respond(org: Org, request: Incoming) -> Answer:
 def _place(path: str) -> str:
     if path == "/services/oauth2/token":
         return "token"
-    if path.startswith(("/services/data", "/services/async/")):
+    if path.startswith(("/services/data", "/services/async/", "/services/apexrest/")):
         return "rest"
     if path.startswith("/id/") or path == "/services/oauth2/userinfo":
         return "identity"

@@ -101,6 +101,8 @@ class Held:
 class Process:
     def __init__(self) -> None:
         self.http = Http()
+        self.newest_versions: dict[str, str] = {}
+        """By instance URL: the newest API version that the org and this package know, for connections that have none yet."""
         self.copies: dict[Handle, Copy] = {}
         self.uses: dict[Handle, Uses] = {}
         """Apart from the copies, which come and go."""

@@ -19,6 +19,7 @@ from django.db.models import Case, F, Model, QuerySet, Subquery, Sum, Value, Whe
 from django.db.models.functions import Coalesce, Least
 from django.utils import timezone
 
+from .. import hosts
 from ..fields import keyring, seal
 from ..models import (
     AccessToken,
@@ -373,6 +374,9 @@ def stored_token(row: AccessToken) -> Token | None:
     """The row's token if it may be used now, else None. A token that doesn't open is as good as none."""
     now = timezone.now()
     if not row.has_token(now) and not _in_grace(row, now):
+        return None
+    # Whoever stored it may have been another installation, or this one by other rules.
+    if not hosts.is_allowed(row.instance_url):
         return None
     token = opened(row)
     if token is None or (now >= token.expected_expiry and oauth.is_jwt(token.value)):

@@ -17,7 +17,7 @@ from django.utils import timezone
 from .. import hosts
 from ..models import AccessToken, ConnectedApp
 from ..salesforce import oauth
-from ..salesforce.errors import SalesforceError, UnknownConnection
+from ..salesforce.errors import SalesforceError, UnknownConnection, about
 from ..salesforce.oauth import Token
 from . import apart, events, gate, lifecycle, renewal, rows
 from .process import Copy, Handle, Process, Uses, current
@@ -45,7 +45,8 @@ def get(name: str, username: str | None = None, *, counts_as_use: bool = True) -
             if counts_as_use:
                 copy.uses.count += 1
             return copy.token
-    return _ask_row(process, (name, username), copy, counts_as_use=counts_as_use)
+    with about(name):
+        return _ask_row(process, (name, username), copy, counts_as_use=counts_as_use)
 
 
 def in_memory(name: str, username: str | None = None) -> Token | None:
@@ -64,7 +65,7 @@ def only_connection() -> str:
     if not name or time.monotonic() > asked_at + lifecycle.LOOK_EVERY_SECONDS:
         names = list(ConnectedApp.objects.values_list("name", flat=True)[:2])
         if len(names) != 1:
-            raise UnknownConnection("(default)")
+            raise UnknownConnection("")
         name = names[0]
         process.only_connection = (time.monotonic(), name)
     return name
@@ -80,12 +81,13 @@ def renew(name: str, username: str | None, failed: Token, *, counts_as_use: bool
     """A token other than `failed`, which the org has refused. Signs in only if nobody else has done so."""
     process, handle = current(), (name, username)
     apart.drop(process, handle, failed)
-    if not rows.in_callers_transaction():
-        row, now = _row(handle), timezone.now()
-        if rows.discard_refused(row, failed, now):
-            events.session_ended(row, now)
-    process.forget(handle)
-    return _ask_row(process, handle, None, refused=failed, counts_as_use=counts_as_use)
+    with about(name):
+        if not rows.in_callers_transaction():
+            row, now = _row(handle), timezone.now()
+            if rows.discard_refused(row, failed, now):
+                events.session_ended(row, now)
+        process.forget(handle)
+        return _ask_row(process, handle, None, refused=failed, counts_as_use=counts_as_use)
 
 
 def refresh(name: str, username: str | None = None, *, observe: Observer | None = None) -> Token:

@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.chromium, pytest.mark.django_db(transaction=True)]
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 800}
 PICTURES = settings.BASE_DIR / "var" / "screenshots"
 WANTS_PICTURES = os.environ.get("SF_TEST_PICTURES", "") not in ("", "0")
-"""Taking them is half of the walk's time."""
+"""Taking them takes a seventh of the walk's time."""
 ROUNDS = {
     "connections": pages.OF_MANY,
     "states": pages.IN_EACH_STATE,
@@ -110,6 +110,7 @@ def looked_at(page: Page, visit: Visit, site: Site) -> Iterator[str]:
             if visit.brief and way not in (("light", 1280), ("dark", 390)):
                 continue
             page.emulate_media(color_scheme=scheme)
+            page.evaluate("document.getAnimations().forEach(each => each.finish())")  # colours on their way
             photograph(page, visit, f"{scheme}-{size['width']}")
             if way == ("light", 1280) and not visit.brief:
                 yield from inaccessible(page, without=known)

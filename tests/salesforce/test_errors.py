@@ -70,6 +70,22 @@ def test_errors_cross_process_borders_whole(error, copied):
 
 
 @BY_NAME
+def test_an_error_made_of_its_args_is_of_the_same_class_and_text(error):
+    """So do Celery's JSON results."""
+    other = type(error)(*error.args)
+    assert str(other) == str(error)
+    assert type(other) is type(error)
+
+
+def test_an_error_tells_its_connection_once():
+    with pytest.raises(errors.LoginUnavailable) as told, errors.about("acme"), errors.about("acme"):
+        raise errors.LoginUnavailable("Not at the moment.")
+    assert told.value.connection == "acme"
+    assert "".join(traceback.format_exception(told.value)).count("Connection: acme") == 1
+    assert pickle.loads(pickle.dumps(told.value)).connection == "acme"
+
+
+@BY_NAME
 def test_what_may_be_stored_of_an_error_is_text(error):
     stored = errors.without_secrets(error)
     assert set(stored) == {"code", "message", "cause", "remedy", "who", "description"}

@@ -12,6 +12,7 @@ from sf_integration.salesforce.errors import (
     ApiError,
     InvalidInput,
     NotFound,
+    OutcomeUnknown,
     QueryCursorLost,
     SessionExpired,
     TransportError,
@@ -476,7 +477,7 @@ def test_a_generator_can_not_be_sent_twice(client, org, source):
     org.end_sessions()
     with pytest.raises(SessionExpired):
         client.request("POST", "sobjects/Account", data=(part for part in (b'{"Name": ', b'"Half"}')))
-    assert source.renewals == []
+    assert len(source.renewals) == 1  # for the next call
     assert client.query("SELECT Id FROM Account WHERE Name = 'Half'").total_size == 0
 
 
@@ -486,7 +487,20 @@ def test_an_upload_that_was_read_is_not_sent_a_second_time_empty(client, org, so
     org.end_sessions()
     with pytest.raises(SessionExpired):
         client.request("POST", "sobjects/Account", files={"file": io.BytesIO(b"content")})
-    assert source.renewals == []
+    assert len(source.renewals) == 1  # for the next call
+
+
+def test_json_of_any_call_is_read_or_refused_with_a_sentence(client, org):
+    assert client.request_json("GET", "limits")["DailyApiRequests"]["Max"] > 0
+    account = client.request_json("POST", "sobjects/Account", json={"Name": "Acme"})["id"]
+    assert client.request_json("DELETE", f"sobjects/Account/{account}") is None
+    org.fail("answer", status=200, body="<html>", where="rest", times=2)
+    with pytest.raises(TransportError) as read:
+        client.request_json("GET", "limits")
+    with pytest.raises(OutcomeUnknown):
+        client.request_json("POST", "sobjects/Account", json={"Name": "Acme"})
+    assert read.value.code == "not_json"
+    assert not isinstance(read.value, OutcomeUnknown)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ pasted text holds. The facts come from Salesforce's documentation and many repor
 Entries are matched on the error code and a lower-case fragment of the description, never on the whole text.
 """
 
-from .entry import ADMIN_HERE, LOGIN_HISTORY, ORG_ADMIN, SALESFORCE, US, Diagnosis, Kind
+from .entry import ADMIN_HERE, CALLER, LOGIN_HISTORY, ORG_ADMIN, SALESFORCE, US, Diagnosis, Kind
 from .lookup import (
     CATALOGUE,
     FAMILIES,
@@ -22,6 +22,7 @@ from .text import LARGEST_TEXT, Finding, explain_text, first_words
 
 __all__ = [
     "ADMIN_HERE",
+    "CALLER",
     "CATALOGUE",
     "FAMILIES",
     "GROUPS",

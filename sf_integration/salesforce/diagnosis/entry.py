@@ -11,6 +11,7 @@ Kind = Literal["passing", "set-up", "rate"]
 ORG_ADMIN = "Salesforce admin of the org"
 ADMIN_HERE = "an administrator of this site"
 US = "whoever runs this site"
+CALLER = "whoever wrote the calling program"
 SALESFORCE = "Salesforce"
 
 LOGIN_HISTORY = "Setup → Users → the integration user → Login History often names the reason more exactly."

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from .entry import ADMIN_HERE, CONNECTION, MY_DOMAIN, ORG_ADMIN, SALESFORCE, SETTINGS, US, USERS, Diagnosis
+from .entry import (
+    ADMIN_HERE,
+    CALLER,
+    CONNECTION,
+    MY_DOMAIN,
+    ORG_ADMIN,
+    SALESFORCE,
+    SETTINGS,
+    US,
+    USERS,
+    Diagnosis,
+)
 
 _SIGNING_KEYS = "Admin → Signing keys"
+_API_CLIENTS = "Admin → API clients"
 
 ENTRIES: tuple[Diagnosis, ...] = (
     Diagnosis(
@@ -195,6 +207,37 @@ ENTRIES: tuple[Diagnosis, ...] = (
         "The API key of the calling program is unknown, expired or revoked.",
         ADMIN_HERE,
         "Make the program a new API key.",
+    ),
+    Diagnosis(
+        "api_key_missing",
+        "",
+        "The calling program showed no API key.",
+        CALLER,
+        "Send the header “Authorization: Bearer” with the API key behind it.",
+    ),
+    Diagnosis(
+        "api_key_unknown",
+        "",
+        "The API key of the calling program is not known here: cut off, of another site, or replaced.",
+        ADMIN_HERE,
+        "Check that it was copied whole, sfk_ included; else replace the API client's key.",
+        _API_CLIENTS,
+    ),
+    Diagnosis(
+        "api_key_expired",
+        "",
+        "The API key of the calling program has expired.",
+        ADMIN_HERE,
+        "Move its expiry, if the program should have tokens again.",
+        _API_CLIENTS,
+    ),
+    Diagnosis(
+        "api_key_revoked",
+        "",
+        "The API client was revoked, for good.",
+        ADMIN_HERE,
+        "Make a new API client, if the program should have tokens again.",
+        _API_CLIENTS,
     ),
     Diagnosis(
         "unknown_connection",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, Self, TypeVar
@@ -15,7 +15,7 @@ import requests
 from .. import describe, ids, oauth, soql
 from ..answers import json_of, raise_for_error
 from ..describe import DescribedObject, ObjectName
-from ..errors import InvalidInput, OutcomeUnknown, SalesforceError, SessionExpired, TransportError
+from ..errors import InvalidInput, OutcomeUnknown, SalesforceError, SessionExpired, TransportError, about
 from ..http import Answer, BearerAuth, Http, NoAuth
 from ..oauth import Identity, Token
 from . import composite, saving
@@ -76,7 +76,9 @@ class _Learned:
 class Client:
     """Calls one org's REST API. Safe to share between threads; close it or use it as a context manager.
 
-    `http` is for callers that keep pools of their own; else the client makes and closes its own.
+    `http` and `newest_versions` are for callers with many clients: the pools they share, which else each client makes and
+    closes itself, and the newest API version by instance URL, which else each client asks for unless it is given one.
+    `connection` is its name, which errors then tell.
     """
 
     def __init__(
@@ -86,12 +88,16 @@ class Client:
         api_version: str = "",
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         http: Http | None = None,
+        newest_versions: MutableMapping[str, str] | None = None,
+        connection: str = "",
     ) -> None:
         self._source: TokenSource = FixedToken(token) if isinstance(token, Token) else token
         self._learned = _Learned(api_version)
         self._timeout_seconds = timeout_seconds
         self._own_http = http is None
         self._http = http or Http()
+        self._connection = connection
+        self._newest_versions = {} if newest_versions is None else newest_versions
 
     def __enter__(self) -> Self:
         return self
@@ -121,7 +127,10 @@ class Client:
     def api_version(self) -> str:
         """As given, else the newest that the org and this package know: asked for once, by the first call that needs it."""
         if not self._learned.api_version:
-            self._learned.api_version = newest_common_version(self.versions())
+            instance = self.instance_url
+            if instance not in self._newest_versions:
+                self._newest_versions[instance] = newest_common_version(self.versions())
+            self._learned.api_version = self._newest_versions[instance]
         return self._learned.api_version
 
     @property
@@ -145,46 +154,46 @@ class Client:
         Only a GET is repeated when its answer is lost. A POST that came to no answer raises OutcomeUnknown. All are
         repeated once, with a new token, when the org says that the session has ended: then it did nothing.
         """
-        timeout = timeout_seconds or self._timeout_seconds
-        token = self._source.get()
-        position = False if arguments.get("files") else _position(arguments.get("data"))
-        try:
-            return self._send(token, method, path, timeout, arguments)
-        except (SessionExpired, TransportError) as exc:
-            if not _asks_for_new_token(exc, token) or position is False:  # a body that can't be sent twice
-                raise
-            renewed = self._source.renew(token)
-            has_moved = renewed.instance_url != token.instance_url
-            if renewed.value == token.value or (_is_redirect(exc) and not has_moved):
-                raise
-        if position is not None:
-            arguments["data"].seek(position)
-        return self._send(renewed, method, path, timeout, arguments)
+        with about(self._connection):
+            return self._request(method, path, timeout_seconds or self._timeout_seconds, arguments)
+
+    def request_json(
+        self, method: str, path: str, *, timeout_seconds: float | None = None, **arguments: Any
+    ) -> Any:
+        """What the answer to `request` holds as JSON, None where it holds nothing.
+
+        Raises TransportError for an answer that is no JSON, such as a page of maintenance; OutcomeUnknown if it is to a POST.
+        """
+        response = self.request(method, path, timeout_seconds=timeout_seconds, **arguments)
+        with about(self._connection), _doubt_told(method):
+            return json_of(response) if response.content else None
 
     # About the org
 
     def identity(self) -> Identity:
         """Whose token this is."""
-        token = self._source.get()
-        try:
-            return oauth.identity(token, timeout_seconds=self._timeout_seconds, http=self._http)
-        except SessionExpired:
-            renewed = self._source.renew(token)
-            if renewed.value == token.value:
-                raise
-        return oauth.identity(renewed, timeout_seconds=self._timeout_seconds, http=self._http)
+        with about(self._connection):
+            token = self._source.get()
+            try:
+                return self._identity(token)
+            except SessionExpired:
+                renewed = self._source.renew(token)
+                if renewed.value == token.value:
+                    raise
+            return self._identity(renewed)
 
     def versions(self) -> tuple[ApiVersion, ...]:
         """What the org serves, oldest first. Needs no token, so none is sent."""
-        response = self._http.request(
-            "GET",
-            self._source.get().instance_url + "/services/data",
-            auth=NoAuth(),
-            headers={"Accept": "application/json"},
-            timeout_seconds=self._timeout_seconds,
-        )
-        raise_for_error(response)
-        return read_versions(json_of(response))
+        with about(self._connection):
+            response = self._http.request(
+                "GET",
+                self._source.get().instance_url + "/services/data",
+                auth=NoAuth(),
+                headers={"Accept": "application/json"},
+                timeout_seconds=self._timeout_seconds,
+            )
+            raise_for_error(response)
+            return read_versions(json_of(response))
 
     def limits(self) -> dict[str, Any]:
         """Limit name to `{"Max", "Remaining"}`; some hold further objects. Needs “View Setup and Configuration”."""
@@ -368,6 +377,9 @@ class Client:
 
     # Within
 
+    def _identity(self, token: Token) -> Identity:
+        return oauth.identity(token, timeout_seconds=self._timeout_seconds, http=self._http)
+
     @property
     def _version_path(self) -> str:
         return f"/services/data/v{self.api_version}"
@@ -395,6 +407,26 @@ class Client:
             )
 
         return _in_turn(records, save)
+
+    def _request(
+        self, method: str, path: str, timeout: float, arguments: dict[str, Any]
+    ) -> requests.Response:
+        token = self._source.get()
+        position = False if arguments.get("files") else _position(arguments.get("data"))
+        try:
+            return self._send(token, method, path, timeout, arguments)
+        except (SessionExpired, TransportError) as exc:
+            if not _asks_for_new_token(exc, token):
+                raise
+            renewed = self._source.renew(token)
+            has_moved = renewed.instance_url != token.instance_url
+            if renewed.value == token.value or (_is_redirect(exc) and not has_moved):
+                raise
+            if position is False:  # a body that can't be sent twice; the next call has the new token
+                raise
+        if position is not None:
+            arguments["data"].seek(position)
+        return self._send(renewed, method, path, timeout, arguments)
 
     def _send(
         self, token: Token, method: str, path: str, timeout_seconds: float, arguments: dict[str, Any]

@@ -60,7 +60,9 @@ def test_our_own_codes_have_entries(code: str) -> None:
 def raised_codes() -> Iterator[str]:
     """Every code that is written in the app's source: `code="…"`, first arguments of warnings and remarks, `code` of classes."""
     for path in APP.rglob("*.py"):
-        if "testing" in path.parts or "diagnosis" in path.parts or "migrations" in path.parts:
+        if {"testing", "diagnosis", "migrations", "token_api"} & {
+            *path.parts
+        }:  # what programs are told has its own page
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call):
@@ -122,7 +124,13 @@ def test_every_entry_is_complete(entry: diagnosis.Diagnosis) -> None:
     assert all(wording == wording.lower() for wording in entry.wordings)
     assert entry.cause.endswith(".")
     assert entry.remedy.endswith((".", "?"))
-    assert entry.who in (diagnosis.ORG_ADMIN, diagnosis.US, diagnosis.SALESFORCE, diagnosis.ADMIN_HERE)
+    assert entry.who in (
+        diagnosis.ORG_ADMIN,
+        diagnosis.US,
+        diagnosis.SALESFORCE,
+        diagnosis.ADMIN_HERE,
+        diagnosis.CALLER,
+    )
     assert entry.where or entry.who != diagnosis.ORG_ADMIN or "Attach the app to the agent" in entry.remedy
     assert entry.retryable == (entry.kind != "set-up")
     assert "`" not in entry.cause + entry.remedy + entry.where  # pages show the words as they are
