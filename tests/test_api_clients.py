@@ -6,11 +6,12 @@ import re
 import pytest
 import time_machine
 from django.contrib.auth.models import Group, Permission, User
+from django.db import OperationalError
 from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from sf_integration import keystore
+from sf_integration import audit, keystore
 from sf_integration.access import SHELL, AccessDenied
 from sf_integration.models import ApiClient, AuditEvent, ConnectedApp
 from sf_integration.salesforce.errors import ApiKeyRefused, InvalidInput, PermissionMissing
@@ -221,6 +222,22 @@ def test_revoking_is_final_and_done_once(shop):
     for act in (lambda: changed(stale), lambda: api_clients.replace_key(stale, actor=SHELL)):
         with pytest.raises(InvalidInput, match="for good"):
             act()
+
+
+def test_what_can_not_be_told_to_the_trail_is_not_done(shop, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise OperationalError
+
+    monkeypatch.setattr(audit, "record", fail)
+    for act in (
+        lambda: api_clients.revoke(shop.client, actor=SHELL),
+        lambda: api_clients.authenticate(shop.api_key),
+    ):
+        with pytest.raises(OperationalError):
+            act()
+    stored = ApiClient.objects.get()
+    assert (stored.revoked_at, stored.last_used_at) == (None, None)
+    assert shop.client.revoked_at is None
 
 
 def test_the_state_is_told_in_a_word(shop):

@@ -65,7 +65,7 @@ def test_calls_are_those_of_the_client(salesforce_org: ConnectableOrg) -> None:
     salesforce_org.connect("acme")
 
     async def main() -> None:
-        async with await aget_client("acme") as sf:
+        async with aget_client("acme") as sf:
             assert (await sf.identity()).username == salesforce_org.user.username
             assert (await sf.query("SELECT Id FROM Account WHERE Name LIKE {}", "Kaff%")).total_size
             assert (await sf.record("Account", ACCOUNT, fields=["Name"]))["Name"]

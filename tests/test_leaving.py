@@ -19,16 +19,17 @@ from django.urls import reverse
 from django.utils import timezone
 
 from sf_integration import UnknownConnection, audit, crypto, get_client, get_token, health, keystore, tokens
+from sf_integration.access import SHELL
 from sf_integration.models import (
     AccessToken,
-    ApiClient,
     AuditEvent,
     ConnectedApp,
     ConnectionDraft,
     SigningKey,
 )
-from sf_integration.services import leaving
+from sf_integration.services import api_clients, leaving
 from sf_integration.testing.django import ConnectableOrg
+from sf_integration.token_api import taking
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -83,11 +84,21 @@ def test_uses_are_those_of_the_last_30_days_the_latest_first(salesforce_org: Con
     ):
         event = audit.record(act, subject, actor=actor)
         AuditEvent.objects.filter(pk=event.pk).update(at=now - dt.timedelta(days=days))
-    for name, days in (("billing", 5), ("old", 40)):
-        client = ApiClient.objects.create(name=name, prefix=name, last_used_at=now - dt.timedelta(days=days))
-        client.connections.add(app)
     found = [(use.who, use.what) for use in leaving.uses(app)]
-    assert found == [("bob", "took token"), ("alice", "looked up, 2 times"), ("the API client billing", "")]
+    assert found == [("bob", "took token"), ("alice", "looked up, 2 times")]
+
+
+def test_api_client_is_told_once_and_only_where_it_took_tokens(
+    salesforce_org: ConnectableOrg,
+) -> None:
+    app, other = salesforce_org.connect("acme"), salesforce_org.connect("other")
+    issued = api_clients.make("billing", connections=[app, other], actor=SHELL)
+    caller = api_clients.authenticate(issued.api_key)
+    taking.take(caller, connection="acme")
+    assert [(use.who, use.what) for use in leaving.uses(app) if "billing" in use.who] == [
+        ("API client billing", "took token")
+    ]
+    assert leaving.uses(other) == []
 
 
 def test_the_question_says_who_used_it(salesforce_org: ConnectableOrg, browser: Client) -> None:

@@ -628,6 +628,17 @@ def test_file_that_breaks_off_says_so(org: ConnectableOrg, alice: Client, kind: 
         assert (found["rows"], found["complete"], sentence in found["why"]) == (2_000, False, True)
 
 
+def test_file_of_pages_that_never_end_breaks_off(
+    org: ConnectableOrg, alice: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "MOST_ROWS", 20)
+    path = f"{DATA}/query/01gDn0000000001AAA-1"
+    page = {"totalSize": 9, "done": False, "nextRecordsUrl": path, "records": [{"Name": "x"}]}
+    for each in (f"{DATA}/query", path):
+        org.answer_path(each, page)
+    assert "pages that never end" in download(alice, "SELECT Name FROM Account", "json")[1]
+
+
 def test_no_text_is_a_formula_in_a_spreadsheet(org: ConnectableOrg, alice: Client) -> None:
     for name in ("=1+1", "+49 431", "-x", "@SUM(A1)", "\uff1d1", 'a "b", c\nd', "5-1"):
         org.add_record("Account", Name=name, AnnualRevenue=-5, Rating="Hot")

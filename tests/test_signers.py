@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.test import Client
@@ -347,6 +348,25 @@ def test_key_that_is_registered_again_gets_its_new_reference(safe: type[Safe]) -
     assert register("arn:moved") == row
     row.refresh_from_db()
     assert (row.name, row.signer_reference, row.warned_stage) == ("other", "arn:moved", None)
+
+
+def test_key_that_is_hidden_is_neither_named_nor_changed(
+    salesforce_org: ConnectableOrg, safe: type[Safe], tmp_path: Path
+) -> None:
+    hidden = register()
+    salesforce_org.connect("hidden", signing_key=hidden).groups.add(Group.objects.create(name="others"))
+    rights = Permission.objects.filter(codename__in=("view_health", "manage_keys"))
+    User.objects.create_user("mia").user_permissions.set(rights)
+    safe.keys["arn:mine"] = other_key()
+    path = tmp_path / "mine.crt"
+    path.write_bytes(certificate_of(other_key()))
+    asked = ("register-key", "mine", "--signer", "safe", "--reference", "arn:mine", "--certificate-file", path)
+    ran = salesforce(*asked, "--as", "mia")
+    assert (ran.status, ran.out) == (1, "")
+    assert "is stored here already" in ran.err
+    assert hidden.name not in ran.err
+    hidden.refresh_from_db()
+    assert hidden.signer_reference == "arn:other"
 
 
 def test_key_whose_private_key_is_stored_is_not_called_held_outside(safe: type[Safe]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
@@ -31,17 +32,43 @@ async def arenew_token(name: str | None, username: str | None, failed: Token) ->
     return await in_thread(("tokens", name, username), renew_token, name, username, failed)
 
 
-async def aget_client(
+def aget_client(
     name: str | None = None,
     *,
     username: str | None = None,
     timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
-) -> AsyncClient:
-    """`get_client` for async code: `sf = await aget_client("acme")`, then `await sf.query(…)`."""
-    client = await in_thread(
-        ("tokens", name, username), get_client, name, username=username, timeout_seconds=timeout_seconds
-    )
-    return AsyncClient(client, name, username)
+) -> ComingClient:
+    """`get_client` for async code: `async with aget_client("acme") as sf:`, or `sf = await aget_client("acme")`."""
+    return ComingClient(name, username, timeout_seconds)
+
+
+@dataclass(frozen=True)
+class ComingClient:
+    """An AsyncClient that is made when it is awaited or entered."""
+
+    _name: str | None
+    _username: str | None
+    _timeout_seconds: float
+
+    def __await__(self) -> Generator[Any, None, AsyncClient]:
+        return self._made().__await__()
+
+    async def __aenter__(self) -> AsyncClient:
+        return await self
+
+    async def __aexit__(self, *_: object) -> None:
+        """There is nothing to close."""
+
+    async def _made(self) -> AsyncClient:
+        name, username = self._name, self._username
+        client = await in_thread(
+            ("tokens", name, username),
+            get_client,
+            name,
+            username=username,
+            timeout_seconds=self._timeout_seconds,
+        )
+        return AsyncClient(client, name, username)
 
 
 def _awaited(

@@ -171,9 +171,10 @@ def revoke(client: ApiClient, *, actor: Any) -> None:
     """For good: its API key is refused at once, elsewhere within five seconds. Done before: nothing happens."""
     _require_manageable(actor, client)
     now = timezone.now()
-    if ApiClient.objects.filter(pk=client.pk, revoked_at=None).update(revoked_at=now):
-        client.revoked_at = now
-        audit.record("revoked API client", client, actor=actor)
+    with transaction.atomic():
+        if ApiClient.objects.filter(pk=client.pk, revoked_at=None).update(revoked_at=now):
+            audit.record("revoked API client", client, actor=actor)
+            client.revoked_at = now
     _known.pop(client.prefix, None)
 
 
@@ -312,8 +313,9 @@ def _note_use(client: ApiClient) -> None:
         return
     # Of several processes one writes; of the first use one tells.
     same = ApiClient.objects.filter(pk=client.pk, last_used_at=client.last_used_at)
-    if same.update(last_used_at=now) and client.last_used_at is None:
-        audit.record("first used API key", client, actor=caller_name(client))
+    with transaction.atomic():
+        if same.update(last_used_at=now) and client.last_used_at is None:
+            audit.record("first used API key", client, actor=caller_name(client))
 
 
 def _new_key(client: ApiClient) -> str:

@@ -41,8 +41,7 @@ def uses(connection: ConnectedApp, now: dt.datetime | None = None) -> list[Use]:
     """Who used it in the last 30 days, the latest first."""
     since = (now or timezone.now()) - LOOK_BACK
     by_code = connection.tokens.filter(last_used_at__gte=since)
-    by_api = connection.api_clients.filter(last_used_at__gte=since)
-    by_people = (
+    by_name = (
         AuditEvent.objects.filter(subject_id=connection.pk, at__gte=since, act__in=USES)
         .order_by()
         .values_list("actor", "act")
@@ -53,10 +52,9 @@ def uses(connection: ConnectedApp, now: dt.datetime | None = None) -> list[Use]:
         for row in by_code
         if row.last_used_at
     ]
-    found += [Use(f"the API client {row.name}", "", row.last_used_at) for row in by_api if row.last_used_at]
     found += [
         Use(who, act if times == 1 else f"{act}, {times:,} times", last)
-        for who, act, last, times in by_people
+        for who, act, last, times in by_name
     ]
     return sorted(found, key=lambda use: use.last, reverse=True)
 

@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from django.utils import timezone
@@ -105,15 +105,11 @@ class Rows:
 
     def _whole(self, page: QueryResult) -> Iterator[Record]:
         """All records of a result from this page on, their child queries complete."""
-        while True:
-            for record in page:
-                for name, value in record.items():
-                    if isinstance(value, QueryResult) and value.next_path:
-                        record[name] = self._children(value)
-                yield record
-            if not page.next_path:
-                return
-            page = self.client.query_page(page.next_path)
+        for record in chain.from_iterable(self.client.pages(page)):
+            for name, value in record.items():
+                if isinstance(value, QueryResult) and value.next_path:
+                    record[name] = self._children(value)
+            yield record
 
     def _children(self, found: QueryResult) -> QueryResult:
         """A child query complete. Unlike the rows around it, it is held in memory as a whole."""

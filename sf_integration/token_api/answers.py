@@ -87,9 +87,9 @@ def _status(error: SalesforceError) -> tuple[int, dict[str, str]]:
         case InvalidInput():
             return 400, {}
         case ApiKeyRefused():
-            # Source: RFC 6750 section 3.
-            shown = "" if error.code == "api_key_missing" else ' error="invalid_token"'
-            return 401, {"WWW-Authenticate": f"Bearer{shown}"}
+            # Source: RFC 6750 section 3. It asks for at least one parameter, and for no error where no key was shown.
+            shown = "" if error.code == "api_key_missing" else ', error="invalid_token"'
+            return 401, {"WWW-Authenticate": f'Bearer realm="Salesforce tokens"{shown}'}
         case PermissionMissing():
             return 403, {}
         case TooManyCalls():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 
 from .. import tokens
@@ -35,5 +36,11 @@ def take(client: ApiClient, *, connection: str = "", username: str = "", refused
 def _other_than(refused: str, token: Token, granted: Grant, username: str | None) -> Token:
     if not refused or not hmac.compare_digest(token.value.encode(), refused.encode(errors="replace")):
         return token
-    throttle.count(f"renewed.{granted.pk}.{username or ''}", limit=RENEWALS_PER_MINUTE)
+    # Many callers, in all processes, find the same session ended: together they cause one sign-in.
+    throttle.count(
+        f"renewed.{granted.pk}.{username or ''}",
+        limit=RENEWALS_PER_MINUTE,
+        called="refused tokens of one user",
+        once=hashlib.sha256(token.value.encode()).hexdigest(),
+    )
     return tokens.renew(granted.name, username, token)

@@ -22,22 +22,28 @@ _cache_asked_from = 0.0
 _own: Counter[str] = Counter()
 
 
-def count(what: str, *, limit: int, now: float | None = None) -> None:
-    """Count one of these. Raises TooManyCalls for those beyond the limit of a minute."""
+def count(
+    what: str, *, limit: int, called: str = "calls", once: str = "", now: float | None = None
+) -> None:
+    """Count one of these, which people know as `called`. Raises TooManyCalls for those beyond the limit of a minute.
+
+    `once`: which one it is, where several may tell of the same; it counts once.
+    """
     now = now or time.time()
-    if _counted(_key(what, now)) > limit:
-        _refuse(limit, now)
+    is_new = not once or _counted(_key(f"{what}.{once}", now)) == 1
+    if _counted(_key(what, now), int(is_new)) > limit:
+        _refuse(limit, called, now)
 
 
-def require_below(what: str, *, limit: int, now: float | None = None) -> None:
+def require_below(what: str, *, limit: int, called: str = "calls", now: float | None = None) -> None:
     """Raise TooManyCalls if the limit was reached already; counts nothing."""
     now = now or time.time()
     if _counted(_key(what, now), 0) >= limit:
-        _refuse(limit, now)
+        _refuse(limit, called, now)
 
 
-def _refuse(limit: int, now: float) -> None:
-    raise TooManyCalls(f"More than {limit:,} calls within a minute.", retry_after=60 - now % 60)
+def _refuse(limit: int, called: str, now: float) -> None:
+    raise TooManyCalls(f"More than {limit:,} {called} within a minute.", retry_after=60 - now % 60)
 
 
 def _key(what: str, now: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.log import log_response
 from django.views.decorators.csrf import csrf_exempt
 
 from ..conf import settings
@@ -44,9 +45,10 @@ def _endpoint(*methods: str) -> Callable[[_View[_P]], _View[_P]]:
                         code="method_not_allowed",
                         headers={"Allow": allowed},
                     )
-                return _answered(request, view(request, *args, **kwargs))
+                response = view(request, *args, **kwargs)
             except Exception as error:  # noqa: BLE001 - each has its answer
-                return answers.of_error(error)
+                response = _refusal(request, error)
+            return _answered(request, response)
 
         # A sign-in must not wait for the end of a transaction, nor an audit event be taken back with one.
         return csrf_exempt(transaction.non_atomic_requests(guarded))
@@ -97,6 +99,21 @@ def not_found(request: HttpRequest, rest: str) -> HttpResponse:
     raise Unacceptable(
         "There is no such address here; openapi.json lists them.", status=404, code="not_found"
     )
+
+
+def _refusal(request: HttpRequest, error: Exception) -> HttpResponse:
+    response = answers.of_error(error)
+    if response.status_code == 503:
+        # Django would take it for a fault of the site, and by its own logging settings mail each to the admins.
+        log_response(
+            "%s: %s",
+            response.reason_phrase,
+            request.path,
+            response=response,
+            request=request,
+            level="warning",
+        )
+    return response
 
 
 def _answered(request: HttpRequest, response: HttpResponse) -> HttpResponse:

@@ -47,8 +47,13 @@ def _register_key(options: argparse.Namespace, output: Output) -> bool:
         reference=options.reference,
         certificate=files.read(options.certificate_file, "certificate"),
     )
-    if keystore.known_key(proved.certificate.public_key_fingerprint) is None:
+    known = keystore.known_key(proved.certificate.public_key_fingerprint)
+    if known is None:
         _require_new_key_name(options.name)
+    elif not access.visible_keys(options.actor).filter(pk=known.pk).exists():
+        raise InvalidInput(
+            "This key pair is stored here already, for connections that you may not see. Have somebody register it who may."
+        )
     with transaction.atomic():
         key = keystore.store_outside(proved, name=options.name)
         audit.record("registered key", key, actor=options.actor)

@@ -64,12 +64,12 @@ def _json_value(value: object) -> object:
     match value:
         case dt.date():  # datetimes too, which need a time zone
             return soql.quote(value)
-        case Decimal():
+        case Decimal() if value.is_finite():
             return int(value) if value == value.to_integral_value() else float(value)
         case Mapping():
             return dict(value)
     raise InvalidInput(
-        f"A {type(value).__name__} can't be sent to Salesforce; give text, a number, a date or None."
+        f"This {type(value).__name__} can't be sent to Salesforce; give text, a number, a date or None."
     )
 
 
@@ -84,14 +84,15 @@ def checked(fields: Fields) -> dict[str, object]:
 
 def found_by(field: str, record: Fields) -> Fields:
     """The record, when it says by which value of `field` it is found; else InvalidInput."""
-    value = next((value for name, value in record.items() if name.lower() == field.lower()), None)
+    known = checked(record)
+    value = next((value for name, value in known.items() if name.lower() == field.lower()), None)
     if value in (None, ""):
         raise InvalidInput(
-            f"Each record has to tell its {field}; this one has {', '.join(record) or 'nothing'}."
+            f"Each record has to tell its {field}; this one has {', '.join(known) or 'nothing'}."
         )
     if field == "Id":
         ids.to_18(str(value))
-    return record
+    return known
 
 
 def external_id_path(sobject: str, field: str, value: str | int) -> str:

@@ -20,8 +20,10 @@ class OrderTask(SalesforceTask):
     reject_on_worker_lost = True
 
     def on_failure(self, exc: Exception, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
-        if isinstance(exc, SalesforceError) and cache.add(f"told:{exc.code}", True, timeout=3600):
-            mail_managers(f"Salesforce: {exc.code}", f"{self.name}{args}: {exc}")
+        if not isinstance(exc, SalesforceError):
+            return
+        if cache.add(f"told:{exc.connection}:{exc.code}", True, timeout=3600):
+            mail_managers(f"Salesforce, {exc.connection}: {exc.code}", f"{self.name}{args}: {exc}")
 
 
 @shared_task(base=OrderTask, name="orders.push_order")

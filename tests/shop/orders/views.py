@@ -14,12 +14,11 @@ async def stock(request: HttpRequest, brand: str, sku: str) -> JsonResponse:
     shop = await aget_object_or_404(Brand, slug=brand)
     kept = f"stock:{brand}:{sku}"
     try:
-        sf = await aget_client(shop.connection, timeout_seconds=3)
-        answer = await sf.request("GET", f"/services/apexrest/stock/{sku}")
-        left = answer.json()["left"]
+        async with aget_client(shop.connection, timeout_seconds=3) as sf:
+            left = (await sf.request_json("GET", f"/services/apexrest/stock/{sku}"))["left"]
     except NotFound as error:
         raise Http404(sku) from error
-    except (SalesforceError, ValueError, LookupError) as error:  # or no such JSON
+    except (SalesforceError, LookupError) as error:  # or other JSON
         if (left := await cache.aget(kept)) is None:
             wait = error.retry_after if isinstance(error, RetryableError) else 600
             return JsonResponse({"left": None}, status=503, headers={"Retry-After": str(int(wait) + 1)})
