@@ -38,8 +38,11 @@ class FileSigner:
     def _key(self, name: str) -> RSAPrivateKey:
         if not name or name != Path(name).name or name.startswith(".") or not name.isprintable():
             raise _unusable(f"“{name}” is no name of a file in the signer's folder.")
+        path = self._folder / name
+        if not path.is_file():  # a pipe would be waited for
+            raise _unusable(f"There is no file {name} in the signer's folder.")
         try:
-            with (self._folder / name).open("rb") as file:
+            with path.open("rb") as file:
                 about = os.fstat(file.fileno())
                 if about.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                     raise _unusable(f"The file {name} is open to others than its owner: chmod 600.")

@@ -22,6 +22,8 @@ from ..salesforce.problem import problem_of
 log = logging.getLogger("sf_integration.token_api")
 
 _CALLER = "whoever wrote the calling program"
+_SITE = "whoever runs this site"
+_DATABASE_SECONDS = 5
 
 
 class Unacceptable(InvalidInput):
@@ -52,21 +54,23 @@ def of_error(error: Exception) -> HttpResponse:
             return _told(error)
         case OperationalError() | InterfaceError():
             log.warning("the database did not answer: %s", type(error).__name__)
-            return _told(
-                RetryableError("The database of this site does not answer.", code="database_unavailable")
+            return _shaped(
+                503,
+                "database_unavailable",
+                "The database of this site does not answer.",
+                who=_SITE,
+                retry_after=_DATABASE_SECONDS,
             )
     log.error("a fault of ours", exc_info=error)
-    return _shaped(
-        500, "internal_error", "A fault of this site; its log tells more.", who="whoever runs this site"
-    )
+    return _shaped(500, "internal_error", "A fault of this site; its log tells more.", who=_SITE)
 
 
 def _told(error: SalesforceError) -> HttpResponse:
-    problem = problem_of(error)
     wait = math.ceil(error.retry_after) if isinstance(error, RetryableError) else None
     status, headers = _status(error)
-    if isinstance(error, InvalidInput):
-        return _shaped(status, error.code, str(error), who=_CALLER, headers=headers)
+    if isinstance(error, (InvalidInput, TooManyCalls)):  # of which Salesforce's catalogue knows nothing
+        return _shaped(status, error.code, str(error), who=_CALLER, retry_after=wait, headers=headers)
+    problem = problem_of(error)
     return _shaped(
         status,
         error.code,
@@ -75,7 +79,7 @@ def _told(error: SalesforceError) -> HttpResponse:
         remedy=problem.remedy,
         who=problem.who,
         retry_after=wait,
-        headers=headers | ({"Retry-After": str(wait)} if wait is not None else {}),
+        headers=headers,
     )
 
 
@@ -118,4 +122,5 @@ def _shaped(
         "who": who,
         "retry_after": retry_after,
     }
-    return answer(body, status=status, headers=headers)
+    wait = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    return answer(body, status=status, headers={**headers, **wait})

@@ -22,9 +22,7 @@ _cache_asked_from = 0.0
 _own: Counter[str] = Counter()
 
 
-def count(
-    what: str, *, limit: int, called: str = "calls", once: str = "", now: float | None = None
-) -> None:
+def count(what: str, *, limit: int, called: str = "calls", once: str = "", now: float | None = None) -> None:
     """Count one of these, which people know as `called`. Raises TooManyCalls for those beyond the limit of a minute.
 
     `once`: which one it is, where several may tell of the same; it counts once.

@@ -92,7 +92,7 @@ def test_what_is_wrong_with_a_file_is_told(tmp_path: Path) -> None:
         "locked": "The file locked.pem holds no private key as PEM without a passphrase.",
         "elliptic": "The file elliptic.pem holds a key that is not RSA.",
         "empty": "The file empty.pem holds no private key as PEM without a passphrase.",
-        "missing": "The file missing.pem can't be read: No such file or directory.",
+        "missing": "There is no file missing.pem in the signer's folder.",
     }
 
 

@@ -271,8 +271,10 @@ def test_a_connection_deleted_a_moment_ago_is_as_one_that_was_never_there(acme, 
 def test_without_the_database_it_is_to_be_tried_again(shop, post, caplog):
     with database_down():
         response = post(shop)
-    assert (response.status_code, told(response)["error"]) == (503, "database_unavailable")
-    assert response.headers["Retry-After"]
+    found = told(response)
+    assert (response.status_code, found["error"]) == (503, "database_unavailable")
+    assert found["message"] == "The database of this site does not answer."
+    assert response.headers["Retry-After"] == str(found["retry_after"])
     assert "canary" not in response.content.decode() + caplog.text
 
 
@@ -389,7 +391,9 @@ def test_a_client_that_calls_too_often_is_told_when_to_come_back(shop, post, acm
         response = post(shop)
         assert post(other).status_code == 200
     assert (response.headers["Retry-After"], told(response)["retry_after"]) == ("40", 40)
-    assert told(response)["error"] == "too_many_calls"
+    found = told(response)
+    assert (found["error"], found["message"]) == ("too_many_calls", "More than 2 calls within a minute.")
+    assert (found["cause"], found["who"]) == ("", "whoever wrote the calling program")
     with time_machine.travel(timezone.now() + dt.timedelta(minutes=1)):
         assert post(shop).status_code == 200
 
