@@ -184,6 +184,7 @@ def test_usernames_do_not_depend_on_case_and_the_own_user_needs_no_listing(acme,
         ({"name": "x" * 101}, "Give the API client a name"),
         ({"name": "shop"}, "already"),
         ({"usernames": ["nobody"]}, "no Salesforce username"),
+        ({"usernames": ["x" * 250 + "@a.example"]}, "no Salesforce username"),
         ({"expires_at": dt.datetime(2020, 1, 1, tzinfo=dt.UTC)}, "in the past"),
         ({"expires_at": dt.datetime(2020, 1, 1)}, "in the past"),  # noqa: DTZ001
     ],

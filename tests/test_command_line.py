@@ -3,12 +3,10 @@ from __future__ import annotations
 import io
 import json
 import re
-import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,9 +14,7 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-import jwt
 import pytest
-import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -876,157 +872,6 @@ def test_nothing_but_the_answer_is_printed(
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert salesforce_org.find_session(ran.stdout.strip()) is not None
-
-
-# ---- The stand-in ------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def fake_salesforce(*arguments: str, environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [*MANAGE, "fake_salesforce", *arguments],
-        # A database that nobody can reach: none is needed.
-        env=environment | {"DATABASE_URL": "postgres://nobody@127.0.0.1:9/none"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_stand_in_tells_all_in_its_first_line_and_stops_cleanly(
-    process_environment: dict[str, str], number: signal.Signals
-) -> None:
-    with fake_salesforce("--json", environment=process_environment) as process:
-        assert process.stdout
-        facts = json.loads(process.stdout.readline())
-        assert set(facts) == {"url", "consumer_key", "username", "key_file", "certificate_file"}
-        assert Path(facts["key_file"]).stat().st_mode & 0o077 == 0
-        assert requests.get(f"{facts['url']}/services/data", timeout=5).ok
-        process.send_signal(number)
-        assert process.wait(timeout=10) == 0
-        assert not Path(facts["key_file"]).exists()
-
-
-def test_stand_in_with_a_state_folder_is_the_same_org_again(
-    process_environment: dict[str, str], tmp_path: Path
-) -> None:
-    facts = []
-    for _ in range(2):
-        with fake_salesforce(
-            "--json", "--state-dir", str(tmp_path), environment=process_environment
-        ) as process:
-            assert process.stdout
-            facts.append(json.loads(process.stdout.readline()))
-    assert facts[0]["consumer_key"] == facts[1]["consumer_key"]
-    assert facts[0]["key_file"] == facts[1]["key_file"]
-
-
-def test_stand_in_over_tls(process_environment: dict[str, str]) -> None:
-    with fake_salesforce("--json", "--tls", environment=process_environment) as process:
-        assert process.stdout
-        facts = json.loads(process.stdout.readline())
-        assert facts["url"].startswith("https://")
-        assert requests.get(f"{facts['url']}/services/data", verify=facts["ca_file"], timeout=5).ok
-
-
-def test_stand_in_for_people_shows_the_next_command(process_environment: dict[str, str]) -> None:
-    with fake_salesforce(environment=process_environment) as process:
-        assert process.stdout
-        shown = "".join(iter(process.stdout.readline, "  python manage.py salesforce check trial\n"))
-        assert "SF_ALLOWED_HOSTS=127.0.0.1:" in shown
-        assert "salesforce import trial" in shown
-
-
-def test_stand_in_is_made_as_the_options_say(process_environment: dict[str, str]) -> None:
-    told = "--set session_seconds=900 --set app.kind=external --fail maintenance times=2 where=rest"
-    made = "--records Contact 1000 --seed harbor --sandbox --json"
-    with fake_salesforce(*told.split(), *made.split(), environment=process_environment) as process:
-        assert process.stdout
-        facts = json.loads(process.stdout.readline())
-        shown = requests.get(f"{facts['url']}/stand-in", timeout=5).json()
-        assert shown["settings"]["session_seconds"] == 900
-        assert shown["settings"]["app.kind"] == "external"
-        assert shown["faults"] == [{"kind": "maintenance", "where": "rest", "left": 2, "options": {}}]
-
-        token = sign_in_by_hand(facts)
-        asked = ["SELECT COUNT() FROM Contact"] * 3 + [
-            "SELECT COUNT() FROM Organization WHERE IsSandbox = true"
-        ]
-        answers = [ask(facts, token, soql) for soql in asked]
-        assert [answer.status_code for answer in answers] == [503, 503, 200, 200]
-        assert [answer.json()["totalSize"] for answer in answers[2:]] == [3500, 1]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sentence"),
-    [
-        ("--set session_secs=900", "There is no setting 'session_secs'. Known: active, session_seconds"),
-        ("--set session_seconds=soon", 'session_seconds must be a number, not "soon".'),
-        ("--set session_seconds", "'session_seconds' should be NAME=VALUE, as in session_seconds=900."),
-        ("--fail slow seconds=soon", 'fail: seconds must be a number, not "soon".'),
-        ("--fail cut 3", "'3' should be NAME=VALUE"),
-        ("--records Contact many", "--records takes an sObject and a whole number, not 'many'."),
-        ("--records Xyzzy 5", "no records of 'Xyzzy' can be made up; of these they can: Account, Contact"),
-    ],
-)
-def test_what_the_stand_in_can_not_be_told_is_one_sentence(
-    process_environment: dict[str, str], arguments: str, sentence: str
-) -> None:
-    with fake_salesforce(*arguments.split(), environment=process_environment) as process:
-        out, errors = process.communicate(timeout=30)
-    assert (process.returncode, out) == (1, "")
-    assert sentence in errors
-    assert len(errors.strip().splitlines()) == 1
-
-
-def sign_in_by_hand(facts: dict[str, str]) -> str:
-    claims = {
-        "iss": facts["consumer_key"],
-        "sub": facts["username"],
-        "aud": facts["url"],
-        "exp": time.time() + 180,
-    }
-    form = {
-        "grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer",
-        "assertion": jwt.encode(claims, Path(facts["key_file"]).read_text(), algorithm="RS256"),
-    }
-    answer = requests.post(f"{facts['url']}/services/oauth2/token", data=form, timeout=5)
-    return str(answer.json()["access_token"])
-
-
-def ask(facts: dict[str, str], token: str, soql: str) -> requests.Response:
-    return requests.get(
-        f"{facts['url']}/services/data/v67.0/query",
-        params={"q": soql},
-        headers={"Authorization": f"Bearer {token}"},
-        timeout=5,
-    )
-
-
-def test_port_in_use_is_one_sentence(process_environment: dict[str, str]) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        with fake_salesforce(
-            "--port", str(taken.getsockname()[1]), environment=process_environment
-        ) as process:
-            _, errors = process.communicate(timeout=30)
-    assert process.returncode == 1
-    assert "Choose another --port" in errors
-    assert "Traceback" not in errors
-
-
-def test_certificate_that_is_none_is_one_sentence(process_environment: dict[str, str]) -> None:
-    with fake_salesforce("--certificate-file", __file__, environment=process_environment) as process:
-        _, errors = process.communicate(timeout=30)
-    assert process.returncode == 1
-    assert "no certificate that Salesforce would take" in errors
 
 
 def test_make_key_never_makes_a_second_key_of_a_name(folder: Path) -> None:

@@ -475,7 +475,7 @@ def test_child_query_goes_on_to_its_own_next_page(org: ConnectableOrg, alice: Cl
 def test_child_rows_of_one_record_have_an_end(
     org: ConnectableOrg, alice: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "MOST_ROWS", 50)
+    monkeypatch.setattr(queries, "MOST_ROWS", 30)
     path = f"{DATA}/query/01gDn0000000001AAA-2"
     page = {
         "totalSize": 90,
@@ -487,7 +487,7 @@ def test_child_rows_of_one_record_have_an_end(
     org.answer(soql, [{"Name": "Big", "Contacts": page}])
     org.answer_path(path, page)  # it leads to itself
     found = json.loads(download(alice, soql, "json")[1])
-    assert (found["complete"], "more than 50 rows of a child query" in found["why"]) == (False, True)
+    assert (found["complete"], "more than 30 rows of a child query" in found["why"]) == (False, True)
     assert len(calls(org)) < 6
 
 

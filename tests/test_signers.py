@@ -360,7 +360,16 @@ def test_key_that_is_hidden_is_neither_named_nor_changed(
     safe.keys["arn:mine"] = other_key()
     path = tmp_path / "mine.crt"
     path.write_bytes(certificate_of(other_key()))
-    asked = ("register-key", "mine", "--signer", "safe", "--reference", "arn:mine", "--certificate-file", path)
+    asked = (
+        "register-key",
+        "mine",
+        "--signer",
+        "safe",
+        "--reference",
+        "arn:mine",
+        "--certificate-file",
+        path,
+    )
     ran = salesforce(*asked, "--as", "mia")
     assert (ran.status, ran.out) == (1, "")
     assert "is stored here already" in ran.err
@@ -514,6 +523,17 @@ def test_admin_tells_what_is_wrong(safe: type[Safe], admin_client: Client, chang
     page = admin_client.post(ADD, given | changed)
     assert told in page.content.decode()
     assert not SigningKey.objects.exists()
+
+
+def test_admin_refuses_a_key_whose_private_key_was_erased_here(
+    safe: type[Safe], admin_client: Client
+) -> None:
+    keystore.take_in(pem(other_key()), name="erased")
+    SigningKey.objects.update(private_key=None)
+    given = {"name": "vault", "signer": "safe", "reference": "arn:other"}
+    page = admin_client.post(ADD, given | {"certificate": certificate_of(other_key()).decode()})
+    assert "stored already, as “erased”" in page.content.decode()
+    assert not SigningKey.objects.exclude(signer="").exists()
 
 
 def test_admin_offers_it_only_where_a_signer_is_configured(

@@ -10,6 +10,10 @@ from celery.exceptions import Retry
 
 from .. import QueryCursorLost, RetryableError
 
+_LONGEST_WAIT_SECONDS = 1_500.0
+"""For an error, at a time. A waiting message counts as not taken: brokers hand it out again, so that it runs twice, RabbitMQ
+after half an hour and Redis after an hour unless set. Whoever comes too early is told once more to wait."""
+
 
 class SalesforceTask(Task):  # type: ignore[type-arg]  # of Celery itself, Task takes none
     """Waits out what passes, for nearly three hours on average; what needs a person fails at once.
@@ -34,7 +38,8 @@ class SalesforceTask(Task):  # type: ignore[type-arg]  # of Celery itself, Task 
         countdown: float | None = None,
         **options: Any,
     ) -> Retry:
-        """As Celery's, but never before the error's `retry_after`, of which its back-off knows nothing."""
+        """As Celery's, but after the error's `retry_after`, of which its back-off knows nothing; a long one in pieces."""
         if isinstance(exc, RetryableError) and eta is None:
-            countdown = max(self.default_retry_delay if countdown is None else countdown, exc.retry_after)
+            wait = min(exc.retry_after, _LONGEST_WAIT_SECONDS)
+            countdown = max(self.default_retry_delay if countdown is None else countdown, wait)
         return super().retry(args, kwargs, exc, throw, eta, countdown, **options)

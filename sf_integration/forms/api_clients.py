@@ -72,7 +72,7 @@ class ApiClientForm(forms.ModelForm):  # type: ignore[type-arg]
         if self.instance._state.adding:
             return []
         at = self.instance.expires_at
-        told = date_format(timezone.localtime(at), "j M Y, H:i") if at else _("never")
+        told = date_format(timezone.localtime(at), "j M Y, H:i T") if at else _("never")
         return [(_KEEP, _("%(when)s, as now") % {"when": told})]
 
     def _post_clean(self) -> None:

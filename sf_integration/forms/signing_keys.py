@@ -141,9 +141,9 @@ class NewSigningKeyForm(KeyInputs, forms.ModelForm):  # type: ignore[type-arg]
         return keystore.make(name=name, **pair)
 
     def _refuse_known(self, field: str, fingerprint: str) -> None:
-        """One that can't be opened any more may come again: that mends it."""
+        """A private key that can't be opened any more may come again: that mends it."""
         known = keystore.known_key(fingerprint)
-        if known and (known.can_sign or known.signer):
+        if known and (known.can_sign or known.signer or self._proved_elsewhere):
             named = _("This key pair is stored already, as “%(name)s”.") % {"name": known.name}
             is_seen = self.visible_keys.filter(pk=known.pk).exists()
             self.add_error(field, named if is_seen else _("This key pair is stored already."))

@@ -106,9 +106,9 @@ def _in_literal(template: str, position: int) -> bool:
 
 def name(text: str, what: str = "sObject") -> str:
     """`text` when it can be the API name of an sObject or field; else InvalidInput."""
-    if not _NAME.match(text):
+    if not isinstance(text, str) or not _NAME.match(text):
         raise InvalidInput(
-            f"“{text[:80]}” can't be the name of a {what}: letters, digits and underscores only."
+            f"“{str(text)[:80]}” can't be the name of a {what}: letters, digits and underscores only."
         )
     return text
 

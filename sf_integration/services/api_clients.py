@@ -39,6 +39,7 @@ _IS_API_KEY = re.compile(API_KEY_PATTERN)
 _IS_NAME = re.compile(r"[a-z0-9_-]{1,60}")
 _PREFIX = slice(4, 16)
 _USE_NOTED_EVERY = dt.timedelta(minutes=1)
+_LONGEST_USERNAME = 255  # that AccessToken has room for
 _WHO = "an administrator of this site"
 
 
@@ -376,7 +377,7 @@ def _valid_usernames(usernames: Iterable[str]) -> list[str]:
     """Each once, whatever its case; in their order."""
     given = {normal_username(each.strip()): each.strip() for each in usernames if each.strip()}
     for username in given.values():
-        if "@" not in username or not username.isprintable():
+        if "@" not in username or not username.isprintable() or len(username) > _LONGEST_USERNAME:
             raise InvalidInput(
                 _("“%(username)s” is no Salesforce username: it has the form of an e-mail address.")
                 % {"username": username}

@@ -53,8 +53,7 @@ def uses(connection: ConnectedApp, now: dt.datetime | None = None) -> list[Use]:
         if row.last_used_at
     ]
     found += [
-        Use(who, act if times == 1 else f"{act}, {times:,} times", last)
-        for who, act, last, times in by_name
+        Use(who, act if times == 1 else f"{act}, {times:,} times", last) for who, act, last, times in by_name
     ]
     return sorted(found, key=lambda use: use.last, reverse=True)
 

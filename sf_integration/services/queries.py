@@ -25,7 +25,7 @@ from .describes import Describes
 
 MOST_ROWS = 50_000
 """Of a file: 25 calls of the org. Who needs more takes the command line, or Salesforce's Bulk API."""
-_ROWS_AT_ONCE = 500
+ROWS_AT_ONCE = 500
 _STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
@@ -85,7 +85,7 @@ class Rows:
         """What the org told at first."""
         return self.first.total_size
 
-    def batches(self, size: int = _ROWS_AT_ONCE, *, most: int | None = None) -> Iterator[list[Record]]:
+    def batches(self, size: int = ROWS_AT_ONCE, *, most: int | None = None) -> Iterator[list[Record]]:
         """Some rows at a time, their child queries complete. Raises SalesforceError when the rest can't be had."""
         batch: list[Record] = []
         try:

@@ -1,6 +1,6 @@
 """How often callers call: counted by the minute in Django's cache, which all processes share if it is one that can be shared.
 
-When the cache does not answer, each process counts for itself: a throttle must not be what stops callers.
+When the cache does not answer or keeps nothing, each process counts for itself: a throttle must not be what stops callers.
 """
 
 from __future__ import annotations
@@ -66,7 +66,11 @@ def _counted_by_cache(key: str, more: int) -> int:
     try:
         return int(cache.incr(key))
     except ValueError:
-        return 1 if cache.add(key, 1, timeout=120) else int(cache.incr(key))
+        if not cache.add(key, 1, timeout=120):
+            return int(cache.incr(key))
+        if key not in cache:
+            raise LookupError("this cache keeps nothing") from None
+        return 1
 
 
 def _counted_here(key: str, more: int) -> int:

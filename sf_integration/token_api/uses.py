@@ -11,6 +11,7 @@ import datetime as dt
 import logging
 import os
 import threading
+from collections import Counter
 from dataclasses import dataclass
 
 from django.db import Error, connections
@@ -36,7 +37,7 @@ class Uses:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._untold: dict[tuple[Use, dt.datetime], int] = {}
+        self._untold: Counter[tuple[Use, dt.datetime]] = Counter()
         """By use and minute, of which the first is told: how many more there were."""
         self._timer: threading.Timer | None = None
 
@@ -66,7 +67,7 @@ class Uses:
                     _write(use, minute, count)
             except Error:
                 with self._lock:
-                    self._untold |= counts | {(use, minute): count}
+                    self._untold.update(counts | {(use, minute): count})  # adds
                 raise
 
     def forget(self) -> None:

@@ -113,8 +113,8 @@ REFUSED = {
     "many without id": lambda sf: sf.update_many("Account", [{"Name": "x"}]),
     "many with a bad id": lambda sf: sf.update_many("Account", [{"id": "x"}]),
     "many without external id": lambda sf: sf.upsert_many("Account", ERP, [{"Name": "x", ERP: None}]),
-    "many that are none": lambda sf: sf.update_many("Account", ["x"]),  # type: ignore[list-item]
-    "field that is no text": lambda sf: sf.upsert_many("Account", ERP, [{1: "x"}]),  # type: ignore[dict-item]
+    "many that are none": lambda sf: sf.update_many("Account", ["x"]),
+    "field that is no text": lambda sf: sf.upsert_many("Account", ERP, [{1: "x"}]),
     "infinity": lambda sf: sf.create("Account", {"AnnualRevenue": Decimal("Infinity")}),
     "no number": lambda sf: sf.create("Account", {"AnnualRevenue": Decimal("sNaN")}),
     "many bad ids": lambda sf: sf.delete_many([ACCOUNT, "x"]),

@@ -100,6 +100,20 @@ def test_counts_wait_for_a_database_that_is_down(uses, use):
     assert counts() == [2, 1]
 
 
+def test_counts_that_wait_are_added_to_those_that_came_meanwhile(uses, use):
+    uses.note(use, NOON)
+    uses.note(use, NOON)
+
+    def refuse(*_: object) -> None:
+        uses._untold[use, NOON] = 1  # of another thread, whose call took that long
+        raise OperationalError
+
+    with connection.execute_wrapper(refuse), pytest.raises(OperationalError):
+        uses.tell()
+    uses.tell()
+    assert counts() == [3]
+
+
 def test_a_forked_child_does_not_tell_what_its_parent_will(use):
     from sf_integration.token_api import uses as module
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.core.cache import cache
+from django.core.cache.backends.dummy import DummyCache
 from django.core.cache.backends.redis import RedisCache
 from django.db import OperationalError, connection
 from django.db.models import Sum
@@ -412,9 +413,11 @@ def test_guessing_is_cut_off_and_who_was_known_before_goes_on(shop, post, acme, 
         assert post(shop).status_code == 200
 
 
-def test_without_the_cache_each_process_counts_for_itself(shop, post, settings, caplog, monkeypatch):
-    nobody_there = RedisCache("redis://127.0.0.1:1/0", {})
-    monkeypatch.setattr(throttle, "cache", nobody_there)
+@pytest.mark.parametrize(
+    "useless", [RedisCache("redis://127.0.0.1:1/0", {}), DummyCache("", {})], ids=["down", "dummy"]
+)
+def test_without_the_cache_each_process_counts_for_itself(shop, post, settings, caplog, monkeypatch, useless):
+    monkeypatch.setattr(throttle, "cache", useless)
     settings.SF_INTEGRATION = settings.SF_INTEGRATION | {"TOKEN_API_CALLS_PER_MINUTE": 1}
     assert [post(shop).status_code for _ in range(2)] == [200, 429]
     throttle._cache_asked_from = 0.0

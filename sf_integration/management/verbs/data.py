@@ -13,7 +13,7 @@ from ...salesforce.columns import flat
 from ...salesforce.errors import InvalidInput, SalesforceError
 from ...salesforce.rest import Record
 from ...services import queries
-from ...services.queries import Rows, Sheet
+from ...services.queries import ROWS_AT_ONCE, Rows, Sheet
 from .verb import Output, Verb, connection_for, sentence
 
 _ROWS_OF_A_TABLE = 2_000
@@ -41,13 +41,13 @@ def _query(options: argparse.Namespace, output: Output) -> bool:
     return _conclude(rows, output, spoils_data=output.as_json or options.csv)
 
 
-def _batches(rows: Rows, output: Output) -> Iterator[list[Record]]:
+def _batches(rows: Rows, output: Output, size: int = ROWS_AT_ONCE) -> Iterator[list[Record]]:
     """With a bar, unless the rows go to the terminal: there they are progress enough, and would tear it."""
     if output.is_terminal or rows.first.next_path is None:
-        yield from rows.batches()
+        yield from rows.batches(size)
         return
     with output.bar("Rows", rows.total) as advance:
-        for batch in rows.batches():
+        for batch in rows.batches(size):
             yield batch
             advance(len(batch))
 
@@ -64,7 +64,7 @@ def _write_csv(rows: Rows, output: Output) -> None:
 
 
 def _show(rows: Rows, output: Output) -> None:
-    for batch in rows.batches(_ROWS_OF_A_TABLE):
+    for batch in _batches(rows, output, _ROWS_OF_A_TABLE):
         if batch and not columns.is_count(rows.statement):
             output.table(*_table(batch))
 
