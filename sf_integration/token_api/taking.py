@@ -29,6 +29,8 @@ def take(client: ApiClient, *, connection: str = "", username: str = "", refused
         token = _other_than(refused, tokens.get(granted.name, wanted), granted, wanted)
     except UnknownConnection:
         raise api_clients.not_granted(connection) from None  # deleted or renamed a moment ago
+    if not tokens.is_of(token, granted.pk, granted.name, wanted):
+        raise api_clients.not_granted(connection)  # another one has its name since
     uses.note(uses.Use(api_clients.caller_name(client), granted, wanted or granted.username))
     return token
 

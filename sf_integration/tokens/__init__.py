@@ -11,7 +11,18 @@ from .cleanup import delete_unused
 from .lifecycle import TokenState
 from .process import current, reset
 from .reseal import reseal
-from .source import Source, api_version, get, in_memory, only_connection, refresh, refusal, renew, revoke
+from .source import (
+    Source,
+    api_version,
+    get,
+    in_memory,
+    is_of,
+    only_connection,
+    refresh,
+    refusal,
+    renew,
+    revoke,
+)
 from .sweep import Tally, due_batches, refresh_batch, refresh_due
 
 __all__ = [
@@ -24,6 +35,7 @@ __all__ = [
     "due_batches",
     "get",
     "in_memory",
+    "is_of",
     "only_connection",
     "refresh",
     "refresh_batch",

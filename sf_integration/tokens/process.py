@@ -21,7 +21,7 @@ from weakref import WeakValueDictionary
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from .. import signers
-from ..models import SigningKey
+from ..models import ConnectedApp, SigningKey
 from ..salesforce import keys, signin
 from ..salesforce.assertion import Key
 from ..salesforce.errors import InvalidPrivateKey, SalesforceError
@@ -69,6 +69,8 @@ class Copy:
     """A row's token as this process saw it last."""
 
     token: Token
+    connection_id: UUID
+    """Whose token it is: names can change hands."""
     api_version: str
     uses: Uses
     expires: float
@@ -120,10 +122,17 @@ class Process:
         self._clock_skews: dict[str, float] = {}
         """Login URL to seconds that our clock was ahead of that host's at its last answer."""
 
-    def remember(self, handle: Handle, token: Token, api_version: str, *, seconds_left: float) -> None:
-        now = time.monotonic()
-        uses = self.uses.setdefault(handle, Uses())
-        self.copies[handle] = Copy(token, api_version, uses, now + seconds_left, now + LOOK_EVERY_SECONDS)
+    def remember(
+        self, handle: Handle, token: Token, connection: ConnectedApp, *, seconds_left: float
+    ) -> None:
+        self.copies[handle] = Copy(
+            token,
+            connection.pk,
+            connection.api_version,
+            uses=self.uses.setdefault(handle, Uses()),
+            expires=time.monotonic() + seconds_left,
+            next_look=time.monotonic() + LOOK_EVERY_SECONDS,
+        )
 
     def forget(self, handle: Handle) -> None:
         self.copies.pop(handle, None)

@@ -9,6 +9,7 @@ from asyncio import _get_running_loop
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import DatabaseError, InterfaceError, transaction
@@ -56,6 +57,14 @@ def in_memory(name: str, username: str | None = None) -> Token | None:
         return None
     copy.uses.count += 1
     return copy.token
+
+
+def is_of(token: Token, connection_id: UUID, name: str, username: str | None = None) -> bool:
+    """Whether what `get` has just given for this name is that connection's: names can change hands."""
+    copy = current().copies.get((name, username))
+    if copy is not None and copy.token is token:
+        return copy.connection_id == connection_id
+    return ConnectedApp.objects.filter(pk=connection_id, name=name).exists()
 
 
 def only_connection() -> str:
@@ -315,4 +324,4 @@ def _remember(process: Process, handle: Handle, row: AccessToken, token: Token) 
     left = (token.expected_expiry - timezone.now()).total_seconds()
     # In grace the copy lives until the next look only, which asks the row again.
     seconds = left if left > 0 else lifecycle.LOOK_EVERY_SECONDS
-    process.remember(handle, token, row.connection.api_version, seconds_left=seconds)
+    process.remember(handle, token, row.connection, seconds_left=seconds)

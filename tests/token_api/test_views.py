@@ -51,6 +51,20 @@ def database_down():
         yield
 
 
+@pytest.mark.parametrize("seen_before", [True, False])
+def test_a_name_that_changes_hands_takes_no_right_along(acme, shop, post, salesforce_org, seen_before):
+    salesforce_org.connect("secret", username=salesforce_org.add_user("secret@nordhafen.example").username)
+    assert post(shop, {"connection": "acme"}).status_code == 200  # the grant is remembered for five seconds
+    ConnectedApp.objects.filter(name="acme").update(name="old")
+    ConnectedApp.objects.filter(name="secret").update(name="acme")
+    tokens.reset()
+    if seen_before:
+        tokens.get("acme")
+    body = told(post(shop, {"connection": "acme"}))
+    assert body["error"] == "permission_missing"
+    assert AuditEvent.objects.filter(act="took token").aggregate(Sum("count"))["count__sum"] == 1
+
+
 # ---- tokens ---------------------------------------------------------------------------------------------------------
 
 
