@@ -9,6 +9,7 @@ import os
 import pty
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -149,8 +150,16 @@ def test_two_formats_at_once_are_refused(org: ConnectableOrg) -> None:
     assert not org.requests
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Whoever runs tests in the background has them, and what they start, ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_ctrl_c_in_mid_stream_stops_with_130_and_the_bar_stays_off_the_data(
-    org: ConnectableOrg, process_environment: dict[str, str]
+    org: ConnectableOrg, process_environment: dict[str, str], interruptible: None
 ) -> None:
     org.fail("slow", where=f"{DATA}/query/", seconds=30)
     terminal, its_end = pty.openpty()

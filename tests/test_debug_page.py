@@ -31,7 +31,9 @@ def assertions(monkeypatch):
     """Those signed during the test."""
     made: list[str] = []
     sign = signin.assertion.sign
-    monkeypatch.setattr(signin.assertion, "sign", lambda *args: made.append(sign(*args)) or made[-1])
+    monkeypatch.setattr(
+        signin.assertion, "sign", lambda *args, **more: made.append(sign(*args, **more)) or made[-1]
+    )
     return made
 
 

@@ -23,7 +23,9 @@ def signed(monkeypatch: pytest.MonkeyPatch) -> list[assertion.Claims]:
     """The claims of each assertion, as they were signed; the stand-in keeps no assertions."""
     claims: list[assertion.Claims] = []
     sign = assertion.sign
-    monkeypatch.setattr(assertion, "sign", lambda each, key: claims.append(each) or sign(each, key))
+    monkeypatch.setattr(
+        assertion, "sign", lambda each, *args, **more: claims.append(each) or sign(each, *args, **more)
+    )
     return claims
 
 
