@@ -666,8 +666,8 @@ REFUSED = {
     "unknown connection, revoke": (("revoke", "amce"), "Did you mean “acme”?"),
     "id too short": (("record", "acme", "Account", "001Dn00000Gi7"), "13 characters"),
     "id with wrong checksum": (("record", "acme", "Account", "001Dn00000Gi7HJIAX"), "should be IAZ"),
-    "sObject no name": (("record", "acme", "Acc ount", BRANDT), "name of a sObject"),
-    "field no name": (("record", "acme", "Account", BRANDT, "--fields", "Na-me"), "name of a field"),
+    "sObject no name": (("record", "acme", "Acc ount", BRANDT), "the sObject's API name"),
+    "field no name": (("record", "acme", "Account", BRANDT, "--fields", "Na-me"), "the field's API name"),
 }
 
 

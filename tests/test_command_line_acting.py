@@ -226,6 +226,14 @@ def test_connection_of_an_api_client_that_is_gone_is_not_told(
     assert "takes tokens of no connection" in tried(api_key, monkeypatch).out
 
 
+def test_no_api_key_at_all_is_told_as_that(
+    salesforce_org: ConnectableOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = tried("\n", monkeypatch)
+    assert (ran.status, ran.out) == (1, "")
+    assert "No API key came in" in ran.err
+
+
 def test_api_key_is_never_an_argument(capsys: pytest.CaptureFixture[str]) -> None:
     ran = salesforce("try-api-key", "sfk_0123456789ab_secret")
     assert ran.status == 2

@@ -164,7 +164,7 @@ def test_missing_certificate_is_added_to_the_stored_key() -> None:
         ({"make_key": "on", "consumer_key": "  "}, "consumer_key", "required"),
         ({"make_key": "on", "username": ""}, "username", "required"),
         ({"make_key": "on", "name": "Acme Prod"}, "name", "lower-case letters"),
-        ({"make_key": "on", "sample_fields": "Name; DROP"}, "sample_fields", "can't be the name of a field"),
+        ({"make_key": "on", "sample_fields": "Name; DROP"}, "sample_fields", "can't be the field's API name"),
     ],
 )
 def test_bad_input_is_refused_with_a_sentence_and_stores_nothing(
@@ -243,7 +243,7 @@ def test_fields_of_a_record_are_names() -> None:
     bound = RecordForm(asked)
     assert bound.is_valid()
     assert bound.cleaned_data["fields"] == ["Name", "AccountNumber"]
-    assert "can't be the name of a field" in errors_of(RecordForm(asked | {"fields": "Name,a b"}))["fields"]
+    assert "can't be the field's API name" in errors_of(RecordForm(asked | {"fields": "Name,a b"}))["fields"]
 
 
 @pytest.mark.parametrize(

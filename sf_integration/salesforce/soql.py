@@ -57,7 +57,7 @@ def quote(value: object) -> str:
         case list() | tuple() | set() | frozenset():
             return _list(value)
     raise InvalidInput(
-        f"A {type(value).__name__} can't be put into SOQL; give text, a number, a date or a list."
+        f"A value of the type {type(value).__name__} can't be put into SOQL; give text, a number, a date or a list."
     )
 
 
@@ -65,8 +65,11 @@ def format_soql(template: str, *values: object) -> str:
     """Fill each `{}` with a quoted value, each `{:like}` with text whose % and _ count as themselves.
 
     `format_soql("SELECT Id FROM Contact WHERE LastName = {}", "O'Neill")`. Without values the text is returned as
-    it is. `{{` and `}}` stand for single braces. Raises InvalidInput when the numbers of places and values differ.
+    it is. `{{` and `}}` stand for single braces. Raises InvalidInput when the numbers of places and values differ, and
+    for no text at all.
     """
+    if not isinstance(template, str) or not template.strip():
+        raise InvalidInput("There is no SOQL: give a statement such as SELECT Id, Name FROM Account.")
     if not values:
         return template
     remaining = iter(values)
@@ -87,7 +90,7 @@ def format_soql(template: str, *values: object) -> str:
         try:
             value = next(remaining)
         except StopIteration:
-            raise InvalidInput(f"The SOQL has more places than the {len(values)} values given.") from None
+            raise InvalidInput(f"The SOQL has more places than values ({len(values)}).") from None
         if match.group("kind"):
             # The backslash of \% must not be escaped again, so the two steps are taken in this order.
             return str(value).translate(_ESCAPES).translate(_LIKE_ESCAPES)
@@ -95,7 +98,7 @@ def format_soql(template: str, *values: object) -> str:
 
     text = _PLACEHOLDER.sub(fill, template)
     if filled != len(values):
-        raise InvalidInput(f"The SOQL has {filled} places for {len(values)} values.")
+        raise InvalidInput(f"The SOQL has fewer places ({filled}) than values ({len(values)}).")
     return text
 
 
@@ -108,7 +111,7 @@ def name(text: str, what: str = "sObject") -> str:
     """`text` when it can be the API name of an sObject or field; else InvalidInput."""
     if not isinstance(text, str) or not _NAME.match(text):
         raise InvalidInput(
-            f"“{str(text)[:80]}” can't be the name of a {what}: letters, digits and underscores only."
+            f"“{str(text)[:80]}” can't be the {what}'s API name: letters, digits and underscores only."
         )
     return text
 

@@ -374,7 +374,7 @@ def test_a_field_finds_its_object_however_that_is_spelled() -> None:
     ("text", "words"),
     [
         ("Account:all", "“all” behind Account is no right"),
-        ("Acc-ount", "can't be the name of a sObject"),
+        ("Acc-ount", "can't be the sObject's API name"),
         ("Account.Na me", "named twice|can't be|needs its object"),
         ("Account, account:write", "account is named twice"),
         ("Contact.Fax", "needs its object too: add Contact"),

@@ -91,6 +91,12 @@ def test_without_values_the_text_stays_as_it_is():
     assert soql.format_soql("SELECT {} '{{'") == "SELECT {} '{{'"
 
 
+@pytest.mark.parametrize("nothing", ["", " \n", None])
+def test_no_statement_is_refused_before_any_call(nothing):
+    with pytest.raises(InvalidInput, match="no SOQL"):
+        soql.format_soql(nothing)
+
+
 def test_doubled_braces_are_braces():
     assert soql.format_soql("X = '{{}}' AND Y = {}", 1) == "X = '{}' AND Y = 1"
 
@@ -188,7 +194,7 @@ def test_wildcards_in_a_like_value_count_as_themselves(client):
 
 
 @pytest.mark.parametrize(
-    "statement", ["SELEKT Id FROM Account", "SELECT Id FROM", "", "SELECT Id FROM Account WHERE Name = '"]
+    "statement", ["SELEKT Id FROM Account", "SELECT Id FROM", "SELECT Id FROM Account WHERE Name = '"]
 )
 def test_malformed_soql_is_told_by_the_org(client, statement):
     with pytest.raises(ApiError) as caught:

@@ -112,8 +112,12 @@ def _visible(actor: Any) -> Any:
 def _read_api_key() -> Secret:
     """From standard input, as the arguments of a command can be seen by others. Its line end does not count."""
     if sys.stdin.isatty():
-        return Secret(getpass.getpass("API key: ").strip())
-    return Secret(sys.stdin.buffer.read(_LONGEST).decode(errors="replace").strip())
+        text = getpass.getpass("API key: ").strip()
+    else:
+        text = sys.stdin.buffer.read(_LONGEST).decode(errors="replace").strip()
+    if not text:
+        raise InvalidInput("No API key came in: pipe it into the command, or paste it when asked.")
+    return Secret(text)
 
 
 def _expiry(options: argparse.Namespace) -> dt.datetime | None:
