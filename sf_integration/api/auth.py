@@ -33,6 +33,9 @@ class SalesforceAuth(AuthBase):
         self._name = name
         self._username = username
 
+    def __repr__(self) -> str:
+        return f"<SalesforceAuth of {self._name or 'the default connection'}>"
+
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         token = get_token(self._name, username=self._username)
         self.sign(request, token)

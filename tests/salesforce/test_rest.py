@@ -490,6 +490,30 @@ def test_an_upload_that_was_read_is_not_sent_a_second_time_empty(client, org, so
     assert len(source.renewals) == 1  # for the next call
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda client: client.request("GET", "https://evil.example/x"),
+        lambda client: client.request("GET", "//evil.example/x"),
+        lambda client: client.request("GET", "../../apexrest/stock"),
+        lambda client: client.request("GET", "/services/data/../../secur/frontdoor.jsp"),
+        lambda client: client.request("GET", "limits", timeout_seconds=0),
+        lambda client: client.with_timeout("3"),
+        lambda client: client.record("Account", "001Dn00000Gi7HJIAZ", fields="Name"),
+        lambda client: Client(client._source, timeout_seconds=-1),
+        lambda client: Client(client._source, timeout_seconds=float("inf")),
+    ],
+)
+def test_what_can_not_be_meant_is_refused_before_any_call(client, org, call):
+    with pytest.raises(InvalidInput):
+        call(client)
+    assert not org.requests
+
+
+def test_a_query_may_hold_what_a_path_may_not(client):
+    assert client.request("GET", "query?q=SELECT+Id+FROM+Account+WHERE+Name='../x'").json()["totalSize"] == 0
+
+
 def test_json_of_any_call_is_read_or_refused_with_a_sentence(client, org):
     assert client.request_json("GET", "limits")["DailyApiRequests"]["Max"] > 0
     account = client.request_json("POST", "sobjects/Account", json={"Name": "Acme"})["id"]
@@ -532,7 +556,10 @@ def test_plain_bodies_are_sent_again_as_they_are(client, org, source, body):
 )
 def test_no_path_leads_the_bearer_to_another_host(org, http, token, raw_server, path):
     foreign = raw_server(lambda visit: visit.read_request())
-    with Client(token, http=http, api_version="67.0", timeout_seconds=2.0) as client, pytest.raises(ApiError):
+    with (
+        Client(token, http=http, api_version="67.0", timeout_seconds=2.0) as client,
+        pytest.raises((ApiError, InvalidInput)),
+    ):
         client.request("GET", path.format(foreign=foreign.url, host=foreign.url.removeprefix("http://")))
     assert foreign.visits == 0
 

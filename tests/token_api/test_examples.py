@@ -28,7 +28,7 @@ _SET = re.compile(r'pm\.environment\.set\("(\w+)", body\.(\w+)\);')
 def environment(live_server, salesforce_org) -> dict[str, str]:
     acme = salesforce_org.connect("acme-prod")
     key = api_clients.make("shop", connections=[acme], actor=SHELL)
-    return {"BASE_URL": live_server.url, "API_KEY": key.api_key}
+    return {"BASE_URL": live_server.url, "SF_API_KEY": key.api_key}
 
 
 def example(language: str) -> str:
@@ -91,7 +91,7 @@ def test_the_postman_collection_goes_from_the_api_key_to_a_record(environment, s
     values = {each["key"]: each["value"] for each in postman("environment")["values"]}
     values |= {
         "baseUrl": environment["BASE_URL"],
-        "apiKey": environment["API_KEY"],
+        "apiKey": environment["SF_API_KEY"],
         "connection": "acme-prod",
     }
     answers = {}

@@ -240,6 +240,22 @@ ENTRIES: tuple[Diagnosis, ...] = (
         _API_CLIENTS,
     ),
     Diagnosis(
+        "too_many_calls",
+        "",
+        "The program called this site's token API more often within a minute than it may.",
+        CALLER,
+        "Keep a token until it is refused, and wait as long as Retry-After says.",
+        kind="rate",
+    ),
+    Diagnosis(
+        "database_unavailable",
+        "",
+        "The database of this site did not answer.",
+        US,
+        "Nothing to do for the caller: try again in a few seconds. If it stays, look after the database.",
+        kind="passing",
+    ),
+    Diagnosis(
         "unknown_connection",
         "",
         "There is no connection of that name here, or the caller may not see it.",

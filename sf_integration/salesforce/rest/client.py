@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,11 +94,14 @@ class Client:
     ) -> None:
         self._source: TokenSource = FixedToken(token) if isinstance(token, Token) else token
         self._learned = _Learned(api_version)
-        self._timeout_seconds = timeout_seconds
+        self._timeout_seconds = _positive(timeout_seconds)
         self._own_http = http is None
         self._http = http or Http()
         self._connection = connection
         self._newest_versions = {} if newest_versions is None else newest_versions
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._connection or 'one token'}>"
 
     def __enter__(self) -> Self:
         return self
@@ -116,10 +120,8 @@ class Client:
         no closing. So a deadline is told in one way for every call, and none of them needs an argument for it. It holds for
         each call to the org: each page of a query, each 200 records.
         """
-        if seconds <= 0:
-            raise InvalidInput("A time-out is a number of seconds above 0.")
         other = copy.copy(self)
-        other._timeout_seconds = seconds
+        other._timeout_seconds = _positive(seconds)
         other._own_http = False
         return other
 
@@ -154,8 +156,9 @@ class Client:
         Only a GET is repeated when its answer is lost. A POST that came to no answer raises OutcomeUnknown. All are
         repeated once, with a new token, when the org says that the session has ended: then it did nothing.
         """
+        timeout = self._timeout_seconds if timeout_seconds is None else _positive(timeout_seconds)
         with about(self._connection):
-            return self._request(method, path, timeout_seconds or self._timeout_seconds, arguments)
+            return self._request(method, _within(path), timeout, arguments)
 
     def request_json(
         self, method: str, path: str, *, timeout_seconds: float | None = None, **arguments: Any
@@ -492,7 +495,24 @@ def _object(data: Any) -> dict[str, Any]:
     return data
 
 
+def _positive(seconds: float) -> float:
+    if not isinstance(seconds, int | float) or not 0 < seconds < threading.TIMEOUT_MAX:
+        raise InvalidInput("A time-out is a number of seconds above 0.")
+    return seconds
+
+
+def _within(path: str) -> str:
+    """The path, if it is one: an address would be taken for the name of a resource, and `..` leads elsewhere."""
+    if "://" in path or path.startswith("//") or ".." in path.partition("?")[0].split("/"):
+        raise InvalidInput(
+            f"“{path[:100]}” is no path below the instance URL: give one as in “limits” or “/services/apexrest/stock”."
+        )
+    return path
+
+
 def _only(fields: Sequence[str]) -> dict[str, str] | None:
+    if isinstance(fields, str):
+        raise InvalidInput(f"Fields are a list of names: fields=[“{fields[:80]}”].")
     return {"fields": ",".join(soql.name(field, "field") for field in fields)} if fields else None
 
 

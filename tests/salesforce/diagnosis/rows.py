@@ -339,6 +339,8 @@ OURS = [
     "api_key_unknown",
     "api_key_expired",
     "api_key_revoked",
+    "too_many_calls",
+    "database_unavailable",
     "unknown_connection",
     "sign_in_under_way",
     "fuse_blown",
