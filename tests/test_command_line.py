@@ -696,14 +696,20 @@ def settings_of_connections() -> list[object]:
 
 
 @pytest.mark.parametrize(
-    "soql", ["SELECT FROM Account", "SELECT Id FROM Account WHERE", "", "DELETE FROM Account"]
+    ("soql", "said"),
+    [
+        ("SELECT FROM Account", "MALFORMED_QUERY"),
+        ("SELECT Id FROM Account WHERE", "MALFORMED_QUERY"),
+        ("DELETE FROM Account", "MALFORMED_QUERY"),
+        ("", "There is no SOQL: give a statement such as SELECT Id"),
+    ],
 )
-def test_malformed_soql(soql: str, salesforce_org: ConnectableOrg) -> None:
+def test_malformed_soql(soql: str, said: str, salesforce_org: ConnectableOrg) -> None:
     salesforce_org.connect("acme")
     before = settings_of_connections()
     ran = salesforce("query", "acme", soql)
     assert (ran.status, ran.out) == (1, "")
-    assert "MALFORMED_QUERY" in ran.err
+    assert said in ran.err
     assert len(ran.err.strip().splitlines()) == 1
     assert settings_of_connections() == before
 
