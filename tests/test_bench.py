@@ -19,6 +19,8 @@ from benchmarks.processes import CallFailed, Worker
 from benchmarks.results import Result, Section
 from benchmarks.salesforce import Salesforce, add_users
 
+pytestmark = pytest.mark.once
+
 QUICK = Bench(quick=True, databases=(SQLITE,))
 
 

@@ -23,7 +23,7 @@ from sf_integration.models import AuditEvent, ConnectedApp
 from sf_integration.services import breakages
 from sf_integration.testing.django import ConnectableOrg
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 PANEL, HEAL = "/connections/demo/break-it/", "/connections/demo/break-it/heal/"
 ORG_ADMIN = "Salesforce admin of the org"

@@ -15,7 +15,7 @@ from sf_integration.salesforce import keys, oauth, signin
 from sf_integration.salesforce.errors import SalesforceError
 from sf_integration.testing.django import ConnectableOrg
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 def debug_page(error: BaseException) -> str:

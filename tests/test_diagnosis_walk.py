@@ -25,7 +25,7 @@ from .test_admin import ADMIN, run
 from .test_command_line import salesforce
 from .test_forms import KEY
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 ORG_ADMIN = "Salesforce admin of the org"
 SITE_ADMIN = "an administrator of this site"

@@ -18,6 +18,8 @@ from sf_integration.salesforce import diagnosis
 
 from .test_command_line import MANAGE, salesforce
 
+pytestmark = pytest.mark.once
+
 PAGE = "/connections/explain/"
 REFUSED = "invalid_grant: user hasn't approved this consumer"
 LOG = f"first line\nERROR connection=acme {REFUSED}\nError: getaddrinfo ENOTFOUND acme.my.salesforce.com\n"

@@ -32,7 +32,7 @@ from sf_integration.services import profiles, reencrypt
 from sf_integration.services.profiles import KeyMaterial
 from sf_integration.testing.django import ConnectableOrg
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 PASSPHRASE = f"correct horse {secrets.token_hex(8)}"
 

@@ -47,6 +47,7 @@ from tests.test_admin import Inputs
 from tests.test_command_line import salesforce
 
 pytestmark = [
+    pytest.mark.once,
     pytest.mark.django_db(transaction=True),
     pytest.mark.salesforce_org(organization_type="Enterprise Edition"),
 ]

@@ -17,7 +17,7 @@ from .test_views import alice, groups, person, text_of
 
 __all__ = ["alice", "groups"]  # fixtures
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 TOKEN = "00D5g000004FaKe!AREAQPr0TFake.CANARYCANARYCANARYCANARYCANARYCANARYCANARYCANARYCANARYCANARYCANARY"
 

@@ -18,6 +18,8 @@ from django.utils.translation import trans_real
 from sf_integration.state import ConnectionState
 from sf_integration.testing.django import ConnectableOrg
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parent.parent
 TEMPLATES = sorted(
     str(found.relative_to(ROOT))

@@ -26,6 +26,8 @@ from sf_integration.salesforce import assertion, keys, setup_guide
 from sf_integration.services import env_file
 from sf_integration.testing.django import ConnectableOrg
 
+pytestmark = pytest.mark.once
+
 
 class Counterpart(Protocol):
     def prove(self) -> None: ...

@@ -24,6 +24,8 @@ from sf_integration import (
 )
 from sf_integration.salesforce.rest import Part, SaveResult
 
+pytestmark = pytest.mark.once
+
 
 def read(name: str) -> list[str]:
     with get_client(name, timeout_seconds=5) as sf:

@@ -72,7 +72,7 @@ def test_the_next_try_is_told_by_clock_and_distance() -> None:
     assert "1 minute ago" in hint(1)
 
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 def check(name: str = "acme") -> ConnectedApp:

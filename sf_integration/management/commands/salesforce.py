@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import errno
 import logging
 import os
 import re
@@ -92,6 +93,7 @@ class Command(BaseCommand):
             with _without_log_lines(options["verbosity"]):
                 actor = actor_named(options["as_user"])
                 done = verb.run(argparse.Namespace(**options, actor=actor), output)
+            self.stdout.flush()  # what can't be written is told here, not when Python ends
         except SalesforceError as exc:
             raise CommandError(sentence(exc)) from exc
         except ImproperlyConfigured as exc:
@@ -106,6 +108,8 @@ class Command(BaseCommand):
             _forget_what_is_unwritten()
             done = False
         except OSError as exc:
+            if exc.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG):
+                raise
             _forget_what_is_unwritten()
             raise CommandError(f"The output can't be written: {exc.strerror}.") from exc
         if not done:
