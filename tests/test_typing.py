@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[1]
 
 # After `# reveals:` stands the type, after `# refused:` mypy's code for the mistake.
@@ -23,8 +25,6 @@ from sf_integration import (
     get_client, get_token,
 )
 from sf_integration.salesforce.rest import Part, SaveResult
-
-pytestmark = pytest.mark.once
 
 
 def read(name: str) -> list[str]:
