@@ -413,6 +413,20 @@ def test_errors_tell_their_connection(salesforce_org: ConnectableOrg) -> None:
     assert unknown.value.connection == "acne"
 
 
+@pytest.mark.parametrize("body", ["<html>", "[1]"])
+def test_errors_of_garbled_answers_tell_their_connection_too(
+    salesforce_org: ConnectableOrg, body: str
+) -> None:
+    salesforce_org.connect("acme")
+    client = get_client("acme")
+    client.limits()
+    salesforce_org.fail("answer", status=200, body=body, where="rest", times=2)
+    for call in (client.limits, lambda: client.create("Account", {"Name": "Acme"})):
+        with pytest.raises(TransportError) as garbled:
+            call()
+        assert garbled.value.connection == "acme"
+
+
 def test_several_connections_and_none_named_is_one_sentence(salesforce_org: ConnectableOrg) -> None:
     salesforce_org.connect("acme")
     salesforce_org.connect("globex")

@@ -388,13 +388,15 @@ class Client:
         return f"/services/data/v{self.api_version}"
 
     def _get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
-        return _object(json_of(self.request("GET", path, params=params)))
+        response = self.request("GET", path, params=params)
+        with about(self._connection):
+            return _object(json_of(response))
 
     def _change(self, method: str, path: str, body: object, read: Callable[[Any, int], T]) -> T:
         """Send `body` as JSON; what `read` makes of the decoded answer (None: an empty one) and its status."""
         data = None if body is None else saving.json_body(body)
         response = self.request(method, path, data=data, headers={"Content-Type": "application/json"})
-        with _doubt_told(method):
+        with about(self._connection), _doubt_told(method):
             return read(json_of(response) if response.content else None, response.status_code)
 
     def _save_many(
