@@ -28,6 +28,15 @@ check: .venv/dev  ## lint, format, types, import contracts, migrations, producti
 bench: .venv/dev  ## measure, beside references; also writes bench.json (make bench QUICK=1 for a minute's look)
 	@$(BIN)/python -m benchmarks
 
+soak: .venv/dev  ## half an hour of calls and faults (make soak MINUTES=5; needs PostgreSQL, see docs/faults.md)
+	@$(BIN)/python -m pytest -n0 -s tests/long/soak.py $(ARGS)
+
+chaos: .venv/dev  ## kill, stop and bring back every part of a site on many hosts (needs PostgreSQL, Redis, RabbitMQ)
+	@$(BIN)/python -m pytest -n0 -s tests/long/chaos.py $(ARGS)
+
+mutants: .venv/dev  ## change crypto, claim, token and access code bit by bit, and see whether tests notice
+	@$(BIN)/mutmut run
+
 format: .venv/dev  ## format the code
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
@@ -44,4 +53,4 @@ lock: .venv/dev  ## renew the locks from requirements*.in
 .venv/dev: .venv/run requirements-dev.txt
 	@$(PYTHON) sfjwt_site/run/bootstrap.py $@ requirements.txt requirements-dev.txt
 
-.PHONY: help run test check bench format lock
+.PHONY: help run test check bench soak chaos mutants format lock

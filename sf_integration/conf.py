@@ -22,6 +22,16 @@ class SignerSettings:
     """What it is called with."""
 
 
+@dataclass(frozen=True)
+class ChannelSettings:
+    """Where alarms go beside mail."""
+
+    url: str = field(repr=False)
+    """Apprise's: it holds the channel's secret."""
+    tags: tuple[str, ...] = ()
+    """Only for connections that have one of these; empty: for all."""
+
+
 class Settings:
     """One property per setting, its default beside it."""
 
@@ -92,12 +102,46 @@ class Settings:
         """How many calls of the HTTP token API each API client may make in a minute."""
         return int(self._get("TOKEN_API_CALLS_PER_MINUTE", 600))
 
+    @property
+    def SITE_URL(self) -> str:
+        """Where browsers reach the site, as `https://connections.example`: for links in alarms. Empty: they have none."""
+        return str(self._get("SITE_URL", "")).rstrip("/")
+
+    @property
+    def ALARM_MAIL(self) -> tuple[str, ...]:
+        """Addresses of the site's own contacts: told of what concerns the site, of connections without contacts, and of all that
+        lasts for a day."""
+        return tuple(self._get("ALARM_MAIL", ()))
+
+    @property
+    def ALARM_CHANNELS(self) -> Mapping[str, ChannelSettings]:
+        """Apprise channels by name: a URL, or `{"URL": url, "TAGS": ["emea"]}` for connections with one of these tags. URLs are
+        secrets."""
+        given: Mapping[str, Any] = self._get("ALARM_CHANNELS", {})
+        return {name: _channel(each) for name, each in given.items()}
+
+    @property
+    def ALARM_AFTER_SECONDS(self) -> int:
+        """How long something must be amiss before anybody is told: what passes by itself wakes nobody."""
+        return int(self._get("ALARM_AFTER_SECONDS", 120))
+
+    @property
+    def METRICS_TOKEN(self) -> str:
+        """What a scraper sends as `Authorization: Bearer`; empty: only people who may see connections read `/metrics`."""
+        return str(self._get("METRICS_TOKEN", ""))
+
     def _get(self, name: str, default: Any) -> Any:
         configured: dict[str, Any] = getattr(django_settings, "SF_INTEGRATION", {})
         value = configured.get(name, default)
         if isinstance(value, str) and isinstance(default, Sequence) and not isinstance(default, str):
             return [part.strip() for part in value.split(",") if part.strip()]
         return value
+
+
+def _channel(given: Any) -> ChannelSettings:
+    if isinstance(given, Mapping):
+        return ChannelSettings(str(given.get("URL", "")), tuple(given.get("TAGS", ())))
+    return ChannelSettings(str(given))
 
 
 def _signer(given: Any) -> SignerSettings:

@@ -10,11 +10,8 @@ from django.views.decorators.cache import never_cache
 
 from . import clock
 from .fields import keyring
-from .models import Heartbeat
+from .health import scheduler
 from .sealed_columns import missing_keys_of_late
-from .tasks import REFRESH_HEARTBEAT
-
-SILENT_AFTER_SECONDS = 180
 
 
 @never_cache
@@ -57,6 +54,8 @@ def _clock() -> dict[str, object]:
 
 def _scheduler() -> dict[str, object]:
     """When beat last renewed tokens; None for never. Silence is told, not punished: callers renew in line."""
-    heartbeat = Heartbeat.objects.filter(name=REFRESH_HEARTBEAT).first()
-    age = (timezone.now() - heartbeat.at).total_seconds() if heartbeat else None
-    return {"seconds_since_heartbeat": age, "silent": age is None or age > SILENT_AFTER_SECONDS}
+    heartbeat, now = scheduler.last_heartbeat(), timezone.now()
+    return {
+        "seconds_since_heartbeat": scheduler.seconds_since(heartbeat, now),
+        "silent": scheduler.is_silent(heartbeat, now),
+    }

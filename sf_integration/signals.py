@@ -18,6 +18,7 @@ from .state import ConnectionState
 
 __all__ = [
     "ConnectionState",
+    "alarm_changed",
     "certificate_ending",
     "connection_health_changed",
     "held_back",
@@ -38,6 +39,8 @@ certificate_ending = Signal()
 ends; `signing_key.connections` and `.staged_connections` are those who use it. 0: it has ended."""
 signing_key_promoted = Signal()
 """`connection, previous, signing_key`: once when a connection left a signing key for its staged one."""
+alarm_changed = Signal()
+"""`alarm, change`: once when one is "raised", each time it is told "louder", and when it has "ended"; after the commit."""
 
 _held_back: ContextVar[list[Callable[[], Any]] | None] = ContextVar("_held_back", default=None)
 

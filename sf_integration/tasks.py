@@ -12,12 +12,12 @@ from django.db import DatabaseError, IntegrityError, connections
 from django.utils import timezone
 
 from . import clock, health, keystore, tokens
+from .health import scheduler
 from .models import ConnectedApp, Heartbeat
 from .schedule import PERIOD_SECONDS
 from .sealed_columns import missing_keys
 from .services import rotation, selected
 
-REFRESH_HEARTBEAT = "refresh due tokens"
 _CHECKS_PER_MESSAGE = 20
 
 log = logging.getLogger("sf_integration.tasks")
@@ -26,7 +26,7 @@ log = logging.getLogger("sf_integration.tasks")
 @shared_task(name="sf_integration.refresh_due_tokens", ignore_result=True)
 def refresh_due_tokens() -> None:
     """Hand out the tokens to renew in batches. A batch that nobody took within a period is handed out anew."""
-    Heartbeat.beat(REFRESH_HEARTBEAT)
+    Heartbeat.beat(scheduler.REFRESH)
     clock.warn_if_off()
     for batch in tokens.due_batches():
         refresh_batch.apply_async(([str(row_id) for row_id in batch],), expires=PERIOD_SECONDS)

@@ -32,6 +32,11 @@ class Environment(environ.FileAwareEnv):
         """A comma-separated value as a list, blanks around the entries removed; absent or empty: []."""
         return [entry.strip() for entry in self.str(name, default="").split(",") if entry.strip()]
 
+    def channels(self, name: str) -> dict[str, str]:
+        """`name=url` for each, blanks or line ends between them; absent or empty: {}."""
+        entries = (entry.partition("=") for entry in self.str(name, default="").split())
+        return {channel: url for channel, _, url in entries}
+
 
 class _EnvFile(environ.Env):
     """Collects what a `.env` file says, apart from the process environment."""

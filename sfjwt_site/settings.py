@@ -216,6 +216,10 @@ SF_INTEGRATION = {
     "ENCRYPTION_KEYS": [key.strip() for key in env.str("SF_ENCRYPTION_KEYS").split(",") if key.strip()],
     "ALLOWED_HOSTS": env.names("SF_ALLOWED_HOSTS"),
     "ALLOWED_ENVIRONMENTS": env.names("SF_ALLOWED_ENVIRONMENTS") or None,
+    "SITE_URL": SITE_URL,
+    "ALARM_MAIL": env.names("SF_ALARM_MAIL"),
+    "ALARM_CHANNELS": env.channels("SF_ALARM_CHANNELS"),
+    "METRICS_TOKEN": env.str("SF_METRICS_TOKEN", default=""),
     "TOKEN_API": env.bool("SF_TOKEN_API", default=False),
     "TOKEN_API_CALLS_PER_MINUTE": env.int("SF_TOKEN_API_CALLS_PER_MINUTE", default=600),
 }

@@ -7,8 +7,8 @@ from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 
+from sf_integration.health.scheduler import REFRESH
 from sf_integration.models import Heartbeat
-from sf_integration.tasks import REFRESH_HEARTBEAT
 
 pytestmark = pytest.mark.django_db
 
@@ -31,7 +31,7 @@ def test_ready_with_database_migrations_and_encryption_key(client: Client) -> No
 
 def test_silent_scheduler_is_told_but_never_unready(client: Client) -> None:
     assert client.get("/readyz").json()["scheduler"]["silent"] is True
-    Heartbeat.beat(REFRESH_HEARTBEAT)
+    Heartbeat.beat(REFRESH)
     assert client.get("/readyz").json()["scheduler"]["silent"] is False
     Heartbeat.objects.update(at=timezone.now() - dt.timedelta(minutes=5))
     answer = client.get("/readyz")

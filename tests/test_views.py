@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sf_integration import get_token, tokens
+from sf_integration.health.scheduler import REFRESH
 from sf_integration.models import (
     AccessToken,
     AuditEvent,
@@ -21,7 +22,6 @@ from sf_integration.models import (
     Heartbeat,
     SigningKey,
 )
-from sf_integration.tasks import REFRESH_HEARTBEAT
 from sf_integration.testing.django import ConnectableOrg
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -276,9 +276,9 @@ def test_health_json_agrees_with_the_command(
 
 def test_silent_scheduler_is_told(salesforce_org: ConnectableOrg, alice: Client) -> None:
     assert "has not run here yet" in page(alice, "/connections/")
-    Heartbeat.objects.create(name=REFRESH_HEARTBEAT, at=timezone.now() - dt.timedelta(hours=2))
+    Heartbeat.objects.create(name=REFRESH, at=timezone.now() - dt.timedelta(hours=2))
     assert "last heard of 2 h ago" in page(alice, "/connections/")
-    Heartbeat.beat(REFRESH_HEARTBEAT)
+    Heartbeat.beat(REFRESH)
     assert "scheduler" not in page(alice, "/connections/").lower()
 
 

@@ -1,5 +1,6 @@
 """The data. Models say true sentences about themselves; they never open a connection and `save()` does nothing else."""
 
+from .alarms import Alarm, AlarmMessage
 from .base import Base, NormalUsername, normal_username
 from .connections import (
     RESERVED_NAMES,
@@ -11,7 +12,7 @@ from .connections import (
     GroupAccess,
 )
 from .drafts import ConnectionDraft
-from .history import AuditEvent, CheckDay, ConnectionCheck, ConnectionEvent, Heartbeat
+from .history import AuditEvent, CheckDay, ConnectionCheck, ConnectionEvent, Heartbeat, Total
 from .people import ApiClient, RecentLookup
 from .sessions import EARLY_ENDS_THAT_TELL, SESSION_MINUTES, SessionAdvice, session_length
 from .signing_keys import SigningKey
@@ -33,6 +34,8 @@ __all__ = [
     "UNDO_FOR",
     "AccessToken",
     "AccessTokenQuerySet",
+    "Alarm",
+    "AlarmMessage",
     "ApiClient",
     "AppKind",
     "AuditEvent",
@@ -49,6 +52,7 @@ __all__ = [
     "RecentLookup",
     "SessionAdvice",
     "SigningKey",
+    "Total",
     "normal_username",
     "session_length",
     "settings_fingerprint",

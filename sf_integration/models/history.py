@@ -117,6 +117,31 @@ class AuditEvent(Base):
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor} {self.act} {self.subject}"
 
 
+class Total(models.Model):
+    """How often something happened since the installation was made, and how long it took in all: what metrics count by.
+
+    Histories are pruned, and a counter must never fall.
+    """
+
+    class What(models.TextChoices):
+        SIGN_IN = "sign-in", "sign-in"
+        CHECK = "check", "check"
+        SWEEP = "sweep", "sweep"
+
+    what = models.CharField(max_length=20, choices=What.choices)
+    outcome = models.CharField(
+        max_length=100, help_text="Of a sign-in `ok` or the code; of a check its state; of a sweep empty."
+    )
+    count = models.PositiveBigIntegerField(default=0)
+    milliseconds = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["what", "outcome"], name="sf_one_total")]
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.outcome}: {self.count}"
+
+
 class Heartbeat(models.Model):
     """When a periodic job last ran; tells a silent scheduler."""
 

@@ -14,10 +14,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from .. import hosts
-from ..models import AccessToken, ConnectedApp, ConnectionCheck, ConnectionDraft, Heartbeat
-from ..probes import SILENT_AFTER_SECONDS
+from ..health import scheduler
+from ..models import AccessToken, ConnectedApp, ConnectionCheck, ConnectionDraft
 from ..state import ConnectionState
-from ..tasks import REFRESH_HEARTBEAT
 from ..templatetags.sf_integration_tags import distance
 from ..tokens import lifecycle, rows
 from ..tokens.lifecycle import state as token_state
@@ -201,15 +200,15 @@ def is_stand_in(connection: ConnectedApp | ConnectionDraft) -> bool:
 
 def scheduler_note(now: dt.datetime) -> str:
     """A sentence when the scheduler is silent, else nothing."""
-    heartbeat = Heartbeat.objects.filter(name=REFRESH_HEARTBEAT).first()
+    heartbeat = scheduler.last_heartbeat()
     if heartbeat is None:
         return _(
             "The scheduler has not run here yet: tokens are renewed only when a call needs one, and nothing is "
             "checked by itself. Start a Celery worker with beat."
         )
-    if (now - heartbeat.at).total_seconds() <= SILENT_AFTER_SECONDS:
+    if not scheduler.is_silent(heartbeat, now):
         return ""
     return _(
         "The scheduler was last heard of %(when)s: tokens are renewed only when a call needs one. Look whether the "
         "Celery worker with beat is running."
-    ) % {"when": distance(heartbeat.at, now)}
+    ) % {"when": distance(heartbeat, now)}

@@ -1,0 +1,1 @@
+"""Who is told when something is amiss, how loudly, and when it is over."""

@@ -1,0 +1,84 @@
+"""What people are told of: one row per matter from when it begins to when it ends, and the messages about it."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+
+from .base import Base
+
+
+class Alarm(Base):
+    """One matter: an outage of a host is one, however many connections it concerns."""
+
+    class Kind(models.TextChoices):
+        CONNECTION = "connection", "connection fails"
+        HOST = "host", "host does not answer"
+        ATTENTION = "attention", "connection needs attention"
+        CERTIFICATE = "certificate", "certificate ends"
+        ENCRYPTION_KEY = "encryption_key", "encryption key or signer missing"
+        SCHEDULER = "scheduler", "scheduler is silent"
+
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    about = models.CharField(
+        max_length=255,
+        help_text="Which one: id of the connection or signing key, host, id of the encryption key.",
+    )
+    title = models.CharField(max_length=200, help_text="What people call it.")
+    since = models.DateTimeField(help_text="When the matter itself began.")
+    raised_at = models.DateTimeField(default=timezone.now, db_index=True)
+    level = models.PositiveSmallIntegerField(
+        default=0,
+        help_text="How loudly it was told: rises by the days it lasts, or by the stages of a certificate.",
+    )
+    told_at = models.DateTimeField(null=True, help_text="When it was last told.")
+    count = models.PositiveIntegerField(default=1, help_text="How many connections it concerns at most.")
+    facts = models.JSONField(
+        default=dict, help_text="What was told last: {cause, who, remedy, where, code, connections}."
+    )
+    ended_at = models.DateTimeField(null=True)
+    ending = models.CharField(
+        max_length=20, blank=True, help_text="Why it ended: recovered, paused, deleted, merged, settled."
+    )
+
+    class Meta:
+        ordering = ("-raised_at",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["kind", "about"], condition=models.Q(ended_at=None), name="sf_one_open_alarm"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.title}"
+
+
+class AlarmMessage(Base):
+    """A message on its way to one recipient. Stored with what it tells of, so that whoever dies loses none."""
+
+    target = models.CharField(
+        max_length=254, help_text="`mail:` and an address, or `channel:` and the name of one; never its URL."
+    )
+    subject = models.CharField(max_length=250)
+    body = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(null=True, db_index=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_try_at = models.DateTimeField(null=True, help_text="None: sent, or given up.")
+    claimed_until = models.DateTimeField(null=True)
+    problem = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Why the last try failed: its kind, never an address with a secret.",
+    )
+
+    class Meta:
+        ordering = ("-created_at",)
+        indexes = [
+            models.Index(
+                fields=["next_try_at"], condition=models.Q(next_try_at__isnull=False), name="sf_unsent"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.created_at:%Y-%m-%d %H:%M} {self.subject}"
