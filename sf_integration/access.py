@@ -1,26 +1,19 @@
-"""Who may see and do what: used by every view, admin, API and command."""
+"""Who may see and do what, by the matrix of deeds: used by every view, admin, API and command."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from .deeds import MATRIX
+from .deeds import Act as Act
+from .deeds import Deed as Deed
 from .models import ConnectedApp, ConnectedAppQuerySet, ConnectionDraft, GroupAccess, SigningKey
 from .salesforce.errors import PermissionMissing
-
-
-class Act(StrEnum):
-    """The permissions, by their codenames."""
-
-    VIEW_HEALTH = "view_health"
-    RUN_CHECKS = "run_checks"
-    LOOK_UP_RECORDS = "look_up_records"
-    MANAGE_KEYS = "manage_keys"
-    TAKE_TOKENS = "take_tokens"
 
 
 @dataclass(frozen=True)
@@ -41,8 +34,17 @@ class AccessDenied(PermissionMissing, PermissionDenied):
     """Django answers it with 403, other callers see our family of errors."""
 
 
-def may(user: Any, act: Act) -> bool:
-    """Whether `user` may do `act` to any connection at all."""
+def may(user: Any, deed: Deed) -> bool:
+    """Whether `user` may do it to any connection at all."""
+    return _lacking(user, deed) is None
+
+
+def _lacking(user: Any, deed: Deed) -> Act | None:
+    """The first permission that it needs and `user` has not."""
+    return next((act for act in MATRIX[deed].needs if not _holds(user, act)), None)
+
+
+def _holds(user: Any, act: Act) -> bool:
     if not user.is_active:
         return False
     return bool(user.is_superuser or user.has_perm(f"sf_integration.{act}"))
@@ -51,7 +53,7 @@ def may(user: Any, act: Act) -> bool:
 def visible_to(user: Any) -> ConnectedAppQuerySet:
     """The connections that `user` may know of."""
     everything = ConnectedApp.objects.all()
-    if not may(user, Act.VIEW_HEALTH):
+    if not _holds(user, Act.VIEW_HEALTH):
         return everything.none()
     if user.is_superuser:
         return everything
@@ -68,7 +70,7 @@ def sees_all(user: Any) -> bool:
 def visible_keys(user: Any) -> QuerySet[SigningKey]:
     """The signing keys that `user` may know of and choose: used, staged or just left by a visible connection, or used by none."""
     everything = SigningKey.objects.all()
-    if not may(user, Act.VIEW_HEALTH):
+    if not _holds(user, Act.VIEW_HEALTH):
         return everything.none()
     if user.is_superuser:
         return everything
@@ -81,26 +83,33 @@ def visible_keys(user: Any) -> QuerySet[SigningKey]:
 
 def visible_drafts(user: Any) -> QuerySet[ConnectionDraft]:
     """The unfinished set-ups that `user` may go on with: their own, for superusers all."""
-    return (
-        ConnectionDraft.objects.all()
-        if may(user, Act.MANAGE_KEYS) and user.is_superuser
-        else own_drafts(user)
-    )
+    return ConnectionDraft.objects.all() if may(user, Deed.MAKE) and user.is_superuser else own_drafts(user)
 
 
 def own_drafts(user: Any) -> QuerySet[ConnectionDraft]:
     """The unfinished set-ups that `user` began, unless what was made of them is hidden from them by now."""
-    if not may(user, Act.MANAGE_KEYS):
+    if not may(user, Deed.MAKE):
         return ConnectionDraft.objects.none()
     in_sight = Q(connection=None) | Q(connection__in=visible_to(user).values("pk"))
     return ConnectionDraft.objects.filter(in_sight, made_by=user)
 
 
-def require(user: Any, act: Act, connection: ConnectedApp | None = None) -> None:
-    """Raise AccessDenied unless `user` may do `act`, to `connection` if one is given."""
-    if may(user, act) and (connection is None or visible_to(user).filter(pk=connection.pk).exists()):
-        return
-    raise denied(act, connection.name if connection else "")
+def require(user: Any, deed: Deed, connection: ConnectedApp | None = None) -> None:
+    """Raise AccessDenied unless `user` may do it, to `connection` if one is given."""
+    name = connection.name if connection else ""
+    if lacking := _lacking(user, deed):
+        raise _denied_for_want_of(lacking, name)
+    if connection is not None and not visible_to(user).filter(pk=connection.pk).exists():
+        raise denied(deed, name)
+
+
+def require_all(user: Any, deed: Deed, connections: Iterable[ConnectedApp]) -> None:
+    """As `require` for each of them, in one query."""
+    require(user, deed)
+    wanted = {each.pk: each for each in connections}
+    seen = visible_to(user).filter(pk__in=wanted).values_list("pk", flat=True) if wanted else ()
+    for pk in wanted.keys() - {*seen}:
+        raise denied(deed, wanted[pk].name)
 
 
 def require_key(user: Any, key: SigningKey) -> None:
@@ -109,8 +118,12 @@ def require_key(user: Any, key: SigningKey) -> None:
         raise _denied(f"use the signing key “{key.name}”")
 
 
-def denied(act: Act, name: str = "") -> AccessDenied:
-    """The refusal of `act`, to the connection `name` if one was asked for; whether it exists makes no difference."""
+def denied(deed: Deed, name: str = "") -> AccessDenied:
+    """The refusal of it, to the connection `name` if one was asked for; whether it exists makes no difference."""
+    return _denied_for_want_of(MATRIX[deed].needs[-1], name)
+
+
+def _denied_for_want_of(act: Act, name: str) -> AccessDenied:
     return _denied(_WORDS[act].format(f"the connection “{name}”" if name else "connections"))
 
 

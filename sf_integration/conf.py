@@ -126,6 +126,11 @@ class Settings:
         return int(self._get("ALARM_AFTER_SECONDS", 120))
 
     @property
+    def DRAIN_FILE(self) -> str:
+        """While this file is there, `/readyz` says no, so that balancers hand out no more requests; all else goes on. Empty: none."""
+        return str(self._get("DRAIN_FILE", ""))
+
+    @property
     def METRICS_TOKEN(self) -> str:
         """What a scraper sends as `Authorization: Bearer`; empty: only people who may see connections read `/metrics`."""
         return str(self._get("METRICS_TOKEN", ""))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -9,6 +11,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
 from . import clock
+from .conf import settings
 from .fields import keyring
 from .health import scheduler
 from .sealed_columns import missing_keys_of_late
@@ -22,8 +25,8 @@ def healthz(request: HttpRequest) -> HttpResponse:
 
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
-    """503 for an unreachable database, unapplied migrations of this release, or no usable encryption key."""
-    problems = [*_database_problems()]
+    """503 for an unreachable database, unapplied migrations of this release, no usable encryption key, or by request."""
+    problems = [*_drained(), *_database_problems()]
     if not keyring().keys:
         problems.append("no usable encryption key: set SF_ENCRYPTION_KEYS")
     body = {
@@ -34,6 +37,13 @@ def readyz(request: HttpRequest) -> JsonResponse:
         "missing_encryption_keys": list(missing_keys_of_late()) if not problems else None,
     }
     return JsonResponse(body, status=503 if problems else 200)
+
+
+def _drained() -> list[str]:
+    """A server that is told to end cuts what it has not accepted yet, so balancers must have turned away before."""
+    if settings.DRAIN_FILE and Path(settings.DRAIN_FILE).exists():
+        return [f"being taken out of service: {settings.DRAIN_FILE} is there"]
+    return []
 
 
 def _database_problems() -> list[str]:

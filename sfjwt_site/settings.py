@@ -121,6 +121,7 @@ def _database() -> dict[str, Any]:
     if database["ENGINE"].endswith("sqlite3"):
         options.update(SQLITE_OPTIONS)
     elif database["ENGINE"].endswith("postgresql"):
+        database["ENGINE"] = "sfjwt_site.postgresql"  # Django's own, which never waits for a server that is gone
         options.setdefault("connect_timeout", 3)
         database.setdefault("CONN_MAX_AGE", 60)
         database["CONN_HEALTH_CHECKS"] = True
@@ -219,6 +220,7 @@ SF_INTEGRATION = {
     "SITE_URL": SITE_URL,
     "ALARM_MAIL": env.names("SF_ALARM_MAIL"),
     "ALARM_CHANNELS": env.channels("SF_ALARM_CHANNELS"),
+    "DRAIN_FILE": env.str("SF_DRAIN_FILE", default=""),
     "METRICS_TOKEN": env.str("SF_METRICS_TOKEN", default=""),
     "TOKEN_API": env.bool("SF_TOKEN_API", default=False),
     "TOKEN_API_CALLS_PER_MINUTE": env.int("SF_TOKEN_API_CALLS_PER_MINUTE", default=600),

@@ -10,6 +10,7 @@ from sf_integration.access import (
     SHELL,
     AccessDenied,
     Act,
+    Deed,
     may,
     require,
     require_key,
@@ -21,6 +22,14 @@ from sf_integration.models import ConnectedApp, SigningKey
 from sf_integration.salesforce.errors import PermissionMissing
 
 pytestmark = pytest.mark.django_db
+DEEDS = {
+    Act.VIEW_HEALTH: Deed.SEE,
+    Act.RUN_CHECKS: Deed.CHECK,
+    Act.LOOK_UP_RECORDS: Deed.LOOK_UP,
+    Act.MANAGE_KEYS: Deed.CHANGE,
+    Act.TAKE_TOKENS: Deed.TAKE_TOKEN,
+}
+"""One that needs this permission alone."""
 
 
 def person(name: str, *acts: Act, groups: tuple[Group, ...] = (), **state: object) -> User:
@@ -75,8 +84,8 @@ def test_charlie_of_support_does_not_see_what_is_of_sales(connections, support):
     assert names(charlie) == ["both", "open"]
     for act in Act:
         with pytest.raises(AccessDenied):
-            require(charlie, act, connections["sales"])
-        require(charlie, act, connections["both"])
+            require(charlie, DEEDS[act], connections["sales"])
+        require(charlie, DEEDS[act], connections["both"])
 
 
 def test_two_shared_groups_show_a_connection_once(connections, sales, support):
@@ -87,9 +96,9 @@ def test_being_in_the_group_is_not_enough_without_the_permission(connections, sa
     bob = person("bob", groups=(sales,))
     assert names(bob) == []
     for act in Act:
-        assert not may(bob, act)
+        assert not may(bob, DEEDS[act])
         with pytest.raises(AccessDenied):
-            require(bob, act, connections["sales"])
+            require(bob, DEEDS[act], connections["sales"])
 
 
 @pytest.mark.parametrize("held", Act)
@@ -97,16 +106,16 @@ def test_each_permission_allows_its_own_act_only(connections, held):
     alice = person("alice", Act.VIEW_HEALTH, held)
     for act in Act:
         if act in (Act.VIEW_HEALTH, held):
-            require(alice, act, connections["open"])
+            require(alice, DEEDS[act], connections["open"])
         else:
             with pytest.raises(AccessDenied):
-                require(alice, act, connections["open"])
+                require(alice, DEEDS[act], connections["open"])
 
 
 def test_an_act_on_a_connection_needs_sight_of_it(connections):
     """Whoever may take tokens but not see connections takes none."""
     with pytest.raises(AccessDenied):
-        require(person("alice", Act.TAKE_TOKENS), Act.TAKE_TOKENS, connections["open"])
+        require(person("alice", Act.TAKE_TOKENS), Deed.TAKE_TOKEN, connections["open"])
 
 
 def test_permissions_by_group_count(connections, sales):
@@ -118,7 +127,7 @@ def test_a_superuser_may_everything(connections):
     root = person("root", is_superuser=True)
     assert names(root) == ["both", "open", "sales"]
     for act in Act:
-        require(root, act, connections["sales"])
+        require(root, DEEDS[act], connections["sales"])
 
 
 @pytest.mark.parametrize("state", [{"is_active": False}, {"is_active": False, "is_superuser": True}])
@@ -126,16 +135,16 @@ def test_whoever_is_inactive_may_nothing(connections, sales, state):
     former = person("former", *Act, groups=(sales,), **state)
     assert names(former) == []
     for act in Act:
-        assert not may(former, act)
+        assert not may(former, DEEDS[act])
         with pytest.raises(AccessDenied):
-            require(former, act)
+            require(former, DEEDS[act])
 
 
 def test_the_anonymous_may_nothing(connections):
     assert names(AnonymousUser()) == []
     for act in Act:
         with pytest.raises(AccessDenied):
-            require(AnonymousUser(), act, connections["open"])
+            require(AnonymousUser(), DEEDS[act], connections["open"])
 
 
 def test_deleting_a_group_opens_nothing(connections, sales, support):
@@ -205,19 +214,19 @@ def test_a_deleted_connection_is_nobodys(connections):
     gone = connections["open"]
     ConnectedApp.objects.filter(pk=gone.pk).delete()
     with pytest.raises(AccessDenied):
-        require(alice, Act.TAKE_TOKENS, gone)
+        require(alice, Deed.TAKE_TOKEN, gone)
 
 
 def test_the_command_line_may_everything_and_has_a_name(connections):
     for act in Act:
-        require(SHELL, act, connections["sales"])
+        require(SHELL, DEEDS[act], connections["sales"])
     assert names(SHELL) == ["both", "open", "sales"]
     assert SHELL.get_username() == "command line"
 
 
 def test_a_refusal_is_djangos_403_and_one_of_our_errors(connections):
     with pytest.raises(AccessDenied, match="You may not take tokens of the connection “sales”") as caught:
-        require(person("bob"), Act.TAKE_TOKENS, connections["sales"])
+        require(person("bob"), Deed.TAKE_TOKEN, connections["sales"])
     assert isinstance(caught.value, PermissionDenied)
     assert isinstance(caught.value, PermissionMissing)
     assert caught.value.remedy
@@ -228,7 +237,9 @@ def test_every_act_is_a_permission_that_exists():
         Permission.objects.filter(content_type__app_label="sf_integration").values_list("codename", flat=True)
     )
     assert set(Act) <= stored
-    assert set(access._WORDS) == set(Act)
+    assert set(access._WORDS) == set(Act) == set(DEEDS)
+    assert {act for rule in access.MATRIX.values() for act in rule.needs} == set(Act)
+    assert set(access.MATRIX) == set(Deed)
 
 
 def test_the_ready_groups_grow_from_looking_to_managing():

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 
 import pytest
 from django.db import OperationalError, connection
@@ -45,6 +46,17 @@ def test_not_ready_without_a_usable_encryption_key(client: Client, settings: obj
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert "SF_ENCRYPTION_KEYS" in answer.json()["problems"][0]
+
+
+def test_not_ready_while_the_drain_file_is_there(client: Client, settings: object, tmp_path: Path) -> None:
+    file = tmp_path / "drain"
+    settings.SF_INTEGRATION = {**settings.SF_INTEGRATION, "DRAIN_FILE": str(file)}  # type: ignore[attr-defined]
+    assert client.get("/readyz").status_code == 200
+    file.touch()
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["problems"] == [f"being taken out of service: {file} is there"]
+    assert client.get("/healthz").status_code == 200
 
 
 def test_not_ready_without_the_database(client: Client) -> None:

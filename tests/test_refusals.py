@@ -16,7 +16,7 @@ from django.test import Client
 from django.utils import timezone
 
 from sf_integration import access, get_token, tokens
-from sf_integration.access import SHELL, Act
+from sf_integration.access import SHELL, Deed
 from sf_integration.models import ApiClient, ConnectedApp
 from sf_integration.salesforce.errors import (
     ActionNeeded,
@@ -56,7 +56,7 @@ class World:
 
     def in_python(self) -> object:
         if self.person:
-            return access.require(User.objects.get(username=self.person), Act.TAKE_TOKENS, self.acme)
+            return access.require(User.objects.get(username=self.person), Deed.TAKE_TOKEN, self.acme)
         return get_token(self.name, username=self.username)
 
     def by_http(self) -> tuple[int, dict[str, Any]]:

@@ -19,8 +19,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from .. import access, audit
-from ..access import Act
+from .. import audit
+from ..access import Deed
 from ..conf import settings
 from ..forms import ApiClientForm
 from ..models import ApiClient, ConnectedApp
@@ -29,7 +29,7 @@ from ..services.api_clients import EXPIRES_SOON, ClientState, IssuedKey
 from ..templatetags.sf_integration_tags import CLIENT_STATES, client_pill, when
 from .cells import exactly
 from .filters import Choice, Choices, Filter
-from .permissions import ManagedAdmin
+from .permissions import Deeds, ManagedAdmin
 
 _MOST_NAMES = 5
 _REPLACED = "replaced"
@@ -82,22 +82,14 @@ class ApiClientAdmin(ManagedAdmin):
 
     # ---- who may ----
 
-    def _may(self, request: HttpRequest) -> bool:
-        """Whoever gives a program connections gives it their tokens."""
-        return all(access.may(request.user, act) for act in (Act.MANAGE_KEYS, Act.TAKE_TOKENS))
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self._may(request)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return self._may(request)
+    deeds = Deeds(*4 * [Deed.MANAGE_API_CLIENTS])
 
     def has_change_permission(self, request: HttpRequest, obj: ApiClient | None = None) -> bool:
-        return self._may(request) and (obj is None or obj.revoked_at is None)
+        return super().has_change_permission(request, obj) and (obj is None or obj.revoked_at is None)
 
     def has_delete_permission(self, request: HttpRequest, obj: ApiClient | None = None) -> bool:
         """One that is in force is revoked first, so that nobody takes its silence for a fault."""
-        return self._may(request) and obj is not None and obj.revoked_at is not None
+        return super().has_delete_permission(request, obj) and obj is not None and obj.revoked_at is not None
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ApiClient]:
         names = ConnectedApp.objects.only("name").order_by("name")

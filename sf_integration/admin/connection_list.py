@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from .. import access
+from ..access import Deed
 from ..models import AccessToken, AppKind, ConnectedApp, ConnectedAppQuerySet, NormalUsername
 from ..services import corrections, operations, selected, tagging
 from ..services.operations import Outcome
@@ -30,7 +31,7 @@ from ..views.filters import Filters
 from .cells import EMPTY, labelled
 from .filters import UNKNOWN, ByCertificate, Choice, Choices, by_id
 from .paging import IdsFirst
-from .permissions import ManagedAdmin
+from .permissions import Deeds, ManagedAdmin, action
 from .revoking import revoke
 from .telling import chosen_again, tell, tell_all
 
@@ -112,6 +113,7 @@ class TagForm(forms.Form):
 
 
 class ConnectionListAdmin(ManagedAdmin):
+    deeds = Deeds(Deed.SEE, Deed.MAKE, Deed.CHANGE, Deed.DELETE)
     list_display = ("connection", "state_and_reason", "org", "certificate_ends", "token", "last_checked")
     list_filter = (ByState, ByEnvironment, ByTag, Ending, ByAppKind, BySigningKey)
     list_select_related = ("signing_key",)
@@ -190,15 +192,15 @@ class ConnectionListAdmin(ManagedAdmin):
 
     # ---- actions ----
 
-    @admin.action(description=gettext_lazy("Check now"), permissions=["run_checks"])
+    @action(Deed.CHECK, gettext_lazy("Check now"))
     def check_now(self, request: HttpRequest, queryset: ConnectedAppQuerySet) -> HttpResponse | None:
         return self._call(request, queryset, operations.check, selected.CHECK)
 
-    @admin.action(description=gettext_lazy("Sign in anew"), permissions=["run_checks"])
+    @action(Deed.RENEW, gettext_lazy("Sign in anew"))
     def renew_now(self, request: HttpRequest, queryset: ConnectedAppQuerySet) -> HttpResponse | None:
         return self._call(request, queryset, operations.renew, selected.RENEW)
 
-    @admin.action(description=gettext_lazy("Revoke tokens"), permissions=["run_checks"])
+    @action(Deed.REVOKE, gettext_lazy("Revoke tokens"))
     def revoke_tokens(
         self, request: HttpRequest, queryset: QuerySet[ConnectedApp]
     ) -> TemplateResponse | None:
@@ -207,24 +209,24 @@ class ConnectionListAdmin(ManagedAdmin):
         found = AccessToken.objects.filter(connection__in=queryset.order_by().values("pk"))
         return revoke(self, request, queryset, found)
 
-    @admin.action(description=gettext_lazy("Pause"), permissions=["run_checks"])
+    @action(Deed.PAUSE, gettext_lazy("Pause"))
     def pause(self, request: HttpRequest, queryset: ConnectedAppQuerySet) -> None:
         self._switch(request, queryset, operations.pause, selected.pause)
 
-    @admin.action(description=gettext_lazy("Resume"), permissions=["run_checks"])
+    @action(Deed.PAUSE, gettext_lazy("Resume"))
     def resume(self, request: HttpRequest, queryset: ConnectedAppQuerySet) -> None:
         self._switch(request, queryset, operations.resume, selected.resume)
 
-    @admin.action(description=gettext_lazy("Accept refreshed sandboxes"), permissions=["change"])
+    @action(Deed.ACCEPT_ORG, gettext_lazy("Accept refreshed sandboxes"))
     def accept_refreshed(self, request: HttpRequest, queryset: ConnectedAppQuerySet) -> None:
         """Production orgs are left to the connection's own page, where somebody has to look."""
         self._each(request, queryset, corrections.accept_refreshed)
 
-    @admin.action(description=gettext_lazy("Add a tag"), permissions=["change"])
+    @action(Deed.CHANGE, gettext_lazy("Add a tag"))
     def add_tag(self, request: HttpRequest, queryset: QuerySet[ConnectedApp]) -> TemplateResponse | None:
         return self._tag(request, queryset, tagging.add, _("Add the tag"))
 
-    @admin.action(description=gettext_lazy("Remove a tag"), permissions=["change"])
+    @action(Deed.CHANGE, gettext_lazy("Remove a tag"))
     def remove_tag(self, request: HttpRequest, queryset: QuerySet[ConnectedApp]) -> TemplateResponse | None:
         return self._tag(request, queryset, tagging.remove, _("Remove the tag"))
 

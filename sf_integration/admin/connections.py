@@ -20,7 +20,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from .. import access, audit
-from ..access import Act
+from ..access import Deed
 from ..forms import ConnectedAppForm
 from ..models import ApiClient, ConnectedApp
 from ..sensitive import takes_secret_inputs
@@ -185,7 +185,9 @@ class ConnectedAppAdmin(ConnectionListAdmin, ManyAtOnceAdmin):
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """As Django's, and the tests that its buttons ask for: after the transaction, since they call Salesforce."""
         if trying.is_asked_for(request):
-            access.require(request.user, Act.RUN_CHECKS)
+            access.require(request.user, Deed.TRY_VALUES)
+        if _SAVE_AND_TEST in request.POST:
+            access.require(request.user, Deed.CHECK)
         response = super().changeform_view(request, *args, **kwargs)
         if trying.is_asked_for(request) and isinstance(response, TemplateResponse):
             return trying.answer(request, response)
@@ -274,22 +276,22 @@ class ConnectedAppAdmin(ConnectionListAdmin, ManyAtOnceAdmin):
         connection = get_object_or_404(
             self.get_queryset(request).select_related("signing_key"), pk=connection_id
         )
-        access.require(request.user, Act.RUN_CHECKS, connection)
+        access.require(request.user, Deed.CHECK, connection)
         tell(request, operations.check(connection, actor=request.user))
         return HttpResponseRedirect(reverse("admin:sf_integration_connectedapp_change", args=[connection.pk]))
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> Any:
-        may_check = self.has_run_checks_permission(request)
+        may_check = access.may(request.user, Deed.CHECK)
         context |= {
             "may_check": may_check,
-            "may_try": may_check and access.may(request.user, Act.MANAGE_KEYS),
+            "may_try": access.may(request.user, Deed.TRY_VALUES),
             "save_and_test": _SAVE_AND_TEST,
             "try_button": trying.BUTTON,
         }
         if connection := context.get("original"):
-            may_manage = access.may(request.user, Act.MANAGE_KEYS)
+            may_manage = access.may(request.user, Deed.CHANGE)
             context["offers"] = Offers.of(connection, may_run=may_check, may_manage=may_manage)
         return super().render_change_form(request, context, *args, **kwargs)
 

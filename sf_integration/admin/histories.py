@@ -13,14 +13,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from .. import access
-from ..access import Act
+from ..access import Deed
 from ..models import AccessToken, AuditEvent, CheckDay, ConnectionCheck, ConnectionEvent
 from ..state import ConnectionState
 from ..templatetags.sf_integration_tags import state_pill, when
 from .cells import EMPTY, exactly
 from .filters import Choice, Choices, Day, Filter, YesNo
 from .ladders import shown_ladder
-from .permissions import ReadOnlyAdmin
+from .permissions import Deeds, ReadOnlyAdmin, action
 from .revoking import revoke
 
 
@@ -87,7 +87,7 @@ class AccessTokenAdmin(OfVisible):
     counted_since = exactly("logins_since", gettext_lazy("Logins since"))
     last_used = exactly("last_used_at", gettext_lazy("Last used"))
 
-    @admin.action(description=gettext_lazy("Revoke"), permissions=["run_checks"])
+    @action(Deed.REVOKE, gettext_lazy("Revoke"))
     def revoke_tokens(self, request: HttpRequest, queryset: QuerySet[AccessToken]) -> TemplateResponse | None:
         return revoke(self, request, queryset, queryset)
 
@@ -244,6 +244,7 @@ class BySubject(Filter):
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnlyAdmin):
+    deeds = Deeds(view=Deed.SEE_AUDIT)
     what = gettext_lazy("Who did what. Append-only; names of fields, never values.")
     list_display = ("moment", "actor", "act", "subject", "username", "names", "count")
     list_filter = (ByActor, ByAct, BySubject, Day)
@@ -260,9 +261,6 @@ class AuditEventAdmin(ReadOnlyAdmin):
 
     def named(self, event: AuditEvent) -> str:
         return f"{event.actor} {event.act} {event.subject}".strip()
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return access.may(request.user, Act.MANAGE_KEYS)
 
     @admin.display(description=gettext_lazy("Fields"))
     def names(self, event: AuditEvent) -> str:

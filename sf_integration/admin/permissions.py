@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import admin
@@ -11,12 +12,22 @@ from django.utils.functional import Promise
 from django.utils.text import capfirst
 
 from .. import access
-from ..access import Act
+from ..access import Deed
 from .paging import Newest
 
 
+@dataclass(frozen=True)
+class Deeds:
+    """What a page of the admin does; None: nobody does that there."""
+
+    view: Deed
+    add: Deed | None = None
+    change: Deed | None = None
+    delete: Deed | None = None
+
+
 class ManagedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """See with `view_health`, change with `manage_keys`."""
+    deeds: Deeds
 
     what: str | Promise
     """What its rows are, for an index of the admin that tells it."""
@@ -33,16 +44,20 @@ class ManagedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return self.has_view_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return access.may(request.user, Act.VIEW_HEALTH)
+        return self._may(request, self.deeds.view)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return access.may(request.user, Act.MANAGE_KEYS)
+        return self._may(request, self.deeds.add)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return access.may(request.user, Act.MANAGE_KEYS)
+        return self._may(request, self.deeds.change)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return access.may(request.user, Act.MANAGE_KEYS)
+        return self._may(request, self.deeds.delete)
+
+    @staticmethod
+    def _may(request: HttpRequest, deed: Deed | None) -> bool:
+        return deed is not None and access.may(request.user, deed)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
         shown = {"title": capfirst(self.opts.verbose_name_plural)}
@@ -59,14 +74,11 @@ class ManagedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             context |= {"title": self.named(row), "subtitle": capfirst(self.opts.verbose_name)}
         return super().render_change_form(request, context, *args, **kwargs)
 
-    def has_run_checks_permission(self, request: HttpRequest) -> bool:
-        """For actions."""
-        return access.may(request.user, Act.RUN_CHECKS)
-
 
 class ReadOnlyAdmin(ManagedAdmin):
     """Written by the app, read by people."""
 
+    deeds = Deeds(view=Deed.SEE)
     actions: Sequence[str] | None = None
     paginator = Newest
 
@@ -74,11 +86,19 @@ class ReadOnlyAdmin(ManagedAdmin):
         shown = {"counts_no_further": Newest.MOST}
         return super().changelist_view(request, shown | (extra_context or {}))
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+def action(deed: Deed, description: str | Promise) -> Callable[[Any], Any]:
+    """For an action of a list: who may not do the deed is not offered it, and is refused it."""
+    return admin.action(description=description, permissions=[_called(deed)])  # type: ignore[arg-type]
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+
+def _called(deed: Deed) -> str:
+    return f"{deed.name.lower()}_deed"
+
+
+def _asks_for(deed: Deed) -> Callable[[ManagedAdmin, HttpRequest], bool]:
+    return lambda model_admin, request: access.may(request.user, deed)
+
+
+for _deed in Deed:  # Django asks the class by such names
+    setattr(ManagedAdmin, f"has_{_called(_deed)}_permission", _asks_for(_deed))

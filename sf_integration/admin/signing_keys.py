@@ -16,6 +16,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from .. import access, audit, keystore
+from ..access import Deed
 from ..conf import settings
 from ..forms import KeyInputs, NewSigningKeyForm, SigningKeyForm
 from ..models import AppKind, SigningKey
@@ -25,7 +26,7 @@ from ..services.rotation import progress
 from ..templatetags.sf_integration_tags import when
 from .cells import exactly
 from .filters import ByCertificate, Choice, Choices
-from .permissions import ManagedAdmin
+from .permissions import Deeds, ManagedAdmin
 
 _FOR_MANAGERS = ("new_certificate", "new_certificate_file", "replacing")
 _MOST_NAMES = 20
@@ -51,6 +52,7 @@ class SigningKeyAdmin(ManagedAdmin):
     new certificate. A new row beside the old one can be tried first, and chosen connection by connection.
     """
 
+    deeds = Deeds(Deed.SEE_KEYS, *3 * [Deed.CHANGE_KEYS])
     what = _("Key pairs and their certificates; one may serve many connections.")
     list_display = ("name", "size", "origin", "ends", "used_by", "encryption")
     list_filter = (ByOrigin, Ending)
@@ -259,7 +261,7 @@ class SigningKeyAdmin(ManagedAdmin):
 
     def certificate_view(self, request: HttpRequest, key_id: UUID) -> HttpResponse:
         """The public certificate as a file."""
-        access.require(request.user, access.Act.VIEW_HEALTH)
+        access.require(request.user, self.deeds.view)
         key = get_object_or_404(access.visible_keys(request.user), pk=key_id)
         if not key.certificate:
             raise Http404("The certificate of this signing key is not known here.")

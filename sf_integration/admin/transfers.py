@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_POST
 
 from .. import access
-from ..access import Act
+from ..access import Deed
 from ..forms import ConnectedAppForm
 from ..models import ConnectedApp
 from ..salesforce.errors import InvalidInput
@@ -96,14 +96,14 @@ class ManyAtOnceAdmin(ManagedAdmin):
         ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
-        shown = {"may_transfer": access.may(request.user, Act.MANAGE_KEYS)}
+        shown = {"may_transfer": access.may(request.user, Deed.IMPORT)}
         return super().changelist_view(request, {**(extra_context or {}), **shown})
 
     # ---- import ----
 
     def import_view(self, request: HttpRequest) -> HttpResponse:
         """Asks for the file, shows what would happen, and does it: three pages at one address."""
-        access.require(request.user, Act.MANAGE_KEYS)
+        access.require(request.user, Deed.IMPORT)
         if request.method != "POST":
             return self._page(request, {"form": UploadForm()})
         if "text" in request.POST:

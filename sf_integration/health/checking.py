@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,11 +12,15 @@ from .. import tokens
 from ..models import ConnectedApp, ConnectionCheck
 from ..salesforce import rest, trace
 from ..salesforce.assertion import Key
+from ..salesforce.errors import SalesforceError
 from ..salesforce.http import Call, recorded
+from ..tokens import totals
 from . import facts
 from .ladder import LADDER, LIGHT_LADDER
 from .logins import Apart, Login, Shared
-from .steps import Run, Step, climb
+from .steps import FAILED, Run, Step, climb
+
+log = logging.getLogger("sf_integration.health")
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ def check_connection(
     if facts.store_facts(run, steps, error, light=light):
         facts.store_outcome(run, steps, error)
     state = connection.connection_state()
-    return ConnectionCheck.objects.create(
+    check = ConnectionCheck.objects.create(
         connection=connection,
         asked_by=asked_by,
         healthy=error is None and state.is_healthy,
@@ -57,6 +62,9 @@ def check_connection(
         api_used=run.usage.used if run.usage else None,
         api_limit=run.usage.limit if run.usage else None,
     )
+    totals.tell(totals.What.CHECK, (check.state, check.milliseconds))
+    _announce(check, steps, error)
+    return check
 
 
 def try_values(connection: ConnectedApp, key: Key) -> Trial:
@@ -70,6 +78,32 @@ def try_values(connection: ConnectedApp, key: Key) -> Trial:
     finally:
         session_ended = login.end()
     return Trial(steps, error is None, _trace(run, calls), session_ended)
+
+
+def _announce(check: ConnectionCheck, steps: Iterable[Step], error: SalesforceError | None) -> None:
+    """One log line per check."""
+    failed = next((step.step for step in steps if step.status == FAILED), "")
+    code = tokens.code_of(error) if error else ""
+    log.info(
+        "check connection=%s state=%r light=%s asked_by=%r step=%s code=%s seconds=%.3f",
+        check.connection.name,
+        check.state,
+        check.light,
+        check.asked_by,
+        failed or "-",
+        code or "-",
+        check.milliseconds / 1000,
+        extra={
+            "event": "check",
+            "connection": check.connection.name,
+            "state": check.state,
+            "light": check.light,
+            "asked_by": check.asked_by,
+            "step": failed,
+            "code": code,
+            "milliseconds": check.milliseconds,
+        },
+    )
 
 
 def _trace(run: Run, calls: Iterable[Call]) -> dict[str, Any] | None:

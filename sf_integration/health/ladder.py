@@ -57,7 +57,7 @@ def _host(run: Run) -> str:
     url = run.connection.login_url
     try:
         response = tokens.current().http.request(
-            "GET", f"{url}/services/data", auth=NoAuth(), timeout_seconds=10
+            "GET", f"{url}/services/data", auth=NoAuth(), timeout_seconds=lifecycle.CALL_SECONDS
         )
         run.skew_seconds = rest.clock_skew_seconds(response, time.time())
         tokens.current().note_clock(url, run.skew_seconds)

@@ -42,7 +42,12 @@ class Migration(migrations.Migration):
                 ),
                 ("title", models.CharField(help_text="What people call it.", max_length=200)),
                 ("since", models.DateTimeField(help_text="When the matter itself began.")),
-                ("raised_at", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+                (
+                    "raised_at",
+                    models.DateTimeField(
+                        db_index=True, default=django.utils.timezone.now, help_text="When it was noticed."
+                    ),
+                ),
                 (
                     "level",
                     models.PositiveSmallIntegerField(
@@ -50,7 +55,10 @@ class Migration(migrations.Migration):
                         help_text="How loudly it was told: rises by the days it lasts, or by the stages of a certificate.",
                     ),
                 ),
-                ("told_at", models.DateTimeField(help_text="When it was last told.", null=True)),
+                (
+                    "told_at",
+                    models.DateTimeField(help_text="When it was last told; never: it may pass yet.", null=True),
+                ),
                 (
                     "count",
                     models.PositiveIntegerField(
@@ -60,8 +68,26 @@ class Migration(migrations.Migration):
                 (
                     "facts",
                     models.JSONField(
+                        default=dict, help_text="What is wrong: {cause, who, remedy, where, code}."
+                    ),
+                ),
+                (
+                    "connections",
+                    models.JSONField(
+                        default=list, help_text="Ids of the connections that it concerned at one time or other."
+                    ),
+                ),
+                (
+                    "told",
+                    models.JSONField(
                         default=dict,
-                        help_text="What was told last: {cause, who, remedy, where, code, connections}.",
+                        help_text="Who was told, each with the id of the first message about it.",
+                    ),
+                ),
+                (
+                    "calm_since",
+                    models.DateTimeField(
+                        help_text="When it was first seen to be over; it is, once that has lasted.", null=True
                     ),
                 ),
                 ("ended_at", models.DateTimeField(null=True)),
@@ -98,6 +124,10 @@ class Migration(migrations.Migration):
                         help_text="`mail:` and an address, or `channel:` and the name of one; never its URL.",
                         max_length=254,
                     ),
+                ),
+                (
+                    "in_reply_to",
+                    models.UUIDField(help_text="An earlier message about the same alarm.", null=True),
                 ),
                 ("subject", models.CharField(max_length=250)),
                 ("body", models.TextField()),

@@ -26,15 +26,22 @@ class Alarm(Base):
     )
     title = models.CharField(max_length=200, help_text="What people call it.")
     since = models.DateTimeField(help_text="When the matter itself began.")
-    raised_at = models.DateTimeField(default=timezone.now, db_index=True)
+    raised_at = models.DateTimeField(default=timezone.now, db_index=True, help_text="When it was noticed.")
     level = models.PositiveSmallIntegerField(
         default=0,
         help_text="How loudly it was told: rises by the days it lasts, or by the stages of a certificate.",
     )
-    told_at = models.DateTimeField(null=True, help_text="When it was last told.")
+    told_at = models.DateTimeField(null=True, help_text="When it was last told; never: it may pass yet.")
     count = models.PositiveIntegerField(default=1, help_text="How many connections it concerns at most.")
-    facts = models.JSONField(
-        default=dict, help_text="What was told last: {cause, who, remedy, where, code, connections}."
+    facts = models.JSONField(default=dict, help_text="What is wrong: {cause, who, remedy, where, code}.")
+    connections = models.JSONField(
+        default=list, help_text="Ids of the connections that it concerned at one time or other."
+    )
+    told = models.JSONField(
+        default=dict, help_text="Who was told, each with the id of the first message about it."
+    )
+    calm_since = models.DateTimeField(
+        null=True, help_text="When it was first seen to be over; it is, once that has lasted."
     )
     ended_at = models.DateTimeField(null=True)
     ending = models.CharField(
@@ -59,6 +66,7 @@ class AlarmMessage(Base):
     target = models.CharField(
         max_length=254, help_text="`mail:` and an address, or `channel:` and the name of one; never its URL."
     )
+    in_reply_to = models.UUIDField(null=True, help_text="An earlier message about the same alarm.")
     subject = models.CharField(max_length=250)
     body = models.TextField()
     created_at = models.DateTimeField(default=timezone.now)

@@ -395,6 +395,8 @@ def transport_error(exc: Exception, url: str, timeout_seconds: float) -> Transpo
         return TransportError(f"The proxy to {host} could not be used.", code="proxy_failure")
     if any_of(NameResolutionError, socket.gaierror):
         return TransportError(f"The name {host} does not resolve.", code="dns_failure")
+    if any_of(ssl.SSLEOFError):  # no certificate was judged: the other side has gone
+        return TransportError(f"{host} broke off its answer.", code="cut_off")
     if any_of(ssl.SSLError, urllib3.exceptions.SSLError, requests.exceptions.SSLError):
         return TransportError(
             f"No trusted TLS connection to {host} could be made{_told_by_tls(reasons)}.", code="tls_failure"

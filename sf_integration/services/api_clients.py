@@ -24,7 +24,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from .. import access, audit
-from ..access import Act
+from ..access import Deed
 from ..models import ApiClient, ConnectedApp, normal_username
 from ..salesforce.errors import ApiKeyRefused, InvalidInput, PermissionMissing
 from ..salesforce.secret import Secret
@@ -87,7 +87,7 @@ _known: dict[str, _Known] = {}
 def manageable(actor: Any) -> QuerySet[ApiClient]:
     """The clients that `actor` may manage: those none of whose connections is hidden from them."""
     everything = ApiClient.objects.all()
-    if not (access.may(actor, Act.MANAGE_KEYS) and access.may(actor, Act.TAKE_TOKENS)):
+    if not access.may(actor, Deed.MANAGE_API_CLIENTS):
         return everything.none()
     if actor.is_superuser:
         return everything
@@ -343,19 +343,14 @@ def _save(client: ApiClient, **how: Any) -> None:
 
 def _require(actor: Any, connections: Collection[ConnectedApp]) -> None:
     """Raise AccessDenied unless `actor` may give out the tokens of these."""
-    for act in (Act.MANAGE_KEYS, Act.TAKE_TOKENS):
-        access.require(actor, act)
-    wanted = {each.pk: each for each in connections}
-    visible = access.visible_to(actor).filter(pk__in=wanted).values_list("pk", flat=True)
-    for pk in wanted.keys() - {*visible}:
-        raise access.denied(Act.TAKE_TOKENS, wanted[pk].name)
+    access.require_all(actor, Deed.MANAGE_API_CLIENTS, connections)
 
 
 def _require_manageable(actor: Any, client: ApiClient) -> ApiClient:
     """The client as it is stored now."""
     found = manageable(actor).filter(pk=client.pk).first()
     if found is None:
-        raise access.denied(Act.MANAGE_KEYS)
+        raise access.denied(Deed.MANAGE_API_CLIENTS)
     return found
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import audit
+from .. import access, audit
+from ..access import Deed
 from ..models import ConnectedApp
 from ..tokens import rows
 from . import operations
@@ -15,6 +16,7 @@ from .stand_in import Order, StandIn
 
 def do(connection: ConnectedApp, breakage: Breakage, *, actor: Any) -> Outcome:
     """Break this one thing, healing all else, and check. Raises what `StandIn` does."""
+    access.require(actor, Deed.BREAK_STAND_IN, connection)
     stand_in = _healed(connection)
     stand_in.tell(breakage.means.order)
     audit.record("broke stand-in", connection, actor=actor, fields=[breakage.key])
@@ -23,6 +25,7 @@ def do(connection: ConnectedApp, breakage: Breakage, *, actor: Any) -> Outcome:
 
 def heal(connection: ConnectedApp, *, actor: Any) -> Outcome:
     """Heal whatever is broken, and check. Raises what `StandIn` does."""
+    access.require(actor, Deed.BREAK_STAND_IN, connection)
     _healed(connection)
     audit.record("healed stand-in", connection, actor=actor)
     return _checked(connection, actor)
@@ -39,4 +42,4 @@ def _healed(connection: ConnectedApp) -> StandIn:
 
 def _checked(connection: ConnectedApp, actor: Any, *, with_new_login: bool = True) -> Outcome:
     rows.begin_anew(connection.login_url)
-    return operations.check(connection, actor=actor, with_new_login=with_new_login)
+    return operations.prove(connection, actor=actor, with_new_login=with_new_login)

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from .. import access, audit, hosts
-from ..access import Act
+from ..access import Deed
 from ..models import ConnectedApp
 from ..salesforce import diagnosis
 from ..salesforce.errors import NotAllowedHere, SalesforceError
@@ -61,7 +61,7 @@ def accept_org(connection: ConnectedApp, *, actor: Any, found: str, is_meant: bo
 
     `is_meant`: somebody knows that it is the right org, which any but a refreshed sandbox needs.
     """
-    access.require(actor, Act.MANAGE_KEYS, connection)
+    access.require(actor, Deed.ACCEPT_ORG, connection)
     other = other_org(connection)
     if other is None or other.found != found:
         return _refused(connection, _("there is no such org to accept any more. Check it, and look again."))
@@ -78,7 +78,7 @@ def accept_org(connection: ConnectedApp, *, actor: Any, found: str, is_meant: bo
         return _refused(connection, _("it was edited meanwhile, and nothing was accepted. Look again."))
     audit.record("accepted org", connection, actor=actor, fields=["expected_org_id"])
     rows.forgive_org(connection)
-    checked = operations.check(connection, actor=actor)
+    checked = operations.prove(connection, actor=actor)
     return Outcome(
         True,
         _("Connection %(name)s: the org %(found)s is the expected one now. %(sentence)s")
@@ -104,6 +104,7 @@ def own_login_url(connection: ConnectedApp) -> str:
 
 def use_own_login_url(connection: ConnectedApp, *, actor: Any, login_url: str) -> Outcome:
     """Take the org's own address, exactly the one that was shown, as login URL and audience, and check the connection."""
+    access.require(actor, Deed.CORRECT, connection)
     if not login_url or login_url != own_login_url(connection):
         return _refused(connection, _("there is no such address to take any more. Check it, and look again."))
     kind = connection.organization.get("environment", "production")
@@ -114,11 +115,12 @@ def use_own_login_url(connection: ConnectedApp, *, actor: Any, login_url: str) -
 
 def take_address(connection: ConnectedApp, *, actor: Any, login_url: str, audience: str) -> Outcome:
     """Save login URL and audience, and check the connection. `audience`: empty for the default."""
+    access.require(actor, Deed.CORRECT, connection)
     try:
         saved = profiles.save(connection.name, {"login_url": login_url, "audience": audience}, actor=actor)
     except SalesforceError as error:
         return _refused(connection, _("nothing was changed. %(error)s") % {"error": error})
-    checked = operations.check(saved.connection, actor=actor)
+    checked = operations.prove(saved.connection, actor=actor)
     told = saved.connection.audience or _("the default")
     return Outcome(
         checked.done,

@@ -60,7 +60,7 @@ def name_is_taken(name: str, draft: ConnectionDraft | None = None) -> bool:
 
 def begin(values: Mapping[str, str], *, actor: Any) -> ConnectionDraft:
     """`values`: fields of the draft, as checked by its form."""
-    access.require(actor, access.Act.MANAGE_KEYS)
+    access.require(actor, access.Deed.MAKE)
     return ConnectionDraft.objects.create(made_by=actor, **values)
 
 
@@ -127,7 +127,7 @@ def save_and_check(draft: ConnectionDraft, *, actor: Any) -> Outcome:
     Raises InvalidInput, NotAllowedHere, EncryptionKeyMissing or AccessDenied, and then nothing was saved or called.
     """
     connection = save(draft, actor=actor)
-    if not access.may(actor, access.Act.RUN_CHECKS):
+    if not access.may(actor, access.Deed.CHECK):
         return Outcome(
             False,
             _("Connection %(name)s is saved. Someone who may run checks here has to check it.")
@@ -189,7 +189,7 @@ def discard(draft: ConnectionDraft, *, actor: Any, with_leftovers: bool) -> None
     audit.record("discarded set-up", draft, actor=actor)
     draft.delete()
     if left.connection:
-        access.require(actor, access.Act.MANAGE_KEYS, left.connection)
+        access.require(actor, access.Deed.DELETE, left.connection)
         audit.record("deleted", left.connection, actor=actor)
         left.connection.delete()
     if left.signing_key:

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from .. import access, audit, keystore
-from ..access import Act
+from ..access import Deed
 from ..models import AppKind, ConnectedApp, ConnectionDraft, SigningKey
 from ..salesforce import setup_kit
 from ..salesforce.errors import InvalidInput
@@ -56,7 +56,7 @@ def of_connection(
     contact_email: str = "",
 ) -> Kit:
     """The kit of a stored connection; without `objects` it opens the sample sObject. Raises AccessDenied or InvalidInput."""
-    access.require(actor, Act.MANAGE_KEYS, connection)
+    access.require(actor, Deed.MAKE_KIT, connection)
     if connection.app_kind == AppKind.CONNECTED_APP:
         raise InvalidInput(
             _(
@@ -97,7 +97,7 @@ def of_new(
 
     Raises AccessDenied, EncryptionKeyMissing, NotAllowedHere or InvalidInput, and then nothing is stored.
     """
-    access.require(actor, Act.MANAGE_KEYS)
+    access.require(actor, Deed.MAKE_KIT)
     key = wanted.signing_key or _new_key(wanted.name, actor)
     _certificate(key)
     with transaction.atomic():
@@ -124,7 +124,7 @@ def prepare_draft(
 
     Raises AccessDenied or InvalidInput, and then nothing is kept.
     """
-    access.require(actor, Act.MANAGE_KEYS)
+    access.require(actor, Deed.MAKE_KIT)
     is_made_here = setup_kit.is_made_here(draft.consumer_key)
     if org_mints_key and is_made_here:
         draft.consumer_key = ""

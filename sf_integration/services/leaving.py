@@ -108,6 +108,7 @@ def delete(connections: Iterable[ConnectedApp], *, actor: Any, with_keys: bool =
     it holds nobody can sign in again.
     """
     wanted = list(connections)
+    access.require_all(actor, access.Deed.DELETE, wanted)
     left = _open_sessions(wanted)
     keys = keys_left_over(wanted, actor=actor) if with_keys else []
     for connection in wanted:

@@ -9,7 +9,7 @@ from typing import Any
 from django.utils import timezone
 
 from .. import access, api, audit
-from ..access import Act
+from ..access import Deed
 from ..models import ConnectedApp, RecentLookup
 from ..salesforce import my_domain, soql
 from ..salesforce.describe import DescribedObject, Field
@@ -66,7 +66,7 @@ class Hits:
 
 def look_up(connection: ConnectedApp, wanted: Wanted, *, actor: Any) -> Found | Hits:
     """Raises SalesforceError. Of what was found only object and id are remembered, for whom it was looked up."""
-    access.require(actor, Act.LOOK_UP_RECORDS, connection)
+    access.require(actor, Deed.LOOK_UP, connection)
     client = api.get_client(connection.name)
     known = Describes(connection)
     pointer, sobject = wanted.pointer, wanted.sobject

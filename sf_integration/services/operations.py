@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from .. import access, audit, health, tokens
-from ..access import Act
+from ..access import Deed
 from ..models import ConnectedApp, session_length
 from ..salesforce.assertion import Key
 from ..salesforce.errors import ActionNeeded, SalesforceError
@@ -26,8 +26,14 @@ class Outcome:
     """Who must act and how, for those who see no more than this; pages show the steps."""
 
 
-def check(connection: ConnectedApp, *, actor: Any, with_new_login: bool = True) -> Outcome:
-    """Run the whole diagnosis; with a real sign-in, or with the token in store."""
+def check(connection: ConnectedApp, *, actor: Any) -> Outcome:
+    """Run the whole diagnosis, with a real sign-in."""
+    access.require(actor, Deed.CHECK, connection)
+    return prove(connection, actor=actor)
+
+
+def prove(connection: ConnectedApp, *, actor: Any, with_new_login: bool = True) -> Outcome:
+    """The check that ends another deed, which has asked for the right; with a real sign-in, or with the token in store."""
     audit.record("checked", connection, actor=actor)
     ran = health.check_connection(connection, asked_by=actor.get_username(), renew=with_new_login)
     sentence = _("Connection %(name)s: %(state)s. %(sentence)s") % {
@@ -55,8 +61,7 @@ def try_values(
     a paused one without saving ticks “enabled” in the form: what is tested is the form as it stands.
     """
     stored = ConnectedApp.objects.filter(pk=connection.pk).first()
-    for act in (Act.RUN_CHECKS, Act.MANAGE_KEYS):
-        access.require(actor, act, stored)
+    access.require(actor, Deed.TRY_VALUES, stored)
     audit.record("tested values", stored or Unsaved(connection.name), actor=actor, fields=fields)
     return health.try_values(connection, key)
 
@@ -80,6 +85,7 @@ def renew(connection: ConnectedApp, *, actor: Any, username: str | None = None) 
 
     The new token is everybody's. The old session is not ended in the org; that is what `revoke` does.
     """
+    access.require(actor, Deed.RENEW, connection)
     audit.record("renewed", connection, actor=actor, username=username or "")
     try:
         token = tokens.refresh(connection.name, username)
@@ -96,6 +102,7 @@ def renew(connection: ConnectedApp, *, actor: Any, username: str | None = None) 
 
 def revoke(connection: ConnectedApp, *, actor: Any, username: str | None = None) -> Outcome:
     """End the session in the org and drop its token. A failure leaves both, so that it can be tried again."""
+    access.require(actor, Deed.REVOKE, connection)
     user = username or connection.username
     try:
         ended = tokens.revoke(connection.name, username)
@@ -116,6 +123,7 @@ def revoke(connection: ConnectedApp, *, actor: Any, username: str | None = None)
 
 def shorten_session(connection: ConnectedApp, *, actor: Any) -> Outcome:
     """Set the session length to what the last sessions lasted."""
+    access.require(actor, Deed.CORRECT, connection)
     advice = connection.session_advice()
     if advice is None or advice.minutes is None:
         return Outcome(
@@ -135,6 +143,7 @@ def shorten_session(connection: ConnectedApp, *, actor: Any) -> Outcome:
 
 def pause(connection: ConnectedApp, *, actor: Any) -> Outcome:
     """Nothing is called any more, everywhere within five seconds."""
+    access.require(actor, Deed.PAUSE, connection)
     _switch(connection, enabled=False)
     audit.record("paused", connection, actor=actor)
     return Outcome(
@@ -145,6 +154,7 @@ def pause(connection: ConnectedApp, *, actor: Any) -> Outcome:
 
 
 def resume(connection: ConnectedApp, *, actor: Any) -> Outcome:
+    access.require(actor, Deed.PAUSE, connection)
     _switch(connection, enabled=True)
     audit.record("resumed", connection, actor=actor)
     return Outcome(True, _("Connection %(name)s is resumed.") % {"name": connection.name})

@@ -105,7 +105,7 @@ def save(
     found = ConnectedApp.objects.select_related("signing_key").filter(name=name).first()
     if found and must_be_new:
         raise InvalidInput(f"There is a connection “{name}” already: choose another name.")
-    access.require(actor, access.Act.MANAGE_KEYS, found)
+    access.require(actor, access.Deed.CHANGE, found)
     if found is None:
         _require_complete(name, values, key)
     connection = found or ConnectedApp(name=name)

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from .. import access, api, audit
-from ..access import Act
+from ..access import Deed
 from ..models import ConnectedApp
 from ..salesforce import columns
 from ..salesforce.columns import Column
@@ -56,7 +56,7 @@ def run(
     connection: ConnectedApp, statement: str, *, sobjects: Iterable[str], actor: Any, path: str = ""
 ) -> Answer:
     """The first page of a query, or the one at `path`. Raises SalesforceError."""
-    access.require(actor, Act.LOOK_UP_RECORDS, connection)
+    access.require(actor, Deed.RUN_SOQL, connection)
     client = api.get_client(connection.name)
     page = client.query_page(path) if path else client.query(statement)
     audit.record("looked up", connection, actor=actor, fields=sobjects)
@@ -126,7 +126,7 @@ def stream(connection: ConnectedApp, statement: str, *, actor: Any, username: st
 
     Raises SalesforceError for what the first page tells.
     """
-    access.require(actor, Act.LOOK_UP_RECORDS, connection)
+    access.require(actor, Deed.RUN_SOQL, connection)
     client = api.get_client(connection.name, username=username)
     rows = Rows(statement, _first_page(client, statement), client)
     audit.record(
@@ -243,7 +243,7 @@ class Download:
 
 def download(connection: ConnectedApp, statement: str, *, sobjects: Iterable[str], actor: Any) -> Download:
     """Raises SalesforceError for what the first page tells; what happens later stands at the end of the file."""
-    access.require(actor, Act.LOOK_UP_RECORDS, connection)
+    access.require(actor, Deed.DOWNLOAD_ROWS, connection)
     client = api.get_client(connection.name)
     first = _first_page(client, statement)
     audit.record("downloaded", connection, actor=actor, fields=sobjects)

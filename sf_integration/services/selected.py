@@ -19,7 +19,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from .. import access, audit, health, tokens
-from ..access import Act
+from ..access import Deed
 from ..models import AuditEvent, ConnectedApp, ConnectedAppQuerySet
 from ..salesforce.errors import SalesforceError
 from ..state import ConnectionState
@@ -94,11 +94,12 @@ class Progress:
 
 def ask(act: str, connections: ConnectedAppQuerySet, *, actor: Any, send: Send) -> Asked:
     """Have the connections checked, or signed in to anew, by the worker. Raises NotSent, and nothing is done, if no broker answers."""
-    access.require(actor, Act.RUN_CHECKS)
+    access.require(actor, DEEDS[act])
     now = timezone.now()
     chosen = list(
         connections.order_by().select_related("signing_key").defer("signing_key__certificate", "notes")[:MOST]
     )
+    access.require_all(actor, DEEDS[act], chosen)
     callable_ = [each for each in chosen if each.connection_state(now) in _CALLABLE]
     if callable_:
         with transaction.atomic():
@@ -119,7 +120,7 @@ def lanes(ids: Sequence[str]) -> Iterator[list[str]]:
 def work(act: str, ids: Iterable[str], asked_by: str, began: dt.datetime) -> None:
     """In the worker: do it to each, as far as who asked may still do so. A doubled message does nothing."""
     actor = get_user_model().objects.filter(pk=asked_by).first()
-    if actor is None or not access.may(actor, Act.RUN_CHECKS):
+    if actor is None or not access.may(actor, DEEDS[act]):
         return
     chosen = access.visible_to(actor).filter(pk__in=ids).select_related("signing_key")
     done = set(_done(act, actor, began, ids).values_list("subject_id", flat=True))
@@ -145,9 +146,10 @@ def resume(connections: ConnectedAppQuerySet, *, actor: Any) -> Outcome:
 
 def _switch(connections: ConnectedAppQuerySet, *, enabled: bool, actor: Any) -> int:
     """Returns how many were not so before."""
-    access.require(actor, Act.RUN_CHECKS)
+    access.require(actor, Deed.PAUSE)
     other = connections.order_by().exclude(enabled=enabled)[:MOST]
     changed = list(other.select_related("signing_key").defer("signing_key__certificate", "notes"))
+    access.require_all(actor, Deed.PAUSE, changed)
     with transaction.atomic():
         ConnectedApp.objects.filter(pk__in=[each.pk for each in changed]).update(enabled=enabled)
         audit.record_many("resumed" if enabled else "paused", changed, actor=actor)
@@ -174,4 +176,5 @@ def _renew(connection: ConnectedApp, actor: Any) -> None:
         tokens.refresh(connection.name)
 
 
+DEEDS = {CHECK: Deed.CHECK, RENEW: Deed.RENEW}
 _ACTS: dict[str, Callable[[ConnectedApp, Any], None]] = {CHECK: _check, RENEW: _renew}

@@ -11,7 +11,7 @@ from django.db.models import BooleanField
 from django.db.models.expressions import RawSQL
 
 from .. import access, audit
-from ..access import Act
+from ..access import Deed
 from ..models import ConnectedApp, ConnectedAppQuerySet
 
 LONGEST = 60
@@ -44,7 +44,7 @@ def remove(rows: Iterable[ConnectedApp], tag: str, *, actor: Any) -> int:
 
 
 def _change(rows: list[ConnectedApp], changed: Any, *, actor: Any) -> int:
-    access.require(actor, Act.MANAGE_KEYS)
+    access.require_all(actor, Deed.CHANGE, rows)
     with transaction.atomic():
         for row in rows:
             row.tags = changed(row.tags)

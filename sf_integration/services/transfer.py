@@ -14,7 +14,7 @@ from django.core.exceptions import NON_FIELD_ERRORS
 from django.db import IntegrityError, transaction
 
 from .. import access, audit, keystore
-from ..access import Act
+from ..access import Deed
 from ..keystore import ProvedKey
 from ..models import SESSION_MINUTES, AppKind, ConnectedApp, SigningKey
 from ..salesforce.errors import (
@@ -117,7 +117,7 @@ def bring_in(
 
     Without `read_file` rows that name files are refused; `passphrase` opens their private keys. Raises AccessDenied.
     """
-    access.require(actor, Act.MANAGE_KEYS)
+    access.require(actor, Deed.IMPORT)
     # Before the transaction: proving keys takes its time, and SQLite has one writer.
     understand = _Understanding(actor, rows, read_file, passphrase)
     wanted = [understand(row) for row in rows]
@@ -132,7 +132,7 @@ def bring_in(
 
 def everything(actor: Any) -> list[dict[str, object]]:
     """All that `actor` may see, column by column, as `bring_in` takes it. Raises AccessDenied."""
-    access.require(actor, Act.MANAGE_KEYS)
+    access.require(actor, Deed.EXPORT)
     found = access.visible_to(actor).select_related("signing_key").order_by("name")
     columns = [column for column in COLUMNS if column not in (*FILE_COLUMNS, "signing_key")]
     rows = [

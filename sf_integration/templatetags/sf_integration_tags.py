@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from ..access import Act, may
+from ..access import Deed, may
 from ..salesforce import diagnosis
 from ..services.api_clients import ClientState
 from ..state import ConnectionState
@@ -94,7 +94,7 @@ _SITE = (
 def site_links(context: Context) -> list[SiteLink]:
     """Where the reader may go. Error pages have neither reader nor request."""
     user, request = context.get("user"), context.get("request")
-    if user is None or not may(user, Act.VIEW_HEALTH):
+    if user is None or not may(user, Deed.LIST):
         return []
     hrefs = {name: href for name, _words in _SITE if (href := _address(name)) and _is_for(user, name)}
     path = request.path if request else ""

@@ -1,13 +1,14 @@
 """The life of access tokens: the only writer of AccessToken.
 
 `lifecycle` has the times, `process` what a process keeps in memory, `rows` the statements, `gate` who must wait, `renewal` one
-sign-in, `promotion` what becomes of a staged signing key, `trial` a sign-in with it, `source` what callers use, `apart` the same inside their transactions, `sweep` what beat does, `cleanup` what it does daily, `events` what is told to the history,
+sign-in, `promotion` what becomes of a staged signing key, `trial` a sign-in with it, `source` what callers use, `apart` the same inside their transactions, `sweep` what beat does, `cleanup` what it does daily, `events` what is told to the history, `totals` how often it happened,
 `reseal` the stored tokens under another encryption key.
 """
 
 from __future__ import annotations
 
 from .cleanup import delete_unused
+from .events import code_of
 from .lifecycle import TokenState
 from .process import current, reset
 from .reseal import reseal
@@ -30,6 +31,7 @@ __all__ = [
     "Tally",
     "TokenState",
     "api_version",
+    "code_of",
     "current",
     "delete_unused",
     "due_batches",

@@ -1,7 +1,7 @@
 """What tokens did by themselves, told to the history: a row each, codes only, never a secret nor Salesforce's own words.
 
 Written after the commit of what it tells of, in one statement however much there is: a history that can't be written costs
-nobody a token.
+nobody a token. Sign-ins are counted in the same transaction.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ..models import AccessToken, ConnectedApp, ConnectionEvent
 from ..salesforce.errors import SalesforceError
 from ..salesforce.signin import Outcome
 from ..state import ConnectionState
+from . import totals
 from .prepared import Insert, Values
 
 log = logging.getLogger("sf_integration.tokens")
@@ -50,12 +51,12 @@ def _sign_in(
         "at": now,
         "kind": Kind.REFUSED if error else Kind.SIGNED_IN,
         "username": row.username,
-        "code": _code(error) if error else "",
+        "code": code_of(error) if error else "",
         "milliseconds": round(outcome.seconds * 1000),
     }
 
 
-def _code(error: SalesforceError) -> str:
+def code_of(error: SalesforceError) -> str:
     """A word, as all codes are: whatever else an org sends in its place stays out."""
     code = error.code or ""
     return code if _CODE.fullmatch(code) else type(error).__name__
@@ -68,11 +69,23 @@ def _store(events: Sequence[Values]) -> None:
 
 def _insert(events: Sequence[Values]) -> None:
     try:
-        _INSERT.run(*events)
+        with transaction.atomic():
+            _INSERT.run(*events)
+            totals.add(totals.What.SIGN_IN, _counted(events))
     except IntegrityError:
         # A connection was deleted meanwhile, which the others have nothing to do with.
         if len(events) > 1:
             for event in events:
                 _insert([event])
+        else:
+            totals.tell(totals.What.SIGN_IN, *_counted(events))
     except Error as exc:
         log.warning("%d events were not stored: %s", len(events), type(exc).__name__)
+
+
+def _counted(events: Sequence[Values]) -> list[totals.Happening]:
+    return [
+        (totals.outcome_of(event["code"]), event["milliseconds"])
+        for event in events
+        if event["kind"] in (Kind.SIGNED_IN, Kind.REFUSED)
+    ]

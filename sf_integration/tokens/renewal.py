@@ -209,14 +209,23 @@ def tell_change(connection: ConnectedApp, now: dt.datetime) -> None:
 
 def announce(row: AccessToken, outcome: Outcome, error: SalesforceError | None) -> None:
     """One log line and one signal per sign-in; the signal after the commit where a caller's transaction is open."""
-    told = error.code if error else "ok"
+    told = events.code_of(error) if error else "ok"
+    host = urlsplit(row.connection.login_url).netloc
     log.info(
         "sign-in connection=%s username=%s outcome=%s seconds=%.3f host=%s",
         row.connection.name,
         row.username,
         told,
         outcome.seconds,
-        urlsplit(row.connection.login_url).netloc,
+        host,
+        extra={
+            "event": "sign-in",
+            "connection": row.connection.name,
+            "username": row.username,
+            "outcome": told,
+            "milliseconds": round(outcome.seconds * 1000),
+            "host": host,
+        },
     )
     facts = {"connection": row.connection, "username": row.username, "seconds": outcome.seconds}
     if error is None:

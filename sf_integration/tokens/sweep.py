@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TypeVar
 from uuid import UUID
@@ -27,7 +27,7 @@ from ..salesforce import signin
 from ..salesforce.errors import SalesforceError
 from ..salesforce.secret import Secret
 from ..salesforce.signin import Outcome, SignIn
-from . import lifecycle, promotion, renewal, rows
+from . import lifecycle, promotion, renewal, rows, totals
 from .process import Process, current
 
 log = logging.getLogger("sf_integration.tokens")
@@ -73,13 +73,16 @@ def refresh_batch(row_ids: Sequence[UUID]) -> Tally:
     except BaseException:
         rows.release(claimed)
         raise
+    seconds = time.monotonic() - started
     log.info(
         "sweep renewed=%d failed=%d put_off=%d seconds=%.3f",
         tally.renewed,
         tally.failed,
         tally.put_off,
-        time.monotonic() - started,
+        seconds,
+        extra=asdict(tally) | {"event": "sweep", "milliseconds": round(seconds * 1000)},
     )
+    totals.tell(totals.What.SWEEP, ("", round(seconds * 1000)))
     return tally
 
 

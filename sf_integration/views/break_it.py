@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
-from ..access import Act
+from ..access import Deed
 from ..models import ConnectedApp
 from ..salesforce.errors import SalesforceError, TransportError
 from ..services import break_it, breakages
@@ -58,7 +58,7 @@ def _problem(error: SalesforceError) -> Shown:
     )
 
 
-@for_connection(Act.RUN_CHECKS)
+@for_connection(Deed.BREAK_STAND_IN)
 @_at_a_stand_in
 def panel(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     """By GET what can be broken, and what is; by POST one thing is broken, checked, and shown on the connection's page.
@@ -89,7 +89,7 @@ def _broken(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     return redirect(connection)
 
 
-@for_connection(Act.RUN_CHECKS)
+@for_connection(Deed.BREAK_STAND_IN)
 @_at_a_stand_in
 def heal(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     """Whoever comes by GET, as after signing in anew, is led to the panel and nothing is done."""

@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 
 from .. import audit
-from ..access import Act
+from ..access import Deed
 from ..models import ConnectedApp
 from ..salesforce.errors import SalesforceError
 from ..services import corrections, fault_finder
@@ -21,7 +21,7 @@ from .detail import page_context
 from .gate import for_connection
 
 
-@for_connection(Act.MANAGE_KEYS)
+@for_connection(Deed.ACCEPT_ORG)
 def accept_org(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     """Asks by GET, showing both orgs; does it by POST."""
     other = corrections.other_org(connection)
@@ -46,7 +46,7 @@ def _ask(request: HttpRequest, connection: ConnectedApp, other: OtherOrg, error:
     return render(request, "sf_integration/accept_org.html", context, status=422 if error else 200)
 
 
-@for_connection(Act.MANAGE_KEYS)
+@for_connection(Deed.CORRECT)
 def use_own_login_url(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     if request.method != "POST":
         return redirect(connection)
@@ -56,7 +56,7 @@ def use_own_login_url(request: HttpRequest, connection: ConnectedApp) -> HttpRes
 
 
 @transaction.non_atomic_requests
-@for_connection(Act.RUN_CHECKS)
+@for_connection(Deed.FIND_FAULT)
 def find_fault(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     """Signs in with one pair after the other: up to 25 seconds."""
     if request.method != "POST":
@@ -71,7 +71,7 @@ def find_fault(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     return render(request, "sf_integration/fault.html", context)
 
 
-@for_connection(Act.MANAGE_KEYS)
+@for_connection(Deed.CORRECT)
 def save_found(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     """Take the pair that worked."""
     if request.method != "POST":

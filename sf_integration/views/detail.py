@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from .. import access, health
-from ..access import Act
+from ..access import Deed
 from ..models import ConnectedApp, ConnectionCheck, normal_username
 from ..services import operations, rotation
 from ..services.operations import Outcome
@@ -26,7 +26,7 @@ LATELY = 8
 """How many of the last happenings the page shows."""
 
 
-@for_connection(Act.VIEW_HEALTH)
+@for_connection(Deed.SEE)
 def detail(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     now = timezone.now()
     context = page_context(request, connection, "detail")
@@ -54,7 +54,7 @@ def detail(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     return render(request, "sf_integration/detail.html", context)
 
 
-@for_connection(Act.VIEW_HEALTH)
+@for_connection(Deed.SEE)
 def history(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     """The line of time, at the place that the address asks for; at its end when that is none."""
     question = timeline.Question(request.GET)
@@ -72,7 +72,7 @@ def history(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     return render(request, "sf_integration/timeline.html", context)
 
 
-@for_connection(Act.VIEW_HEALTH)
+@for_connection(Deed.SEE)
 def trace(request: HttpRequest, connection: ConnectedApp, check_id: UUID) -> HttpResponse:
     """The sign-in of a check, to be attached to a ticket. It tells what the connection's page tells, and no secret."""
     found = connection.checks.filter(pk=check_id).first()
@@ -87,7 +87,7 @@ def trace(request: HttpRequest, connection: ConnectedApp, check_id: UUID) -> Htt
     )
 
 
-@for_connection(Act.VIEW_HEALTH)
+@for_connection(Deed.SEE)
 def certificate(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     """The public certificate, to be uploaded to the app in Salesforce."""
     if not connection.signing_key.certificate:
@@ -99,11 +99,11 @@ def certificate(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     )
 
 
-def _button(act: Callable[..., Outcome], needs: Act = Act.RUN_CHECKS) -> View:
+def _button(act: Callable[..., Outcome], deed: Deed) -> View:
     """A view that does one thing on POST and leads back to the connection. Whoever comes by GET, as after signing in
     anew, is led there too and nothing is done."""
 
-    @for_connection(needs)
+    @for_connection(deed)
     def press(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
         if request.method == "POST":
             _tell(request, act(connection, actor=request.user))
@@ -112,13 +112,13 @@ def _button(act: Callable[..., Outcome], needs: Act = Act.RUN_CHECKS) -> View:
     return press
 
 
-check = _button(operations.check)
-pause = _button(operations.pause)
-resume = _button(operations.resume)
-shorten_session = _button(operations.shorten_session, Act.MANAGE_KEYS)
+check = _button(operations.check, Deed.CHECK)
+pause = _button(operations.pause, Deed.PAUSE)
+resume = _button(operations.resume, Deed.PAUSE)
+shorten_session = _button(operations.shorten_session, Deed.CORRECT)
 
 
-@for_connection(Act.RUN_CHECKS)
+@for_connection(Deed.RENEW)
 def refresh(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     """A button, too; with `username` for another user of the connection."""
     if request.method == "POST":
@@ -126,7 +126,7 @@ def refresh(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     return redirect(connection)
 
 
-@for_connection(Act.RUN_CHECKS)
+@for_connection(Deed.REVOKE)
 def revoke(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     """Asks by GET, does it by POST. Whoever may pause the connection may do this, which disturbs its callers less."""
     username = _user(request, connection)
@@ -157,9 +157,9 @@ def page_context(request: HttpRequest, connection: ConnectedApp, page: str) -> d
         "connection": connection,
         "summary": facts.Summary.of(connection, timezone.now()),
         "page": page,
-        "may_run": access.may(request.user, Act.RUN_CHECKS),
-        "may_look_up": access.may(request.user, Act.LOOK_UP_RECORDS),
-        "may_manage": access.may(request.user, Act.MANAGE_KEYS),
+        "may_run": access.may(request.user, Deed.CHECK),
+        "may_look_up": access.may(request.user, Deed.LOOK_UP),
+        "may_manage": access.may(request.user, Deed.CHANGE),
     }
 
 

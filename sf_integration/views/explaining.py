@@ -12,11 +12,12 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
+from ..access import Deed
 from ..forms import WriteOnlyTextarea
 from ..salesforce import diagnosis
 from ..salesforce.diagnosis import GROUPS, LARGEST_TEXT, Diagnosis
 from ..sensitive import takes_secret_inputs
-from .gate import signed_in
+from .gate import allowed
 from .problems import YOURS
 
 _LARGEST_FORM = 2 * LARGEST_TEXT
@@ -70,7 +71,7 @@ class Shelf:
 # Exempt, so that the length is looked at before anybody reads the form; the inner view is protected.
 @csrf_exempt
 @takes_secret_inputs("text")
-@signed_in
+@allowed(Deed.READ_GUIDE)
 def explain(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and _length(request) > _LARGEST_FORM:
         _throw_away(request)

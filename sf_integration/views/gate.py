@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
 from .. import access
-from ..access import Act
+from ..access import Deed
 from ..models import ConnectedApp
 from ..salesforce.errors import UnknownConnection
 from . import problems
@@ -50,29 +50,35 @@ def _zone(name: str) -> ZoneInfo | None:
         return None
 
 
-def allowed(act: Act) -> Callable[[View], View]:
-    """For pages that are not of one connection, to people who may do `act` to any."""
+def _doing(deed: Deed, view: View) -> View:
+    """With what it does as an attribute, from which the table of docs/access.md is made."""
+    view.deed = deed  # type: ignore[attr-defined]
+    return view
+
+
+def allowed(deed: Deed) -> Callable[[View], View]:
+    """For pages that are not of one connection, to people who may do it to any."""
 
     def decorate(view: View) -> View:
         @_page
         @wraps(view)
         def gated(request: HttpRequest, **arguments: Any) -> HttpResponseBase:
             try:
-                access.require(request.user, act)
+                access.require(request.user, deed)
             except access.AccessDenied as error:
                 return refusal(request, error, status=403)
             return view(request, **arguments)
 
-        return gated
+        return _doing(deed, gated)
 
     return decorate
 
 
-signed_in = allowed(Act.VIEW_HEALTH)
+signed_in = allowed(Deed.LIST)
 """For pages over many connections, to people who may see any."""
 
 
-def for_connection(act: Act) -> Callable[[View], View]:
+def for_connection(deed: Deed) -> Callable[[View], View]:
     """For pages of one connection: the view gets it in place of its name."""
 
     def decorate(view: View) -> View:
@@ -81,15 +87,15 @@ def for_connection(act: Act) -> Callable[[View], View]:
         def gated(request: HttpRequest, name: str, **more: Any) -> HttpResponseBase:
             try:
                 # In this order: who may see nothing does not learn which names there are.
-                access.require(request.user, act)
-                connection = _named(request.user, name, act)
+                access.require(request.user, deed)
+                connection = _named(request.user, name, deed)
             except access.AccessDenied as error:
                 return refusal(request, error, status=403)
             except UnknownConnection as error:
                 return refusal(request, error, status=404)
             return view(request, connection, **more)
 
-        return gated
+        return _doing(deed, gated)
 
     return decorate
 
@@ -101,12 +107,12 @@ def refusal(
         "title": _("Not allowed") if status == 403 else _("No such connection"),
         "problem": problems.of_error(error),
         "suggestion": getattr(error, "suggestion", None),
-        "may_list": access.may(request.user, Act.VIEW_HEALTH),
+        "may_list": access.may(request.user, Deed.LIST),
     }
     return render(request, "sf_integration/refused.html", context, status=status)
 
 
-def _named(user: Any, name: str, act: Act) -> ConnectedApp:
+def _named(user: Any, name: str, deed: Deed) -> ConnectedApp:
     """Raises AccessDenied, or UnknownConnection with the nearest name."""
     visible = access.visible_to(user)
     found = (
@@ -119,6 +125,6 @@ def _named(user: Any, name: str, act: Act) -> ConnectedApp:
     # That a name is unknown is told only to those from whom nothing is hidden. To others a hidden connection and none
     # look the same; else trying names would tell which there are.
     if not access.sees_all(user):
-        raise access.denied(act, name)
+        raise access.denied(deed, name)
     near = difflib.get_close_matches(name, list(visible.values_list("name", flat=True)), n=1, cutoff=0.5)
     raise UnknownConnection(name, suggestion=near[0] if near else None)

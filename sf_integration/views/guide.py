@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from .. import access, hosts
-from ..access import Act
+from ..access import Deed
 from ..forms import read_login_url
 from ..models import ConnectedApp, ConnectionDraft
 from ..salesforce import setup_guide
@@ -28,11 +28,12 @@ from ..sensitive import takes_secret_inputs
 from ..services import drafts
 from ..services.operations import Outcome
 from . import facts, guide_rooms, problems
-from .gate import View, allowed, refusal, signed_in
+from .gate import View, allowed, refusal
 from .guide_forms import KeyForm, StartForm, ValuesForm, show_mistake
 from .problems import YOURS
 
-managing = allowed(Act.MANAGE_KEYS)
+managing = allowed(Deed.MAKE)
+reading = allowed(Deed.READ_GUIDE)
 
 
 def for_draft(view: View) -> View:
@@ -205,7 +206,7 @@ def check(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
 
 def _after_check(request: HttpRequest, draft: ConnectionDraft, outcome: Outcome) -> HttpResponse:
     if not outcome.done:
-        if not access.may(request.user, Act.RUN_CHECKS):
+        if not access.may(request.user, Deed.CHECK):
             messages.info(request, outcome.sentence)
         return redirect(_anchor(draft, "outcome"))
     messages.success(request, _("%(sentence)s The set-up is finished.") % {"sentence": outcome.sentence})
@@ -226,7 +227,7 @@ def discard(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
 # ---- to read --------------------------------------------------------------------------------------------------------
 
 
-@signed_in
+@reading
 def guide(request: HttpRequest) -> HttpResponse:
     """The guide without a set-up; `connection` fills in its values, `step` goes to one step."""
     connection = _named(request)
@@ -245,7 +246,7 @@ def guide(request: HttpRequest) -> HttpResponse:
         ],
         "connection": connection,
         "disclaimer": setup_guide.DISCLAIMER,
-        "may_manage": access.may(request.user, Act.MANAGE_KEYS),
+        "may_manage": access.may(request.user, Deed.MAKE),
     }
     return render(request, "sf_integration/guide_read.html", context)
 
@@ -294,7 +295,7 @@ def _guide(
         "explaining": explaining,
         "ladder": _ladder(draft) if found else [],
         "disclaimer": setup_guide.DISCLAIMER,
-        "may_run": access.may(request.user, Act.RUN_CHECKS),
+        "may_run": access.may(request.user, Deed.CHECK),
     }
     refused = key_form or values_form
     if refused:

@@ -8,7 +8,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.text import slugify
 
-from ..access import Act
+from ..access import Deed
 from ..models import ConnectedApp, ConnectionDraft
 from ..salesforce import setup_kit
 from ..salesforce.errors import InvalidInput
@@ -18,7 +18,7 @@ from .gate import for_connection
 from .guide import for_draft, posted
 
 
-@for_connection(Act.MANAGE_KEYS)
+@for_connection(Deed.MAKE_KIT)
 def connection(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     """A button: whoever comes by GET is led to the connection."""
     if request.method != "POST":

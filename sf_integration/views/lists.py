@@ -128,8 +128,8 @@ def index(request: HttpRequest) -> HttpResponse:
         "tags": tagging.known(visible),
         "page_links": _page_links(page, filters),
         "query": filters.href().removeprefix("?"),
-        "may_manage": access.may(request.user, access.Act.MANAGE_KEYS),
-        "may_run": access.may(request.user, access.Act.RUN_CHECKS),
+        "may_manage": access.may(request.user, access.Deed.MAKE),
+        "may_run": access.may(request.user, access.Deed.CHECK),
         "scheduler": facts.scheduler_note(now),
         "unfinished": list(access.own_drafts(request.user)[:5]),
     }

@@ -15,7 +15,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, St
 from django.shortcuts import redirect, render
 
 from .. import api, audit
-from ..access import Act
+from ..access import Deed
 from ..forms import NextPageForm, ObjectForm, QueryForm, RecordForm
 from ..models import ConnectedApp
 from ..salesforce import http, soql
@@ -28,7 +28,7 @@ from .gate import for_connection
 from .problems import YOURS
 
 
-@for_connection(Act.RUN_CHECKS)
+@for_connection(Deed.ASK_IDENTITY)
 def identity(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     """Whose token it is, and in which org."""
     context = page_context(request, connection, "identity")
@@ -47,7 +47,7 @@ def identity(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
 # ---- Records --------------------------------------------------------------------------------------------------------
 
 
-@for_connection(Act.LOOK_UP_RECORDS)
+@for_connection(Deed.LOOK_UP)
 def record(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     """A record, or several to choose from. By the buttons beside it: the org's objects, or an object's fields."""
     context = page_context(request, connection, "record")
@@ -111,7 +111,7 @@ def _pickers(connection: ConnectedApp, form: RecordForm) -> dict[str, Any]:
 # ---- SOQL -----------------------------------------------------------------------------------------------------------
 
 
-@for_connection(Act.LOOK_UP_RECORDS)
+@for_connection(Deed.RUN_SOQL)
 def query(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     """SOQL; it can only read. One page of up to 2,000 rows at a time."""
     form = QueryForm(request.POST if request.method == "POST" else None)
@@ -150,7 +150,7 @@ def _run_query(request: HttpRequest, connection: ConnectedApp, context: dict[str
     return 200
 
 
-@for_connection(Act.LOOK_UP_RECORDS)
+@for_connection(Deed.DOWNLOAD_ROWS)
 def rows(request: HttpRequest, connection: ConnectedApp, kind: str) -> HttpResponseBase:
     """All rows of a query as a file that is written as they come. What the org refuses at once is told on the query's page."""
     if kind not in queries.KINDS:

@@ -21,14 +21,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 
 from .. import access
-from ..access import Act
+from ..access import Deed
 from ..models import ConnectedApp, SigningKey
 from ..salesforce import keys as key_kinds
 from ..salesforce.errors import SalesforceError
 from ..services import rotation
 from ..services.operations import Outcome
 from ..services.rotation import Letter, Stage, Stand, letters, progress, trying
-from .gate import allowed, signed_in
+from .gate import allowed
 
 PAGE_SIZE = 50
 _NAMED = 5
@@ -41,7 +41,8 @@ _LOOKS = {
     Stage.PROMOTED: ("good", "check"),
     Stage.NOTHING: ("mute", "dash"),
 }
-managing = allowed(Act.MANAGE_KEYS)
+managing = allowed(Deed.ROTATE)
+seeing = allowed(Deed.SEE_KEYS)
 
 
 class StartForm(forms.Form):
@@ -92,7 +93,7 @@ class Row:
         return cls(stand, *_LOOKS[stand.stage], letter, lacks_certificate=key is not None and letter is None)
 
 
-@signed_in
+@seeing
 def keys(request: HttpRequest) -> HttpResponse:
     """The signing keys in use, and which of them are being changed."""
     now = timezone.now()
@@ -110,12 +111,12 @@ def keys(request: HttpRequest) -> HttpResponse:
     return render(request, "sf_integration/rotation_keys.html", {"page": page, "rows": shown})
 
 
-@signed_in
+@seeing
 def board(request: HttpRequest, key_id: UUID) -> HttpResponse:
     return _board(request, _key(request, key_id))
 
 
-@signed_in
+@seeing
 def certificate(request: HttpRequest, key_id: UUID) -> HttpResponse:
     """The public certificate, to be uploaded to the app in Salesforce."""
     key = _key(request, key_id)
@@ -209,8 +210,8 @@ def _board(request: HttpRequest, key: SigningKey, *, form: StartForm | None = No
         "to_promote": sum(each.may_promote for each in stands),
         "to_cancel": sum(each.may_cancel for each in stands),
         "without_next": sum(_lacks_next(each, key) for each in stands),
-        "may_manage": access.may(request.user, Act.MANAGE_KEYS),
-        "may_run": access.may(request.user, Act.RUN_CHECKS),
+        "may_manage": access.may(request.user, Deed.ROTATE),
+        "may_run": access.may(request.user, Deed.TRY_STAGED),
         "form": form or StartForm(key=key, actor=request.user, following=next_key),
         "rest": len(_to_try(stands, since)) if since else 0,
         "since": since,

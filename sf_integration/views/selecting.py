@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from .. import access, tasks
-from ..access import Act
+from ..access import Deed
 from ..models import ConnectedAppQuerySet
 from ..services import selected as services
 from ..services.selected import CHECK, RENEW, Progress
@@ -40,7 +40,7 @@ _SHOWN = 50
 
 
 @transaction.non_atomic_requests
-@allowed(Act.RUN_CHECKS)
+@allowed(Deed.CHECK)
 def selected(request: HttpRequest) -> HttpResponse:
     return _act(request) if request.method == "POST" else _progress(request)
 

@@ -113,4 +113,4 @@ def test_a_history_that_cannot_be_written_costs_no_token(
 @pytest.mark.parametrize("code", ["eyJhbGciOiJSUzI1NiJ9.e30.x", "00D5g!AQEAQ", "a b", "x" * 101, "", "<b>"])
 def test_only_words_are_codes(salesforce_org: ConnectableOrg, code: str) -> None:
     """An org could answer anything in its place."""
-    assert events._code(ActionNeeded("no", code=code)) in ("ActionNeeded", "action_needed")
+    assert events.code_of(ActionNeeded("no", code=code)) in ("ActionNeeded", "action_needed")

@@ -92,7 +92,7 @@ class Command(BaseCommand):
         try:
             with _without_log_lines(options["verbosity"]):
                 actor = actor_named(options["as_user"])
-                done = verb.run(argparse.Namespace(**options, actor=actor), output)
+                done = verb.run(argparse.Namespace(**options, actor=actor, deed=verb.deed), output)
             self.stdout.flush()  # what can't be written is told here, not when Python ends
         except SalesforceError as exc:
             raise CommandError(sentence(exc)) from exc

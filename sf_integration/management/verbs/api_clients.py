@@ -13,7 +13,7 @@ from django.utils import timezone
 from rich.text import Text
 
 from ... import access
-from ...access import Act
+from ...access import Deed
 from ...conf import settings
 from ...models import ApiClient, ConnectedApp
 from ...salesforce.errors import InvalidInput
@@ -61,7 +61,7 @@ def _make(options: argparse.Namespace, output: Output) -> bool:
     issued = api_clients.make(
         options.name,
         connections=[
-            connection_for(name, Act.TAKE_TOKENS, actor=options.actor)
+            connection_for(name, Deed.TAKE_TOKEN, actor=options.actor)
             for name in dict.fromkeys(options.connection)
         ],
         usernames=options.username,
@@ -104,8 +104,7 @@ def _try(options: argparse.Namespace, output: Output) -> bool:
 
 def _visible(actor: Any) -> Any:
     """The API clients that `actor` may manage. Raises AccessDenied."""
-    for act in (Act.MANAGE_KEYS, Act.TAKE_TOKENS):
-        access.require(actor, act)
+    access.require(actor, Deed.MANAGE_API_CLIENTS)
     return api_clients.manageable(actor)
 
 
@@ -192,6 +191,7 @@ VERBS = (
         _list,
         arguments=lambda parser: None,
         examples=["api-clients", "api-clients --json"],
+        deed=Deed.MANAGE_API_CLIENTS,
     ),
     Verb(
         "make-api-key",
@@ -205,6 +205,7 @@ VERBS = (
         ],
         details="The API key is a password for the orgs. It stands alone on standard output; here only its hash is kept.",
         prints_data=False,
+        deed=Deed.MANAGE_API_CLIENTS,
     ),
     Verb(
         "revoke-api-key",
@@ -214,6 +215,7 @@ VERBS = (
         examples=["revoke-api-key stock-sync"],
         details="Tokens that the program has taken stay good until their sessions end: see revoke.",
         prints_data=False,
+        deed=Deed.MANAGE_API_CLIENTS,
     ),
     Verb(
         "try-api-key",

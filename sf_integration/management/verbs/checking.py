@@ -10,7 +10,7 @@ from django.utils import timezone
 from rich.text import Text
 
 from ... import access, audit, health
-from ...access import Act
+from ...access import Deed
 from ...models import ConnectedApp, ConnectionCheck
 from ...salesforce.errors import InvalidInput
 from ...state import ConnectionState
@@ -27,7 +27,7 @@ _MARKS = {
 
 
 def check(connection: ConnectedApp, *, actor: Any) -> ConnectionCheck:
-    access.require(actor, Act.RUN_CHECKS, connection)
+    access.require(actor, Deed.CHECK, connection)
     audit.record("checked", connection, actor=actor)
     return health.check_connection(connection, asked_by=actor.get_username())
 
@@ -72,7 +72,7 @@ def _told(step: dict[str, str]) -> str:
 
 def _list(options: argparse.Namespace, output: Output) -> bool:
     now = timezone.now()
-    access.require(options.actor, Act.VIEW_HEALTH)
+    access.require(options.actor, options.deed)
     found = access.visible_to(options.actor).select_related("signing_key").sick_first()
     rows = [connection.summary(now) for connection in found]
     if output.as_json:
@@ -99,7 +99,7 @@ def _coloured(state: str) -> Text:
 def _check(options: argparse.Namespace, output: Output) -> bool:
     if options.save and not options.find_fault:
         raise InvalidInput("--save goes with --find-fault.")
-    connection = connection_for(options.name, Act.RUN_CHECKS, actor=options.actor)
+    connection = connection_for(options.name, options.deed, actor=options.actor)
     found = check(connection, actor=options.actor)
     more: dict[str, object] = {"trace": found.trace} if options.trace else {}
     if options.trace and not output.as_json:
@@ -138,6 +138,7 @@ VERBS = (
         arguments=lambda parser: None,
         examples=["list", "list --json"],
         details="Exits 0 whenever it could list, however sick the connections are.",
+        deed=Deed.LIST,
     ),
     Verb(
         "check",
@@ -151,5 +152,6 @@ VERBS = (
             "check acme-uat --find-fault",
         ],
         details="Exits 0 when the connection works, also when it needs attention soon; else 1.",
+        deed=Deed.CHECK,
     ),
 )

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterable, Iterator
 
 from ... import audit
-from ...access import Act
+from ...access import Deed
 from ...api import get_client
 from ...salesforce import columns
 from ...salesforce.columns import flat
@@ -23,7 +23,7 @@ _ROWS_OF_A_TABLE = 2_000
 def _query(options: argparse.Namespace, output: Output) -> bool:
     if options.csv and options.json:
         raise InvalidInput("--csv and --json can't go together: choose one.")
-    connection = connection_for(options.name, Act.LOOK_UP_RECORDS, actor=options.actor)
+    connection = connection_for(options.name, options.deed, actor=options.actor)
     rows = queries.stream(connection, options.soql, actor=options.actor, username=options.username)
     try:
         if output.as_json:
@@ -85,7 +85,7 @@ def _conclude(rows: Rows, output: Output, *, spoils_data: bool) -> bool:
 
 
 def _record(options: argparse.Namespace, output: Output) -> bool:
-    connection = connection_for(options.name, Act.LOOK_UP_RECORDS, actor=options.actor)
+    connection = connection_for(options.name, options.deed, actor=options.actor)
     fields = [name.strip() for name in options.fields.split(",") if name.strip()]
     with get_client(connection.name, username=options.username) as client:
         record: Record = client.record(options.sobject, options.id, fields=fields)
@@ -137,6 +137,7 @@ VERBS = (
         "child queries are JSON in one cell; values stay as they are in the org, so a spreadsheet may take one that begins "
         "with = + - or @ for a formula (the file that the site's pages offer guards against that). COUNT() gives one row, "
         "as COUNT(Id) does.",
+        deed=Deed.RUN_SOQL,
     ),
     Verb(
         "record",
@@ -147,5 +148,6 @@ VERBS = (
             "record acme-prod Account 001Dn00000Gi7HJIAZ",
             "record acme-prod Account 001Dn00000Gi7HJIAZ --fields Name,AccountNumber --json",
         ],
+        deed=Deed.LOOK_UP,
     ),
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from django.db import transaction
 
 from ... import access, audit, keystore
-from ...access import Act
+from ...access import Deed
 from ...keystore import UPLOAD_PATHS
 from ...models import AppKind, SigningKey
 from ...salesforce import keys
@@ -19,7 +19,7 @@ from .verb import Output, Verb
 
 
 def _make_key(options: argparse.Namespace, output: Output) -> bool:
-    access.require(options.actor, Act.MANAGE_KEYS)
+    access.require(options.actor, options.deed)
     _require_new_key_name(options.name)
     subject = keys.read_subject(options.subject or options.name)
     path: Path = options.out or Path(f"{options.name}.crt")
@@ -41,7 +41,7 @@ def _make_key(options: argparse.Namespace, output: Output) -> bool:
 
 
 def _register_key(options: argparse.Namespace, output: Output) -> bool:
-    access.require(options.actor, Act.MANAGE_KEYS)
+    access.require(options.actor, options.deed)
     proved = keystore.prove_outside(
         signer=options.signer,
         reference=options.reference,
@@ -130,6 +130,7 @@ VERBS = (
             "import acme --signing-key acme --login-url …",
         ],
         details="The private key never leaves the database, where it lies sealed.",
+        deed=Deed.CHANGE_KEYS,
     ),
     Verb(
         "register-key",
@@ -139,5 +140,6 @@ VERBS = (
         examples=["register-key acme --signer kms --reference alias/salesforce --certificate-file acme.crt"],
         details="The signer signs something once, and that has to fit the certificate. A key pair that is known already gets "
         "the new reference and certificate, and keeps its name.",
+        deed=Deed.CHANGE_KEYS,
     ),
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from django.db import transaction
 
 from ... import access
-from ...access import Act
+from ...access import Deed
 from ...models import SESSION_MINUTES, ConnectedApp
 from ...salesforce import setup_kit
 from ...salesforce.errors import InvalidInput
@@ -28,7 +28,7 @@ _OF_A_NEW_CONNECTION = {
 
 
 def _setup_kit(options: argparse.Namespace, output: Output) -> bool:
-    access.require(options.actor, Act.MANAGE_KEYS)
+    access.require(options.actor, options.deed)
     objects = None if options.objects is None else setup_kit.read_objects(options.objects)
     # One transaction with the files: no connection whose kit nobody has.
     with transaction.atomic():
@@ -163,5 +163,6 @@ VERBS = (
         details="An External Client App with the certificate, callback and scopes, “Admin approved users are pre-authorized”, "
         "and a permission set. For a new connection signing key and consumer key are made here and stored, so nothing has "
         "to be copied back. Nobody is called. Not tried on a real org.",
+        deed=Deed.MAKE_KIT,
     ),
 )

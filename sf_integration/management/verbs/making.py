@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import access, keystore
+from ...access import Deed
 from ...keystore import ProvedKey
 from ...models import AppKind, SigningKey
 from ...salesforce import keys
@@ -218,5 +219,6 @@ VERBS = (
         ],
         details="Of a connection that exists only what is given changes. An option given twice: the last counts. "
         "A certificate that lies beside the key file and fits it is taken too. Nothing is called without --check.",
+        deed=Deed.IMPORT,
     ),
 )

@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.text import Text
 
+from ...access import Deed
 from ...models import ConnectedApp, ConnectionCheck
 from ...salesforce.errors import InvalidInput
 from ...services import connection_file, transfer
@@ -200,5 +201,6 @@ VERBS = (
         examples=["export > orgs.csv", "export --format json --out orgs.json"],
         details="Signing keys are told by name. What begins like a formula of a spreadsheet has an apostrophe before it, "
         "which the import takes off again.",
+        deed=Deed.EXPORT,
     ),
 )

@@ -6,8 +6,8 @@ import argparse
 import sys
 from typing import Any
 
-from ... import audit
-from ...access import Act
+from ... import access, audit
+from ...access import Deed
 from ...models import ConnectedApp
 from ...salesforce.errors import InvalidInput, SalesforceError
 from ...services import corrections, fault_finder
@@ -29,7 +29,7 @@ def _accept_org(options: argparse.Namespace, output: Output) -> bool:
 def _accept_one(name: str, output: Output, *, actor: Any, yes: bool) -> dict[str, object]:
     """One connection's refusal is told and doesn't keep the others from their turn."""
     try:
-        connection = connection_for(name, Act.MANAGE_KEYS, actor=actor)
+        connection = connection_for(name, Deed.ACCEPT_ORG, actor=actor)
         other = corrections.other_org(connection)
         if other is None:
             raise InvalidInput(
@@ -71,6 +71,7 @@ def _require_consent(connection: ConnectedApp, other: OtherOrg) -> None:
 
 def find_fault(connection: ConnectedApp, output: Output, *, actor: Any, save: bool) -> dict[str, object]:
     """Try login URLs and audiences; with `save` take the pair that worked. What was found, for --json."""
+    access.require(actor, Deed.FIND_FAULT, connection)
     audit.record("looked for the fault", connection, actor=actor)
     try:
         found = fault_finder.find(connection)
@@ -130,5 +131,6 @@ VERBS = (
         ],
         details="Accepts exactly the org id that the refused sign-in showed, then checks the connection. It asks first; "
         "for an org that is no refreshed sandbox the connection's name has to be typed.",
+        deed=Deed.ACCEPT_ORG,
     ),
 )

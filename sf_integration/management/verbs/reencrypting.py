@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 
 from ... import access
-from ...access import Act
+from ...access import Deed
 from ...fields import keyring
 from ...salesforce.errors import InvalidInput
 from ...services import reencrypt
@@ -23,7 +23,7 @@ _WHY = {
 
 
 def _reencrypt(options: argparse.Namespace, output: Output) -> bool:
-    access.require(options.actor, Act.MANAGE_KEYS)
+    access.require(options.actor, options.deed)
     if not 1 <= options.batch <= _LARGEST_BATCH:
         raise InvalidInput(f"A batch has 1 to {_LARGEST_BATCH:,} rows, not {options.batch:,}.")
     with output.bar("Re-encrypting", reencrypt.waiting()) as advance:
@@ -115,5 +115,6 @@ VERBS = (
         examples=["reencrypt --dry-run", "reencrypt"],
         details="So that the other encryption keys can be dropped; the site goes on meanwhile. Broken off, it is started "
         "again and goes on. What does not open is named and left as it is; then it exits 1.",
+        deed=Deed.REENCRYPT,
     ),
 )

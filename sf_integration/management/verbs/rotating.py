@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.text import Text
 
-from ...access import Act
+from ...access import Deed
 from ...models import ConnectedApp, SigningKey
 from ...salesforce import keys
 from ...services import rotation
@@ -28,7 +28,7 @@ _STYLES = {
 
 
 def _rotate_key(options: argparse.Namespace, output: Output) -> bool:
-    connection = connection_for(options.name, Act.MANAGE_KEYS, actor=options.actor)
+    connection = connection_for(options.name, options.deed, actor=options.actor)
     concerned = progress.sharing(connection, actor=options.actor)
     if not options.all:
         concerned = [each for each in concerned if each.pk == connection.pk]
@@ -197,5 +197,6 @@ VERBS = (
         ],
         details="The first call makes and stages a signing key, writes its certificate and prints a text for the org's admin; "
         "later ones tell how far it is. Once the org takes the certificate, the connection changes over by itself.",
+        deed=Deed.ROTATE,
     ),
 )

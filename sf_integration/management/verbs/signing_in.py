@@ -6,14 +6,14 @@ import argparse
 from typing import Any
 
 from ... import access, audit, tokens
-from ...access import Act
+from ...access import Deed
 from ...salesforce.errors import InvalidInput, SalesforceError
 from ...services import operations
 from .verb import Output, Verb, connection_for, require_terminal, sentence
 
 
 def _token(options: argparse.Namespace, output: Output) -> bool:
-    connection = connection_for(options.name, Act.TAKE_TOKENS, actor=options.actor)
+    connection = connection_for(options.name, options.deed, actor=options.actor)
     require_terminal(output, "token", yes=options.yes)
     token = tokens.get(connection.name, options.username)
     audit.record_use(
@@ -37,7 +37,7 @@ def _refresh(options: argparse.Namespace, output: Output) -> bool:
 def _refresh_one(name: str, options: argparse.Namespace, output: Output) -> dict[str, object]:
     """One connection's failure is told and doesn't keep the others from their turn."""
     try:
-        connection = connection_for(name, Act.RUN_CHECKS, actor=options.actor)
+        connection = connection_for(name, options.deed, actor=options.actor)
         audit.record("renewed", connection, actor=options.actor, username=options.username or "")
         token = tokens.refresh(name, options.username)
     except SalesforceError as exc:
@@ -49,7 +49,7 @@ def _refresh_one(name: str, options: argparse.Namespace, output: Output) -> dict
 
 
 def _refresh_due(output: Output, *, actor: Any) -> bool:
-    access.require(actor, Act.RUN_CHECKS)
+    access.require(actor, Deed.RENEW_DUE)
     if not access.sees_all(actor):
         raise InvalidInput("Some connections are hidden from you: name those to sign in for.")
     with output.bar("Signing in", None):
@@ -64,7 +64,7 @@ def _refresh_due(output: Output, *, actor: Any) -> bool:
 
 
 def _revoke(options: argparse.Namespace, output: Output) -> bool:
-    connection = connection_for(options.name, Act.RUN_CHECKS, actor=options.actor)
+    connection = connection_for(options.name, options.deed, actor=options.actor)
     outcome = operations.revoke(connection, actor=options.actor, username=options.username)
     (output.say if outcome.done else output.complain)(outcome.sentence)
     return outcome.done
@@ -96,6 +96,7 @@ VERBS = (
         examples=["token acme-prod", "token acme-prod --username ops@acme.example --yes"],
         details="The token is a password for the org. Taking one is noted in the audit trail.",
         prints_data=False,
+        deed=Deed.TAKE_TOKEN,
     ),
     Verb(
         "refresh",
@@ -105,6 +106,7 @@ VERBS = (
         examples=["refresh acme-prod globex", "refresh acme-prod --username ops@acme.example", "refresh"],
         details="A sign-in that fails leaves the old token in use; the old session is not ended in the org (see "
         "revoke). Without a name it does once what the worker does every minute: renew what is due.",
+        deed=Deed.RENEW,
     ),
     Verb(
         "revoke",
@@ -114,5 +116,6 @@ VERBS = (
         examples=["revoke acme-prod", "revoke acme-prod --username ops@acme.example"],
         details="When the org can't be reached the token is kept, so that it can be tried again. Whoever needs a token next signs in anew; pause the connection to prevent that.",
         prints_data=False,
+        deed=Deed.REVOKE,
     ),
 )

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ... import access
-from ...access import Act
+from ...access import Deed
 from ...models import ConnectedApp
 from ...salesforce import diagnosis
 from ...salesforce.errors import (
@@ -51,6 +51,8 @@ class Verb:
     details: str = ""
     prints_data: bool = True
     """Whether it takes --json."""
+    deed: Deed | None = None
+    """What it does, and asks for as `options.deed`; None: no right is asked for."""
 
 
 class Output:
@@ -174,18 +176,18 @@ def actor_named(username: str | None) -> Any:
         ) from exc
 
 
-def connection_for(name: str, act: Act, *, actor: Any) -> ConnectedApp:
-    """The connection `name`. Raises UnknownConnection, or AccessDenied when `actor` may not do `act` to it."""
-    if not access.may(actor, act):
-        raise access.denied(act, name)
+def connection_for(name: str, deed: Deed, *, actor: Any) -> ConnectedApp:
+    """The connection `name`. Raises UnknownConnection, or AccessDenied when `actor` may not do it."""
+    if not access.may(actor, deed):
+        raise access.denied(deed, name)
     try:
         connection = connection_named(name)
     except UnknownConnection as exc:
         # To those from whom something is hidden, a hidden connection and none look the same, as on the pages.
         if access.sees_all(actor):
             raise
-        raise access.denied(act, name) from exc
-    access.require(actor, act, connection)
+        raise access.denied(deed, name) from exc
+    access.require(actor, deed, connection)
     return connection
 
 

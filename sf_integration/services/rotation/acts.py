@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from ... import access, audit, keystore
-from ...access import Act
+from ...access import Deed
 from ...models import ConnectedApp, SigningKey
 from ...salesforce import keys
 from ...salesforce.errors import InvalidInput
@@ -47,7 +47,7 @@ def start(
     if not connections:
         raise InvalidInput(_("There is no connection to stage a signing key for."))
     for connection in connections:
-        access.require(actor, Act.MANAGE_KEYS, connection)
+        access.require(actor, Deed.ROTATE, connection)
     with transaction.atomic():
         if new_key is None:
             _require_made_here(connections)
@@ -62,7 +62,7 @@ def start(
 
 def promote(connection: ConnectedApp, *, actor: Any) -> Outcome:
     """Put the staged signing key in force, once the org was seen to take it."""
-    access.require(actor, Act.MANAGE_KEYS, connection)
+    access.require(actor, Deed.ROTATE, connection)
     staged = connection.staged_signing_key
     if staged is None or not connection.next_signing_key_id:
         return _told(connection, _("it has no staged signing key to promote."))
@@ -87,7 +87,7 @@ def undo(connection: ConnectedApp, *, actor: Any) -> Outcome:
 
     So it is right whichever certificate the org has: if it has the promoted one's, the next sign-in promotes it anew.
     """
-    access.require(actor, Act.MANAGE_KEYS, connection)
+    access.require(actor, Deed.ROTATE, connection)
     now = timezone.now()
     before, promoted = connection.previous_signing_key, connection.signing_key
     if before is None or not connection.can_undo_promotion(now):
@@ -126,7 +126,7 @@ def undo(connection: ConnectedApp, *, actor: Any) -> Outcome:
 
 def cancel(connection: ConnectedApp, *, actor: Any) -> Outcome:
     """Give up the staged signing key; it stays stored."""
-    access.require(actor, Act.MANAGE_KEYS, connection)
+    access.require(actor, Deed.ROTATE, connection)
     staged = connection.staged_signing_key
     if staged is None:
         return _told(connection, _("it has no staged signing key to give up."))

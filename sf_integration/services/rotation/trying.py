@@ -11,7 +11,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from ... import access, audit, tokens
-from ...access import Act
+from ...access import Deed
 from ...models import ConnectedApp
 from ...salesforce import signin
 from ...salesforce.errors import SalesforceError
@@ -54,8 +54,7 @@ def try_all(connections: Sequence[ConnectedApp], *, actor: Any, seconds: float =
     Raises AccessDenied before anything is tried.
     """
     for connection in connections:
-        for act in (Act.MANAGE_KEYS, Act.RUN_CHECKS):
-            access.require(actor, act, connection)
+        access.require(actor, Deed.TRY_STAGED, connection)
     process = tokens.current()
     last_start = time.monotonic() + max(seconds - signin.CALL_SECONDS, 0.5)
     told = Round()
