@@ -9,11 +9,28 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from .deeds import MATRIX
-from .deeds import Act as Act
-from .deeds import Deed as Deed
+from .deeds import MATRIX, Act, Deed
 from .models import ConnectedApp, ConnectedAppQuerySet, ConnectionDraft, GroupAccess, SigningKey
 from .salesforce.errors import PermissionMissing
+
+__all__ = [
+    "MATRIX",
+    "SHELL",
+    "AccessDenied",
+    "Act",
+    "Deed",
+    "Shell",
+    "denied",
+    "may",
+    "own_drafts",
+    "require",
+    "require_all",
+    "require_key",
+    "sees_all",
+    "visible_drafts",
+    "visible_keys",
+    "visible_to",
+]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 
 from . import clock
+from .alarms import watch
 from .conf import settings
 from .fields import keyring
 from .health import scheduler
@@ -65,7 +66,10 @@ def _clock() -> dict[str, object]:
 def _scheduler() -> dict[str, object]:
     """When beat last renewed tokens; None for never. Silence is told, not punished: callers renew in line."""
     heartbeat, now = scheduler.last_heartbeat(), timezone.now()
+    silent = scheduler.is_silent(heartbeat, now)
+    if silent:
+        watch.scheduler_is_silent()
     return {
         "seconds_since_heartbeat": scheduler.seconds_since(heartbeat, now),
-        "silent": scheduler.is_silent(heartbeat, now),
+        "silent": silent,
     }

@@ -21,5 +21,10 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": PERIOD_SECONDS,
         "options": {"expires": PERIOD_SECONDS},
     },
+    "sf_integration: alarms": {
+        "task": "sf_integration.alarms",
+        "schedule": PERIOD_SECONDS,
+        "options": {"expires": PERIOD_SECONDS},
+    },
     "sf_integration: housekeeping": {"task": "sf_integration.housekeeping", "schedule": 24 * 3600},
 }

@@ -11,7 +11,7 @@ from celery.signals import worker_ready
 from django.db import DatabaseError, IntegrityError, connections
 from django.utils import timezone
 
-from . import clock, health, keystore, tokens
+from . import alarms, clock, health, keystore, tokens
 from .health import scheduler
 from .models import ConnectedApp, Heartbeat
 from .schedule import PERIOD_SECONDS
@@ -72,6 +72,11 @@ def selected_lane(act: str, ids: list[str], asked_by: str, began: str) -> None:
     selected.work(act, now, asked_by, datetime.fromisoformat(began))
     if later:
         selected_lane.apply_async((act, later, asked_by, began), expires=selected.WAITS_FOR.total_seconds())
+
+
+@shared_task(name="sf_integration.alarms", ignore_result=True)
+def tell_alarms() -> None:
+    alarms.tell()
 
 
 @shared_task(name="sf_integration.housekeeping", ignore_result=True)

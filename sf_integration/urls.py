@@ -2,13 +2,27 @@ from __future__ import annotations
 
 from django.urls import path
 
-from .views import break_it, corrections, detail, explaining, guide, kits, lists, lookups, rotation, selecting
+from .views import (
+    audit,
+    break_it,
+    corrections,
+    detail,
+    explaining,
+    guide,
+    kits,
+    lists,
+    lookups,
+    rotation,
+    selecting,
+)
 
 app_name = "sf_integration"
 urlpatterns = [
     path("", lists.index, name="list"),
     path("health.json", lists.health_json, name="health_json"),
     path("selected/", selecting.selected, name="selected"),
+    path("audit/", audit.index, name="audit"),
+    path("audit/events.<str:kind>", audit.events, name="audit_events"),
     path("explain/", explaining.explain, name="explain"),
     path("guide/", guide.guide, name="guide"),
     path("new/", guide.new, name="new"),

@@ -11,7 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 
+from sfjwt_site import logs
 from sfjwt_site.environment import BASE_DIR, Environment
 
 env = Environment()
@@ -71,6 +73,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "sfjwt_site.request_ids.middleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     # Pages shrink to a sixth. BREACH learns nothing: Django masks CSRF tokens anew and pads each answer at random.
@@ -226,15 +229,7 @@ SF_INTEGRATION = {
     "TOKEN_API_CALLS_PER_MINUTE": env.int("SF_TOKEN_API_CALLS_PER_MINUTE", default=600),
 }
 
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["stderr"], "level": "INFO"},
-    "loggers": {
-        # Django's own handlers print twice what root prints already, and mail to nobody.
-        "django": {"handlers": [], "level": "INFO", "propagate": True},
-        "axes": {"level": "WARNING"},
-    },
-}
+try:
+    LOGGING = logs.configuration(env.str("LOG_FORMAT", default="") or "line")
+except ValueError as exc:
+    raise ImproperlyConfigured(str(exc)) from exc

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 from .. import access
 from ..access import Deed
 from ..models import AccessToken, AuditEvent, CheckDay, ConnectionCheck, ConnectionEvent
+from ..services import trail
 from ..state import ConnectionState
 from ..templatetags.sf_integration_tags import state_pill, when
 from .cells import EMPTY, exactly
@@ -228,8 +229,7 @@ class ByAct(Choice):
     parameter_name = "act"
 
     def choices_for(self, request: HttpRequest) -> Choices:
-        acts = AuditEvent.objects.order_by("act").values_list("act", flat=True).distinct()
-        return [(act, act) for act in acts]
+        return [(act, act) for act in trail.acts()]
 
 
 class ByActor(Filter):
@@ -254,10 +254,7 @@ class AuditEventAdmin(ReadOnlyAdmin):
     fields = ("moment", "actor", "act", "subject", "subject_id", "username", "names", "count")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AuditEvent]:
-        events = AuditEvent.objects.all()
-        if request.user.is_superuser:
-            return events
-        return events.filter(subject_id__in=access.visible_to(request.user).values("pk"))
+        return trail.visible_events(request.user)
 
     def named(self, event: AuditEvent) -> str:
         return f"{event.actor} {event.act} {event.subject}".strip()

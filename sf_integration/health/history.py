@@ -20,7 +20,15 @@ from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from ..conf import settings
-from ..models import CheckDay, ConnectedApp, ConnectionCheck, ConnectionEvent, RecentLookup
+from ..models import (
+    Alarm,
+    AlarmMessage,
+    CheckDay,
+    ConnectedApp,
+    ConnectionCheck,
+    ConnectionEvent,
+    RecentLookup,
+)
 from ..state import ConnectionState
 
 KEEP_LOOKUPS = dt.timedelta(days=90)
@@ -51,6 +59,9 @@ def _steps(now: dt.datetime) -> Iterator[None]:
     yield from _prune(ConnectionCheck.objects.filter(at__lt=_start(kept_since)).order_by("at"))
     events_since = _start(_ago(today, settings.KEEP_EVENTS_DAYS))
     yield from _prune(ConnectionEvent.objects.filter(at__lt=events_since).order_by("at"))
+    yield from _prune(Alarm.objects.filter(ended_at__lt=events_since).order_by("raised_at"))
+    settled = AlarmMessage.objects.filter(created_at__lt=events_since, next_try_at=None)
+    yield from _prune(settled.order_by("created_at"))
     yield from _prune(CheckDay.objects.filter(day__lt=_ago(today, settings.KEEP_DAYS)).order_by("day"))
     yield from _prune(RecentLookup.objects.filter(at__lt=now - KEEP_LOOKUPS).order_by("at"))
     yield from _prune(_lookups_beyond())

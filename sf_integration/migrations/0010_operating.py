@@ -57,7 +57,9 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "told_at",
-                    models.DateTimeField(help_text="When it was last told; never: it may pass yet.", null=True),
+                    models.DateTimeField(
+                        help_text="When it was last told; never: it may pass yet.", null=True
+                    ),
                 ),
                 (
                     "count",
@@ -74,7 +76,8 @@ class Migration(migrations.Migration):
                 (
                     "connections",
                     models.JSONField(
-                        default=list, help_text="Ids of the connections that it concerned at one time or other."
+                        default=list,
+                        help_text="Ids of the connections that it concerned at one time or other.",
                     ),
                 ),
                 (
@@ -185,5 +188,21 @@ class Migration(migrations.Migration):
             options={
                 "constraints": [models.UniqueConstraint(fields=("what", "outcome"), name="sf_one_total")],
             },
+        ),
+        migrations.AddIndex(
+            model_name="auditevent",
+            index=models.Index(fields=["actor", "-at"], name="sf_audit_by_actor"),
+        ),
+        migrations.AddIndex(
+            model_name="auditevent",
+            index=models.Index(fields=["act", "-at"], name="sf_audit_by_act"),
+        ),
+        migrations.AddIndex(
+            model_name="auditevent",
+            index=models.Index(fields=["subject", "-at"], name="sf_audit_by_name"),
+        ),
+        migrations.AddIndex(
+            model_name="auditevent",
+            index=models.Index(fields=["username", "-at"], name="sf_audit_by_username"),
         ),
     ]

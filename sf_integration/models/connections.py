@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 UPLOAD_IS_LATE_AFTER = dt.timedelta(days=14)
 UNDO_FOR = dt.timedelta(days=7)
 """How long a promoted signing key can be taken back."""
-RESERVED_NAMES = ("new", "guide", "explain", "import", "export", "keys", "selected")
+RESERVED_NAMES = ("audit", "new", "guide", "explain", "import", "export", "keys", "selected", "alarms")
 """Pages beside those of the connections, at addresses that a connection of this name would have."""
 SIGN_IN_FIELDS = {"login_url", "audience", "consumer_key", "username", "signing_key"}
 """What a sign-in depends on."""

@@ -111,7 +111,13 @@ class AuditEvent(Base):
 
     class Meta:
         ordering = ("-at",)
-        indexes = [models.Index(fields=["subject_id", "-at"], name="sf_audit_of_subject")]
+        indexes = [
+            models.Index(fields=["subject_id", "-at"], name="sf_audit_of_subject"),
+            models.Index(fields=["actor", "-at"], name="sf_audit_by_actor"),
+            models.Index(fields=["act", "-at"], name="sf_audit_by_act"),
+            models.Index(fields=["subject", "-at"], name="sf_audit_by_name"),
+            models.Index(fields=["username", "-at"], name="sf_audit_by_username"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.actor} {self.act} {self.subject}"

@@ -201,7 +201,7 @@ class Download:
         Texts that a spreadsheet would take for a formula have a ' before them.
         Source: OWASP, "CSV Injection".
         """
-        sheet = Sheet(self.rows.statement, self.rows.first, text=_without_formula)
+        sheet = Sheet(self.rows.statement, self.rows.first, text=without_formula)
         yield sheet.head
         for rows in self._batches():
             yield csv_lines([[f"# {rows}"]]) if isinstance(rows, str) else sheet.lines(rows)
@@ -258,7 +258,7 @@ KINDS: Mapping[str, tuple[str, Callable[[Download], Iterator[bytes]]]] = {
 }
 
 
-def _without_formula(text: str) -> str:
+def without_formula(text: str) -> str:
     return f"'{text}" if text.startswith(_STARTS_FORMULA) else text
 
 

@@ -84,6 +84,7 @@ class SiteLink:
 _SITE = (
     ("sf_integration:list", _("Connections")),
     ("sf_integration:keys", _("Signing keys")),
+    ("sf_integration:audit", _("Audit trail")),
     ("sf_integration:explain", _("Explain an error")),
     ("sf_integration:guide", _("Set-up guide")),
     ("admin:index", _("Admin")),
@@ -107,6 +108,8 @@ def site_links(context: Context) -> list[SiteLink]:
 
 
 def _is_for(user: Any, name: str) -> bool:
+    if name == "sf_integration:audit":
+        return may(user, Deed.SEE_AUDIT)
     return user.is_staff or not name.startswith("admin:")
 
 

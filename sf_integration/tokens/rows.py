@@ -244,6 +244,12 @@ def logins_this_hour(usernames: Collection[str], now: dt.datetime) -> dict[str, 
     return dict(found.annotate(total=Sum("logins")).values_list("username", "total"))
 
 
+def all_logins_this_hour(now: dt.datetime) -> dict[str, int]:
+    """As `logins_this_hour`, of everybody."""
+    recent = AccessToken.objects.filter(logins_since__gt=now - HOUR).order_by().values("username")
+    return dict(recent.annotate(total=Sum("logins")).values_list("username", "total"))
+
+
 def _by_username(usernames: Collection[Any], since: Any) -> QuerySet[AccessToken, Any]:
     rows = AccessToken.objects.filter(username__in=usernames, logins_since__gt=since)
     return rows.order_by().values("username")

@@ -74,6 +74,4 @@ def _given(name: str) -> Given:
     return Given(name, Total._meta.get_field(name))
 
 
-_RAISE = Update(
-    Total, lambda: Total.objects.filter(what=_given("what"), outcome=_given("outcome")), _raised
-)
+_RAISE = Update(Total, lambda: Total.objects.filter(what=_given("what"), outcome=_given("outcome")), _raised)

@@ -160,6 +160,7 @@ def page_context(request: HttpRequest, connection: ConnectedApp, page: str) -> d
         "may_run": access.may(request.user, Deed.CHECK),
         "may_look_up": access.may(request.user, Deed.LOOK_UP),
         "may_manage": access.may(request.user, Deed.CHANGE),
+        "may_audit": access.may(request.user, Deed.SEE_AUDIT),
     }
 
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from .. import hosts
+from ..alarms import watch
 from ..health import scheduler
 from ..models import AccessToken, ConnectedApp, ConnectionCheck, ConnectionDraft
 from ..state import ConnectionState
@@ -201,13 +202,14 @@ def is_stand_in(connection: ConnectedApp | ConnectionDraft) -> bool:
 def scheduler_note(now: dt.datetime) -> str:
     """A sentence when the scheduler is silent, else nothing."""
     heartbeat = scheduler.last_heartbeat()
+    if not scheduler.is_silent(heartbeat, now):
+        return ""
+    watch.scheduler_is_silent()
     if heartbeat is None:
         return _(
             "The scheduler has not run here yet: tokens are renewed only when a call needs one, and nothing is "
             "checked by itself. Start a Celery worker with beat."
         )
-    if not scheduler.is_silent(heartbeat, now):
-        return ""
     return _(
         "The scheduler was last heard of %(when)s: tokens are renewed only when a call needs one. Look whether the "
         "Celery worker with beat is running."

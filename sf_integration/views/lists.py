@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .. import access
 from ..health import report
+from ..health.outages import host_of
 from ..models import ConnectedApp, ConnectedAppQuerySet, SigningKey
 from ..services import tagging
 from ..state import ConnectionState
@@ -25,7 +26,7 @@ from . import facts, meters
 from .filters import CERTIFICATES, ENVIRONMENTS, STATES, Filters
 from .gate import signed_in
 from .meters import Meter
-from .outages import Outage, host_of, is_part, outages
+from .outages import Outage, is_part, outages
 from .strips import Strip, strips_of
 
 PAGE_SIZE = 25

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIRequest
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 
 from .. import api, audit
@@ -26,6 +24,7 @@ from . import problems, values
 from .detail import page_context
 from .gate import for_connection
 from .problems import YOURS
+from .streams import streamed
 
 
 @for_connection(Deed.ASK_IDENTITY)
@@ -178,19 +177,8 @@ def _file(request: HttpRequest, found: queries.Download, kind: str) -> HttpRespo
         "Content-Disposition": f'attachment; filename="{found.name}.{kind}"',
         "X-Total-Rows": str(found.total),
         "X-Most-Rows": str(queries.MOST_ROWS),
-        "X-Accel-Buffering": "no",
     }
-    # Under ASGI Django would take a plain iterator to its end before it sends the first byte.
-    is_async = isinstance(request, ASGIRequest)
-    return StreamingHttpResponse(
-        _awaited(parts) if is_async else parts, content_type=content_type, headers=headers
-    )
-
-
-async def _awaited(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
-    next_part = sync_to_async(lambda: next(parts, b""))
-    while part := await next_part():
-        yield part
+    return streamed(request, parts, content_type=content_type, headers=headers)
 
 
 # ---- What they share ------------------------------------------------------------------------------------------------

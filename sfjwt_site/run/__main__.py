@@ -236,6 +236,7 @@ def start_web(children: Children, port: int, logs: Path) -> Child:
         *("-m", "gunicorn", "sfjwt_site.wsgi", "--bind", f"{HOST}:{port}", "--no-control-socket"),
         *("--worker-class", "gthread", "--workers", "1", "--threads", "3", "--graceful-timeout", "3"),
         *("--access-logfile", str(logs / "access.log")),
+        *("--logger-class", "sfjwt_site.gunicorn_logger.Logger"),
     )
     children.wait_for(child, lambda: answers(port), timeout_seconds=60)
     return child

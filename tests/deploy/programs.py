@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,12 @@ from pathlib import Path
 import requests
 
 START_SECONDS = 60
+_HAND_OVER = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 
 
 @dataclass(frozen=True)
@@ -51,8 +58,7 @@ def running(
     fds: tuple[int, ...] = ()
     if inherited is not None:
         fds = (inherited.fileno(),)
-        hand_over = f'exec 3<&{fds[0]}; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$@"'
-        words = ["sh", "-c", hand_over, "sh", *words]
+        words = [sys.executable, "-c", _HAND_OVER, str(inherited.fileno()), *words]
     with log.open("wb") as output:
         popen = subprocess.Popen(
             words,

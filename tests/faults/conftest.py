@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 
 from sf_integration import get_token, tokens
-from sf_integration.salesforce import signin
 from sf_integration.testing.django import ConnectableOrg
-from sf_integration.tokens import lifecycle
 
 from .front import NAME, Front, resolver, trusted_file
 
@@ -25,11 +23,7 @@ def front(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", trusted_file(tmp_path))
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, f"127.0.0.1,localhost,{NAME}")
-    configured = settings.SF_INTEGRATION
-    settings.SF_INTEGRATION = {
-        **configured,
-        "ALLOWED_HOSTS": [*configured["ALLOWED_HOSTS"], front.url.removeprefix("https://")],
-    }
+    settings.SF_INTEGRATION["ALLOWED_HOSTS"].append(front.url.removeprefix("https://"))
     yield front
     tokens.current().http.close()
     front.close()
@@ -38,15 +32,8 @@ def front(
 @pytest.fixture
 def pair(front: Front, salesforce_org: ConnectableOrg) -> Front:
     """The connections “live”, which has a token, and “bare”, which has none."""
-    values = {"login_url": front.url, "audience": salesforce_org.url}
+    values = {"login_url": front.url, "audience": "https://login.salesforce.com"}
     live = salesforce_org.connect("live", **values)
     salesforce_org.connect("bare", signing_key=live.signing_key, **values)
     get_token("live")
     return front
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sign-ins that give up early, where a test has to wait for their end."""
-    monkeypatch.setattr(signin, "CALL_SECONDS", 0.4)
-    monkeypatch.setattr(lifecycle, "CALL_SECONDS", 0.4)

@@ -5,6 +5,7 @@ Reached by a name and over TLS, as Salesforce is, so that names, certificates an
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
 import http.client
 import os
@@ -36,8 +37,6 @@ def authority() -> trustme.CA:
 @cache
 def certified(name: str = NAME, expired: bool = False, trusted: bool = True) -> ssl.SSLContext:
     """What the host shows: a certificate of that name."""
-    import datetime as dt
-
     until = dt.datetime.now(dt.UTC) - dt.timedelta(days=1) if expired else None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     issuer = authority() if trusted else trustme.CA()
@@ -49,7 +48,7 @@ class Front(RawServer):
     """Hands on to the org what it gets, until it is told to behave otherwise."""
 
     def __init__(self, org_url: str) -> None:
-        self._org = org_url.removeprefix("http://")
+        self.leads_to(org_url)
         self.behaviour: Behaviour = self.hands_on
         self.tls: ssl.SSLContext | None = certified()
         self.resolver_says: int | None = None
@@ -64,6 +63,9 @@ class Front(RawServer):
         """Token requests that came this far."""
         return sum(request.startswith(TOKEN_PATH) for request in self.requests)
 
+    def leads_to(self, org_url: str) -> None:
+        self._org = org_url.removeprefix("http://")
+
     def hands_on(self, visit: Visit) -> None:
         request = visit.read_request()
         head, _, body = request.partition(b"\r\n\r\n")
@@ -74,7 +76,11 @@ class Front(RawServer):
             upstream.request(method, path, body, dict(line.split(": ", 1) for line in lines))
             answer = upstream.getresponse()
             content = answer.read()
-            kept = [f"{name}: {answer.headers[name]}" for name in ("Content-Type", "Date") if name in answer.headers]
+            kept = [
+                f"{name}: {answer.headers[name]}"
+                for name in ("Content-Type", "Date")
+                if name in answer.headers
+            ]
             visit.answer(content, "Connection: close", *kept, status=f"{answer.status} {answer.reason}")
         finally:
             upstream.close()
@@ -212,8 +218,7 @@ def bomb(coding: str) -> bytes:
     """200 MB of zeros, or many times more, in some 200 kB or less."""
     zeros = b"\0" * 1_000_000
     packer = zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | (16 if coding == "gzip" else 0))
-    packed = b"".join([*(packer.compress(zeros) for _ in range(200)), packer.flush()])
-    return packed
+    return b"".join([*(packer.compress(zeros) for _ in range(200)), packer.flush()])
 
 
 def bombs(coding: str, times: int = 1) -> Behaviour:

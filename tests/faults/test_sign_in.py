@@ -6,19 +6,21 @@ import datetime as dt
 import html
 import json
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from django.test import Client
 from django.utils import timezone
 
-from sf_integration import ActionNeeded, RetryableError, get_token, tokens
+from sf_integration import ActionNeeded, NotAllowedHere, RetryableError, WrongOrg, get_token, tokens
 from sf_integration.models import AccessToken, ConnectedApp, ConnectionEvent
+from sf_integration.salesforce import signin
 from sf_integration.salesforce.errors import SalesforceError
 from sf_integration.testing.django import ConnectableOrg
 from sf_integration.testing.messages import oauth_error
-from tests.salesforce.raw_server import RawServer
+from sf_integration.tokens import lifecycle
+from tests.salesforce.raw_server import RawServer, Visit
 from tests.test_command_line import salesforce
 
 from . import front as fronts
@@ -36,6 +38,8 @@ class Trouble:
     sent: int = 1
     """Token requests that reach the host for each try."""
     kind: type[SalesforceError] = RetryableError
+    waits: bool = False
+    """Ends with the time that a sign-in may take, which is shortened."""
 
 
 def row(name: str) -> AccessToken:
@@ -69,10 +73,8 @@ def told_by_command() -> dict[str, str]:
     return found
 
 
-def suffers(front: Front, browser: Client, trouble: Trouble) -> None:
-    """What users see while it lasts: one connection has a token in store, the other has none."""
-    stored = get_token("live")
-
+def meets(front: Front, trouble: Trouble) -> SalesforceError:
+    """What a caller without a token gets, the first time and when it comes again."""
     error = told_to_caller()
     assert isinstance(error, trouble.kind)
     assert error.code == trouble.code
@@ -83,9 +85,18 @@ def suffers(front: Front, browser: Client, trouble: Trouble) -> None:
         assert error.remedy
         assert error.who
     asked = front.sign_ins
-    assert told_to_caller().code == trouble.code
+    again = told_to_caller()
+    assert isinstance(again, trouble.kind)
+    assert again.code == trouble.code
     assert front.sign_ins == asked, "who comes again at once is not sent to a host in trouble"
+    return error
 
+
+def suffers(front: Front, browser: Client, trouble: Trouble) -> None:
+    """What users see while it lasts: one connection has a token in store, the other has none."""
+    stored = get_token("live")
+
+    error = meets(front, trouble)
     assert beat().failed == 1
     assert get_token("live") == stored
     kept = row("live")
@@ -127,24 +138,20 @@ def resolver_says(code: int) -> Breaks:
     return breaks
 
 
-def unreachable_proxy(front: Front) -> None:
-    pytest.MonkeyPatch().setenv("HTTPS_PROXY", "")  # see the test
-
-
 WORDS = b'{"access_token":"00D5g000004FaKe!AR.x","instance_url":"https://acme.my.salesforce.com"}'
 
 TROUBLES: dict[str, Trouble] = {
     "no such name": Trouble(resolver_says(socket.EAI_NONAME), "dns_failure", 0),
     "name server failing": Trouble(resolver_says(socket.EAI_AGAIN), "dns_failure", 0),
     "refused": Trouble(Front.close_port, "connection_refused", 0),
-    "no handshake": Trouble(Front.plug, "timeout", 0),
+    "no handshake": Trouble(Front.plug, "timeout", 0, waits=True),
     "certificate expired": Trouble(shows(lambda: certified(expired=True)), "tls_failure", 0),
     "certificate of another host": Trouble(shows(lambda: certified("elsewhere.example")), "tls_failure", 0),
     "unknown authority": Trouble(shows(lambda: certified(trusted=False)), "tls_failure", 0),
     "handshake cut": Trouble(fronts.cut_handshake, "cut_off", 0),
     "no TLS": Trouble(fronts.plain_http, "tls_failure", 0),
-    "silent": Trouble(behaves(fronts.silent), "timeout"),
-    "drip": Trouble(behaves(fronts.drips), "timeout"),
+    "silent": Trouble(behaves(fronts.silent), "timeout", waits=True),
+    "drip": Trouble(behaves(fronts.drips), "timeout", waits=True),
     "cut in the body": Trouble(behaves(fronts.cut), "cut_off"),
     "closed": Trouble(behaves(fronts.closes), "cut_off"),
     "endless body": Trouble(behaves(fronts.endless_body), "too_large"),
@@ -153,7 +160,7 @@ TROUBLES: dict[str, Trouble] = {
     "bomb in a bomb": Trouble(behaves(bombs("gzip", 5)), "too_large"),
     "coding that is a lie": Trouble(behaves(says(WORDS, "Content-Encoding: gzip")), "cut_off"),
     "coding nobody knows": Trouble(behaves(says(b"\x8b\x02\x80{}\x03", "Content-Encoding: br")), "not_json"),
-    "1xx flood": Trouble(behaves(fronts.continues), "timeout"),
+    "1xx flood": Trouble(behaves(fronts.continues), "timeout", waits=True),
     "header bomb": Trouble(behaves(fronts.endless_headers), "cut_off"),
     "maintenance": Trouble(
         behaves(says_html("503 Down", b"<html><p>We are down for maintenance.</p></html>")), "http_503"
@@ -168,7 +175,6 @@ TROUBLES: dict[str, Trouble] = {
     "nan": Trouble(behaves(says(WORDS[:-1] + b',"issued_at":NaN}')), "not_json"),
     "deep nesting": Trouble(behaves(says(b"[" * 100_000 + b"]" * 100_000)), "not_json"),
     "no UTF-8": Trouble(behaves(says(WORDS[:-2] + b'\xff\xfe"}')), "not_json"),
-    "byte order mark": Trouble(behaves(says(b"\xef\xbb\xbf" + WORDS)), "not_json"),
     "wrong types": Trouble(behaves(says(b'{"access_token":5,"instance_url":["x"]}')), "malformed_answer"),
     "list": Trouble(behaves(says(b"[1,2]")), "malformed_answer"),
     "error with 200": Trouble(
@@ -179,11 +185,146 @@ TROUBLES: dict[str, Trouble] = {
 
 
 @pytest.mark.parametrize("key", TROUBLES)
-def test_host_in_trouble(pair: Front, admin_client: Client, impatient: None, key: str) -> None:
+def test_host_in_trouble(
+    pair: Front, admin_client: Client, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
     trouble, stored = TROUBLES[key], get_token("live").value
+    if trouble.waits:
+        for module in (signin, lifecycle):
+            monkeypatch.setattr(module, "CALL_SECONDS", 0.4)
     before = pair.sign_ins
     trouble.breaks(pair)
     suffers(pair, admin_client, trouble)
     assert pair.sign_ins - before == 2 * trouble.sent
     pair.heal()
     recovers(stored)
+
+
+@pytest.mark.parametrize("status", [302, 307, 308])
+def test_host_that_redirects(pair: Front, admin_client: Client, status: int) -> None:
+    """Whatever would be repeated there: assertion and form go nowhere else."""
+    stored, target = get_token("live").value, RawServer(lambda visit: visit.answer(WORDS))
+    pair.behaviour = redirects(status, target.url)
+    suffers(pair, admin_client, Trouble(pair.heal, "redirected"))
+    assert target.visits == 0
+    target.close()
+    pair.heal()
+    recovers(stored)
+
+
+def test_proxy_that_can_not_be_used(
+    pair: Front, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored, closed = get_token("live").value, RawServer(lambda visit: None)
+    closed.close()
+    monkeypatch.setenv("HTTPS_PROXY", closed.url)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1")
+    tokens.reset()
+    suffers(pair, admin_client, Trouble(pair.heal, "proxy_failure"))
+    monkeypatch.delenv("HTTPS_PROXY")
+    recovers(stored)
+
+
+def test_byte_order_mark_does_no_harm(pair: Front) -> None:
+    def marked(visit: Visit) -> None:
+        answer, visit.answer = (
+            visit.answer,
+            lambda body, *lines, status: answer(  # type: ignore[method-assign]
+                b"\xef\xbb\xbf" + body, *lines, status=status
+            ),
+        )
+        pair.hands_on(visit)
+
+    pair.behaviour = marked
+    assert get_token("bare").value
+    assert pair.sign_ins == 2
+
+
+# ---- what the org itself refuses ----------------------------------------------------------------------------------
+
+
+def refuses(error: str, description: str, status: int = 400) -> Breaks:
+    return behaves(says(oauth_error(error, description).body, status=f"{status} Bad Request"))
+
+
+def refusal(error: str, description: str, **more: Any) -> Trouble:
+    return Trouble(refuses(error, description), error, kind=ActionNeeded, **more)
+
+
+REFUSALS: dict[str, Trouble] = {
+    "not approved": refusal("invalid_grant", "user hasn't approved this consumer"),
+    "not attached": refusal("invalid_app_access", "user is not admin approved to access this app"),
+    "refresh scope missing": refusal(
+        "invalid_request",
+        "refresh_token scope is required and the connected app should be installed and preauthorized.",
+    ),
+    "other certificate": refusal("invalid_grant", "invalid assertion"),
+    "audience": refusal("invalid_grant", "audience is invalid"),
+    "expired": refusal("invalid_grant", "expired authorization code"),
+    "unknown consumer key": refusal("invalid_client_id", "client identifier invalid"),
+    "client credentials": refusal("invalid_client", "invalid client credentials"),
+    "app not found": refusal("app_not_found", "External client app is not installed in this org"),
+    "inactive user": refusal("invalid_grant", "inactive user"),
+    "inactive user, other code": refusal("inactive_user", "user is inactive"),
+    "inactive org": refusal("invalid_grant", "inactive organization"),
+    "inactive org, other code": refusal("inactive_org", "org is locked, closed, or suspended"),
+    "ip restricted": refusal("invalid_grant", "ip restricted"),
+    "authentication failure": refusal("invalid_grant", "authentication failure"),
+    "activation secret": refusal("invalid_grant", "activation secret invalid"),
+    "grant type": refusal("unsupported_grant_type", "grant type not supported"),
+    "malformed request": refusal("invalid_request", "missing required parameter: assertion"),
+    "invalid scope": refusal("invalid_scope", "the requested scope is not allowed"),
+    "unheard of": refusal("brand_new_error", "nobody has seen this one"),
+    "unknown error": Trouble(refuses("unknown_error", "retry your request"), "unknown_error", 2),
+    "server_error": Trouble(refuses("server_error", ""), "server_error"),
+    "temporarily_unavailable": Trouble(
+        refuses("temporarily_unavailable", "", 503), "temporarily_unavailable"
+    ),
+    "login rate, other code": Trouble(
+        refuses("rate_limit_exceeded", "number of logins exceeded"), "rate_limit_exceeded"
+    ),
+    "login rate": Trouble(refuses("invalid_grant", "login rate exceeded"), "invalid_grant"),
+    "foreign instance": Trouble(
+        behaves(says(WORDS.replace(b"acme.my.salesforce.com", b"acme.my.salesforce.com.evil.example"))),
+        "not_allowed_here",
+        kind=NotAllowedHere,
+    ),
+}
+FOR_THE_USER = ("login rate", "login rate, other code")
+"""Shuts the gate of every connection of the user, so that beat does not try the other one."""
+
+
+@pytest.mark.parametrize("key", REFUSALS)
+def test_refused_sign_in(pair: Front, key: str) -> None:
+    """As above; that pages, admin and commands tell each alike is shown by the walk through the diagnosis."""
+    trouble, stored = REFUSALS[key], get_token("live")
+    trouble.breaks(pair)
+    before = pair.sign_ins
+    meets(pair, trouble)
+    tries = 1 if key in FOR_THE_USER else 2
+    tally = beat()
+    assert tally.failed == tries - 1
+    assert get_token("live") == stored
+    assert pair.sign_ins - before == tries * trouble.sent
+    assert row("live").value.open().decode() == stored.value
+    told = ConnectionEvent.objects.filter(kind=ConnectionEvent.Kind.REFUSED, code=trouble.code)
+    assert told.count() == tries
+    pair.heal()
+    recovers(stored.value)
+
+
+def test_an_answer_of_another_org(pair: Front, salesforce_org: ConnectableOrg) -> None:
+    """A sound answer, with a token that works there: not used, not stored, and its session is ended."""
+    ConnectedApp.objects.update(expected_org_id=salesforce_org.id)
+    stored = get_token("live")
+    assert salesforce_org.server
+    other = salesforce_org.server.add_org(app=salesforce_org.app, username=salesforce_org.user.username)
+    pair.leads_to(other.url)
+    meets(pair, Trouble(pair.heal, "wrong_org", kind=WrongOrg))
+    assert beat().failed == 1
+    assert get_token("live") == stored
+    assert (other.logins, [*other.sessions]) == (2, [])
+    assert row("bare").value is None
+    pair.leads_to(salesforce_org.url)
+    recovers(stored.value)

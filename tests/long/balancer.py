@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import requests
 from urllib3.exceptions import NewConnectionError
@@ -44,7 +45,7 @@ class Balancer:
         self._closed = threading.Event()
         self._threads = [threading.Thread(target=self._probe, args=(host,), daemon=True) for host in hosts]
 
-    def __enter__(self) -> Balancer:
+    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
         return self
@@ -54,9 +55,7 @@ class Balancer:
         for thread in self._threads:
             thread.join(PROBE_SECONDS + 1)
 
-    def request(
-        self, method: str, path: str, *, headers: Mapping[str, str] = {}, **body: object
-    ) -> Answer:
+    def request(self, method: str, path: str, *, headers: Mapping[str, str] = {}, **body: object) -> Answer:
         began, repeated = time.time(), False
         status, text, last = NO_ANSWER, "no host", ""
         for host in self._in_turn():

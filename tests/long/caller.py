@@ -19,11 +19,12 @@ from sf_integration import get_token  # noqa: E402
 
 PAUSE_SECONDS = 0.1
 THREADS = 3
+ONE_LINE = threading.Lock()
 
 
 def call(names: list[str]) -> None:
     while True:
-        name = random.choice(names)  # noqa: S311
+        name = random.choice(names)
         began = time.time()
         told: dict[str, object] = {"at": began, "name": name, "error": ""}
         try:
@@ -35,7 +36,8 @@ def call(names: list[str]) -> None:
         finally:
             close_old_connections()
         told["seconds"] = time.time() - began
-        print(json.dumps(told), flush=True)
+        with ONE_LINE:
+            print(json.dumps(told), flush=True)
         time.sleep(PAUSE_SECONDS)
 
 

@@ -44,7 +44,7 @@ def main() -> None:
         interval=often, expire_seconds=org["beat_seconds"]
     )
     browser = Client()
-    browser.force_login(User.objects.create_superuser("admin", password="admin"))  # noqa: S106
+    browser.force_login(User.objects.create_superuser("admin", password="admin"))
     print(json.dumps({"api_key": issued.api_key, "session": browser.cookies["sessionid"].value}))
 
 

@@ -147,7 +147,18 @@ class Postgres(Program):
         self.port = free_port()
         self.url = f"postgres://postgres@{HOST}:{self.port}/site"
         subprocess.run(
-            [programs / "initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8"],
+            [
+                programs / "initdb",
+                "-D",
+                self.data,
+                "-A",
+                "trust",
+                "-U",
+                "postgres",
+                "--no-sync",
+                "-E",
+                "UTF8",
+            ],
             check=True,
             capture_output=True,
             user=user,
@@ -166,16 +177,16 @@ class Postgres(Program):
     def create(self) -> None:
         import psycopg
 
-        with psycopg.connect(f"postgres://postgres@{HOST}:{self.port}/postgres", autocommit=True) as connection:
+        with psycopg.connect(
+            f"postgres://postgres@{HOST}:{self.port}/postgres", autocommit=True
+        ) as connection:
             connection.execute("CREATE DATABASE site")
 
     def is_up(self) -> bool:
         import psycopg
 
         with contextlib.suppress(psycopg.OperationalError):
-            psycopg.connect(
-                f"postgres://postgres@{HOST}:{self.port}/postgres", connect_timeout=2
-            ).close()
+            psycopg.connect(f"postgres://postgres@{HOST}:{self.port}/postgres", connect_timeout=2).close()
             return True
         return False
 

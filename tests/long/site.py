@@ -8,7 +8,6 @@ import secrets
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -186,7 +185,9 @@ class Site:
     # ---- looking at it ----
 
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.postgres.url.replace("postgres://", "postgresql://"), connect_timeout=3) as db:
+        with psycopg.connect(
+            self.postgres.url.replace("postgres://", "postgresql://"), connect_timeout=3
+        ) as db:
             return db.execute(statement, values).fetchall()
 
     def tell_org(self, action: str, **arguments: object) -> None:
@@ -221,12 +222,14 @@ class Site:
     @contextmanager
     def callers(self) -> Iterator[Path]:
         """A process that calls `get_token`; the file it tells of it."""
+        (self.folder / "caller.log").unlink(missing_ok=True)
         program = self.add("caller", ["tests.long.caller", *self.names], {})
-        until(lambda: '"left"' in program.told(), "first token of the caller", seconds=60)
+        until(lambda: {call["name"] for call in calls(program.log)} == {*self.names}, "callers", seconds=60)
         try:
             yield program.log
         finally:
             program.kill()
+            del self.programs["caller"]
 
 
 def _is_ready(url: str) -> bool:
@@ -238,15 +241,19 @@ def _is_ready(url: str) -> bool:
 class Traffic:
     """Pages, buttons and tokens over HTTP, all at the same time, until it is closed."""
 
-    def __init__(self, site: Site, balancer: Balancer) -> None:
+    def __init__(self, site: Site, balancer: Balancer, *, callers: int = 2) -> None:
         self._closed = threading.Event()
         names = site.names
         self._threads = [
             self._again(0.4, lambda number: site.page(balancer, "/connections/")),
-            self._again(0.4, lambda number: site.page(balancer, f"/connections/{names[number % len(names)]}/")),
-            self._again(0.1, lambda number: site.token(balancer, names[number % len(names)])),
-            self._again(0.1, lambda number: site.token(balancer, names[-1 - number % len(names)])),
+            self._again(
+                0.4, lambda number: site.page(balancer, f"/connections/{names[number % len(names)]}/")
+            ),
             self._again(5, lambda number: site.press(balancer, f"/connections/{names[0]}/check/")),
+        ]
+        self._threads += [
+            self._again(0.1, lambda number: site.token(balancer, names[number % len(names)]))
+            for _ in range(callers)
         ]
 
     def _again(self, pause: float, call: Callable[[int], object]) -> threading.Thread:
@@ -271,9 +278,7 @@ class Traffic:
 
 def calls(log: Path, *, since: float = 0.0) -> list[dict[str, Any]]:
     """What the callers of `get_token` were told."""
-    told = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}") and line[0] == "{"]
+    told = [
+        json.loads(line) for line in log.read_text().splitlines() if line.endswith("}") and line[0] == "{"
+    ]
     return [each for each in told if each["at"] + each["seconds"] >= since]
-
-
-def seconds_now() -> float:
-    return time.time()

@@ -102,6 +102,20 @@ class _WithEverything(logging.Formatter):
         return f"{super().format(record)} {vars(record)!r}"
 
 
+class _Once(logging.Filter):
+    """Templates tell each variable that isn't there, with all that is: gigabytes. Once of each name is enough."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: set[tuple[Any, ...]] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name != "django.template":
+            return True
+        marks = (record.msg, *map(str, record.args or ()))
+        return marks not in self._told and not self._told.add(marks)  # type: ignore[func-returns-value]
+
+
 @contextmanager
 def _every_logger_into(stream: io.StringIO) -> Iterator[None]:
     """All of them at DEBUG, in every format that the site knows."""
@@ -117,12 +131,13 @@ def _every_logger_into(stream: io.StringIO) -> Iterator[None]:
         each.setLevel(logging.DEBUG)
         each.propagate, each.disabled = True, False
     for handler in handlers:
-        root.addHandler(handler)
+        handler.addFilter(_Once())
+    # Pytest's own would keep all of it a second time.
+    others, root.handlers = root.handlers, handlers
     try:
         yield
     finally:
-        for handler in handlers:
-            root.removeHandler(handler)
+        root.handlers = others
         for each, level, propagate, disabled in before:
             each.setLevel(level)
             each.propagate, each.disabled = propagate, disabled

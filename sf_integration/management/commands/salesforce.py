@@ -27,6 +27,7 @@ from django.db import DatabaseError
 from ...salesforce.errors import SalesforceError
 from ..verbs import (
     api_clients,
+    auditing,
     checking,
     data,
     explaining,
@@ -48,6 +49,7 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
     "Access tokens": signing_in.VERBS,
     "Programs that take tokens over HTTP": api_clients.VERBS,
     "Signing keys and encryption keys": (*keys.VERBS, *rotating.VERBS, *reencrypting.VERBS),
+    "Who did what": auditing.VERBS,
 }
 VERBS = tuple(verb for verbs in GROUPS.values() for verb in verbs)
 

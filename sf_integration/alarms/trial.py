@@ -1,0 +1,77 @@
+"""A test message, to see that alarms arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings as django_settings
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from .. import access, audit
+from ..access import Deed
+from ..conf import settings
+from ..salesforce.errors import InvalidInput
+from . import contacts, texts
+from .contacts import CHANNEL, MAIL
+from .delivery import Deliverer, Letter, NotSent
+
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Tried:
+    target: str
+    """As it is called: an address, or the name of a channel."""
+    problem: str
+    """Empty: it was taken."""
+
+
+def send_test(*, actor: Any, to: Sequence[str] = ()) -> list[Tried]:
+    """To these addresses and channels; to none in particular: all that the settings name. Each is tried at once, none again.
+
+    Raises AccessDenied, and InvalidInput when there is nobody to send to.
+    """
+    access.require(actor, Deed.MANAGE_ALARMS)
+    targets = [_target(each) for each in to] or contacts.site_targets()
+    if not targets:
+        raise InvalidInput(
+            "Nobody is to be told of alarms. Set SF_ALARM_MAIL or SF_ALARM_CHANNELS, or name somebody."
+        )
+    audit.record("tested alarms", actor=actor, count=len(targets))
+    subject, body = _words(actor)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return list(pool.map(lambda target: _try(target, subject, body), targets))
+
+
+def _target(given: str) -> str:
+    if given in settings.ALARM_CHANNELS:
+        return CHANNEL + given
+    if contacts.is_address(given):
+        return MAIL + given.lower()
+    raise InvalidInput(
+        f"“{given}” is neither an e-mail address nor the name of a channel that is configured."
+    )
+
+
+def _try(target: str, subject: str, body: str) -> Tried:
+    deliverer, problem = Deliverer(), ""
+    try:
+        deliverer.deliver(target, Letter(uuid4(), subject, body))
+    except NotSent as exc:
+        problem = str(exc)
+    finally:
+        deliverer.close()
+    return Tried(target.partition(":")[2], problem)
+
+
+def _words(actor: Any) -> tuple[str, str]:
+    with translation.override(django_settings.LANGUAGE_CODE):
+        who = texts.plain(actor.get_username())
+        return _("[Salesforce connections] Test"), _(
+            "This is a test, sent by %(who)s from %(where)s. Nothing is wrong: alarms arrive here."
+        ) % {"who": who, "where": settings.SITE_URL or _("this site")}

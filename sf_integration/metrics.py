@@ -1,1 +1,0 @@
-"""What Prometheus scrapes at `/metrics`, with the extra `metrics`."""

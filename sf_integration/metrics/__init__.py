@@ -1,0 +1,1 @@
+"""What Prometheus scrapes at `/metrics`, with the extra `metrics`: `views` has the door, `collector` what is told."""
