@@ -10,4 +10,9 @@ class SfIntegrationConfig(AppConfig):
 
     def ready(self) -> None:
         from . import checks  # noqa: F401 - registers the system checks
-        from .services import drafts  # noqa: F401 - listens to changes of state
+        from .services import (
+            drafts,  # noqa: F401 - listens to changes of state
+            rights,
+        )
+
+        rights.listen()

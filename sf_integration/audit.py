@@ -3,15 +3,41 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import Any
 from uuid import uuid5
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from .models import AuditEvent
+
+_request: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
+
+
+def middleware(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    """Lets the trail name who changes rights on pages that know nothing of it, such as the admin's users and groups.
+
+    It stands anywhere behind Django's AuthenticationMiddleware.
+    """
+
+    def remember(request: HttpRequest) -> HttpResponse:
+        token = _request.set(request)
+        try:
+            return get_response(request)
+        finally:
+            _request.reset(token)
+
+    return remember
+
+
+def acting() -> Any:
+    """Whoever is signed in to the page that runs here; None where there is none."""
+    user = getattr(_request.get(), "user", None)
+    return user if user is not None and user.is_authenticated else None
 
 
 def record(

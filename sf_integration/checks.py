@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -11,7 +13,8 @@ from django.db import DatabaseError, connections, transaction
 from django.utils.module_loading import import_string
 
 from . import crypto, hosts
-from .conf import ENVIRONMENTS, settings
+from .alarms import contacts
+from .conf import ENVIRONMENTS, ChannelSettings, settings
 from .models import SigningKey
 from .sealed_columns import missing_keys
 
@@ -81,6 +84,61 @@ def check_host_rule(**_: Any) -> list[checks.CheckMessage]:
             )
         ]
     return []
+
+
+@checks.register("sf_integration")
+def check_alarm_mail(**_: Any) -> list[checks.CheckMessage]:
+    found: list[checks.CheckMessage] = [
+        checks.Error(
+            f'SF_INTEGRATION["ALARM_MAIL"] holds “{given}”, which is no e-mail address.',
+            hint="Give plain addresses, as ops@example.com, without names around them.",
+            id="sf_integration.E006",
+        )
+        for given in settings.ALARM_MAIL
+        if not contacts.is_address(given.strip())
+    ]
+    if settings.ALARM_MAIL and not contacts.mail_is_set_up():
+        found.append(
+            checks.Warning(
+                "Alarms are to be mailed, but no mail server is set up: they go to nobody.",
+                hint="Set EMAIL_URL, as smtp+tls://user:password@host:587, or Django's EMAIL_BACKEND.",
+                id="sf_integration.W005",
+            )
+        )
+    return found
+
+
+@checks.register("sf_integration")
+def check_alarm_channels(**_: Any) -> list[checks.CheckMessage]:
+    """Names channels, never their URLs."""
+    found: list[checks.CheckMessage] = [
+        checks.Error(
+            f'SF_INTEGRATION["ALARM_CHANNELS"]: channel {number} {problem}',
+            hint="Write SF_ALARM_CHANNELS as name=url, blanks between them; in settings a URL, or "
+            '{"URL": url, "TAGS": ["emea"]}. What URLs there are, Apprise tells.',
+            id="sf_integration.E007",
+        )
+        for number, (name, channel) in enumerate(settings.ALARM_CHANNELS.items(), start=1)
+        if (problem := _channel_problem(name, channel))
+    ]
+    if settings.ALARM_CHANNELS and find_spec("apprise") is None:
+        found.append(
+            checks.Warning(
+                "Alarms are to go to channels, but Apprise, which sends them, is not installed.",
+                hint='Install the extra: pip install "sf-integration[notify]".',
+                id="sf_integration.W006",
+            )
+        )
+    return found
+
+
+def _channel_problem(name: str, channel: ChannelSettings) -> str:
+    """Empty for none. A name that is none may be a URL put in the wrong place, so it isn't told."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}", name):
+        return "has no usable name: letters, digits, hyphens (1 to 60)."
+    if not re.match(r"[a-z][a-z0-9+.-]*://", channel.url, re.IGNORECASE):
+        return f"(“{name}”) has no URL."
+    return ""
 
 
 def _name_problem(name: str) -> str:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from django.urls import path
 
 from .views import (
+    alarms,
     audit,
     break_it,
     corrections,
@@ -20,6 +21,8 @@ app_name = "sf_integration"
 urlpatterns = [
     path("", lists.index, name="list"),
     path("health.json", lists.health_json, name="health_json"),
+    path("alarms/", alarms.index, name="alarms"),
+    path("alarms/test/", alarms.test, name="alarm_test"),
     path("selected/", selecting.selected, name="selected"),
     path("audit/", audit.index, name="audit"),
     path("audit/events.<str:kind>", audit.events, name="audit_events"),

@@ -11,6 +11,7 @@ from celery.signals import setup_logging
 from django.conf import settings
 from kombu.transport import TRANSPORT_ALIASES
 
+from sfjwt_site import request_ids  # noqa: F401 - hears of tasks that are sent and begun
 from sfjwt_site.environment import load_env_file
 
 # In a worker this module is loaded first; elsewhere whoever set Django up has decided on `.env` already.
@@ -20,8 +21,11 @@ if not settings.configured:
 
 # kombu's own file-system transport loses messages when two processes write; ours takes its name.
 TRANSPORT_ALIASES["filesystem"] = "sfjwt_site.filesystem_broker:Transport"
+# Its Redis transport ends the worker over a message that can't be read.
+for _scheme in ("redis", "rediss"):
+    TRANSPORT_ALIASES[_scheme] = "sfjwt_site.redis_broker:Transport"
 
-app = Celery("sfjwt_site")
+app = Celery("sfjwt_site", task_cls="sfjwt_site.messages:CarefulTask")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 

@@ -50,14 +50,20 @@ class Channel(filesystem.Channel):
                 continue  # another reader was faster
             try:
                 payload: dict[str, Any] = loads(taken.read_bytes())
-                payload["properties"]["delivery_info"]  # what kombu looks up first in every message
-            except (ValueError, KeyError, TypeError):
+                self._require_whole(payload)
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
                 os.utime(taken)
                 logger.error("Message %s can't be read and is set aside in %s.", name, self._taken)
                 continue
             taken.unlink()
             return payload
         raise Empty
+
+    def _require_whole(self, payload: dict[str, Any]) -> None:
+        """Read it as kombu does next, where an error would end the worker. Raises whatever is wrong with it."""
+        message = self.Message(payload, channel=self)
+        if message.body is None or "exchange" not in message.delivery_info:
+            raise ValueError
 
     def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
         entry = filesystem.exchange_queue_t(routing_key or "", pattern or "", queue or "")
@@ -86,8 +92,12 @@ def _write(path: Path, text: str) -> None:
     """Make `path` appear with all of `text`, or not at all, even if the machine stops in between."""
     # The ending keeps readers off: they look for the name of a queue, then ".msg".
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")
-    with temporary.open("x") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with temporary.open("x") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)  # a full disk must not be filled further
+        raise

@@ -57,9 +57,9 @@ class JsonLineFormatter(JsonFormatter):
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
-            "request_id": request_id.get() or None,
+            "request_id": getattr(record, "request_id", request_id.get()),
         }
-        log_data |= _fields(record)
+        log_data |= {name: value for name, value in _fields(record).items() if name not in log_data}
         if traceback := message_dict.get("exc_info"):
             log_data["traceback"] = traceback
 

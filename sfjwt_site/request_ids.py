@@ -13,6 +13,7 @@ from typing import Any
 
 from celery.signals import before_task_publish, task_postrun, task_prerun
 from django.core.signals import request_finished
+from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import sync_and_async_middleware
 
@@ -65,7 +66,7 @@ def take_over(task: Any, **_: object) -> None:
     request_id.set(taken(task.request.get(_TASK_HEADER)))
 
 
-@request_finished.connect
+@receiver(request_finished)
 @task_postrun.connect
 def forget(**_: object) -> None:
     request_id.set("")

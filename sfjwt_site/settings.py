@@ -83,6 +83,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "sf_integration.audit.middleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -215,6 +216,13 @@ CELERY_TIMEZONE = "UTC"
 # such edits at each start.
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds: how late an edited schedule is noticed
+
+# Alarms go by mail. Without an address of a server they are printed, and a check says so.
+_mail = env.email_url("EMAIL_URL", default="consolemail://")
+globals().update({name: value for name, value in _mail.items() if name.startswith("EMAIL_")})
+DEFAULT_FROM_EMAIL = env.str(
+    "DEFAULT_FROM_EMAIL", default=f"salesforce-connections@{_site.hostname or 'localhost'}"
+)
 
 SF_INTEGRATION = {
     "ENCRYPTION_KEYS": [key.strip() for key in env.str("SF_ENCRYPTION_KEYS").split(",") if key.strip()],

@@ -302,6 +302,10 @@ def test_odd_names_neither_break_the_format_nor_forge_a_sample(signer: None, nam
             "application/openmetrics-text",
         ),
         ("application/openmetrics-text; version=abc", "text/plain"),
+        (
+            "application/openmetrics-text; version=2.x, application/openmetrics-text",
+            "application/openmetrics-text",
+        ),
         ("text/plain; version=1.x", "text/plain"),
     ],
 )

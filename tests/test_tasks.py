@@ -24,7 +24,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @contextmanager
-def worker(environment: dict[str, str], org: ConnectableOrg, log: Path, *, beat: bool) -> Iterator[None]:
+def worker(
+    environment: dict[str, str], org: ConnectableOrg, log: Path, *, beat: bool, queue: str = "celery"
+) -> Iterator[None]:
     """A worker process, stopped by TERM; fails when it does not stop."""
     command = [
         *(
@@ -39,7 +41,7 @@ def worker(environment: dict[str, str], org: ConnectableOrg, log: Path, *, beat:
             "--concurrency",
             "2",
         ),
-        *("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"),
+        *("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO", "-Q", queue),
         *(["-B"] if beat else []),
     ]
     with log.open("w") as output:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ..models import (
     AccessToken,
+    Alarm,
+    AlarmMessage,
     ApiClient,
     AuditEvent,
     CheckDay,
@@ -12,18 +14,20 @@ from ..models import (
     ConnectionEvent,
     SigningKey,
 )
-from . import api_clients, connections, histories, signing_keys
+from . import alarms, api_clients, connections, histories, signing_keys
 
 ORDER = (
     ConnectedApp,
     SigningKey,
     ApiClient,
+    Alarm,
     AccessToken,
     ConnectionCheck,
     CheckDay,
     ConnectionEvent,
+    AlarmMessage,
     AuditEvent,
 )
 """From what one works with daily to what one looks up, for an index that doesn't sort by letters."""
 
-__all__ = ["ORDER", "api_clients", "connections", "histories", "signing_keys"]
+__all__ = ["ORDER", "alarms", "api_clients", "connections", "histories", "signing_keys"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 MAIL, CHANNEL = "mail:", "channel:"
 _OF_THE_SITE = (Alarm.Kind.ENCRYPTION_KEY, Alarm.Kind.SCHEDULER)
+_PRINTING = ("django.core.mail.backends.console.", "django.core.mail.backends.dummy.")
 _LOUD = 1
 """From this level on the site's contacts are told of everything."""
 
@@ -51,6 +53,11 @@ def site_addresses() -> tuple[str, ...]:
 def addresses_in(text: str) -> tuple[str, ...]:
     """One per line; what is none is passed over."""
     return _valid(text.splitlines()) if text else ()
+
+
+def mail_is_set_up() -> bool:
+    """Whether mail leaves this machine, as far as Django's settings tell."""
+    return not django_settings.EMAIL_BACKEND.startswith(_PRINTING)
 
 
 def unusable(connections: ConnectedAppQuerySet, *, most: int) -> Iterator[tuple[str, str]]:

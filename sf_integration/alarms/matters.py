@@ -91,7 +91,7 @@ def members(ids: Iterable[str]) -> dict[str, tuple[Member, str]]:
     wanted, found = sorted(ids), {}
     for start in range(0, len(wanted), _LARGEST_STEP):
         rows = ConnectedApp.objects.with_state().filter(pk__in=wanted[start : start + _LARGEST_STEP])
-        for row in rows.order_by().values_list(*_OF_MEMBERS, "state", named=True):  # type: ignore[misc]
+        for row in rows.order_by().values_list(*_OF_MEMBERS, "state", named=True):
             found[str(row.pk)] = Member.of(row), row.state
     return found
 
@@ -219,7 +219,7 @@ def _certificates(rows: Sequence[Any], now: dt.datetime) -> Iterator[Matter]:
         facts = {name: str(getattr(known, name)) for name in _TOLD}
         facts["ends"] = key.end_in_words(now)
         facts["cause"] = f"{_('The certificate %(ends)s.') % facts} {facts['cause']}"
-        since = key.not_after - CERTIFICATE_WARNING
+        since = found[0].signing_key__not_after - CERTIFICATE_WARNING
         who = [Member.of(row) for row in found]
         yield Matter(Kind.CERTIFICATE, str(key_id), key.name, since, who, facts, level=_stage_level(key, now))
 
@@ -228,8 +228,7 @@ def _stage_level(key: SigningKey, now: dt.datetime) -> int:
     """0 at the first stage; after the end it goes on rising by days."""
     stage = key.ending_stage(now)
     level = CERTIFICATE_STAGES.index(stage) if stage is not None else 0
-    ended = key.not_after is not None and key.not_after < now
-    return level + (loudness(now - key.not_after) if ended and key.not_after else 0)
+    return level + (loudness(now - key.not_after) if key.not_after else 0)
 
 
 LOUDER_AFTER_DAYS = (1, 3, 7, 14, 30)

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -52,7 +53,7 @@ def send_due(now: dt.datetime | None = None, *, seconds: float = 40) -> Sent:
 
 def _due(now: dt.datetime | None) -> Iterator[AlarmMessage]:
     """A look at some after the other; those of a way that is down stay where they are."""
-    seen: set[object] = set()
+    seen: set[UUID] = set()
     while found := [
         *_waiting(now or timezone.now()).exclude(pk__in=seen).order_by("next_try_at")[:_LOOK_FOR]
     ]:

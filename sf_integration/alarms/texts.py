@@ -89,15 +89,16 @@ def ending(alarm: Alarm) -> str:
 def link(alarm: Alarm, members: Sequence[Member]) -> str:
     """Where to click here; empty where the site has no such page, or doesn't tell its address."""
     try:
-        path = _path(alarm, members)
+        there = path(alarm, [member.name for member in members])
     except NoReverseMatch:
         return ""
-    return settings.SITE_URL + path if settings.SITE_URL else ""
+    return settings.SITE_URL + there if settings.SITE_URL else ""
 
 
-def _path(alarm: Alarm, members: Sequence[Member]) -> str:
-    if alarm.kind in (Kind.CONNECTION, Kind.ATTENTION) and members:
-        return reverse("sf_integration:detail", args=[members[0].name])
+def path(alarm: Alarm, names: Sequence[str]) -> str:
+    """Of the page about it; `names`: of its connections. Raises NoReverseMatch."""
+    if alarm.kind in (Kind.CONNECTION, Kind.ATTENTION) and names:
+        return reverse("sf_integration:detail", args=[names[0]])
     if alarm.kind == Kind.CERTIFICATE:
         return reverse("sf_integration:rotation", args=[alarm.about])
     query = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import platform
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from ..tokens import lifecycle, rows, totals
 
 PREFIX = "sf_integration"
 _USAGE_IS_OLD_AFTER = dt.timedelta(hours=24)
+_VERSION = re.compile(r"[0-9]\.[0-9]\.[0-9]", re.ASCII)
 
 Samples = Iterable[tuple[Sequence[str], float]]
 """Values of the labels, and the value."""
@@ -44,13 +46,17 @@ Samples = Iterable[tuple[Sequence[str], float]]
 
 def exposition(user: Any, accept: str) -> tuple[bytes, str]:
     """Body and content type, in the first format of an Accept header that is known here, else as text."""
-    registry = cast("CollectorRegistry", Collector(user))
-    try:
-        encode, content_type = choose_encoder(accept)
-        return encode(registry), content_type
-    except ValueError:  # no format has such a version
-        encode, content_type = choose_encoder("")
-        return encode(registry), content_type
+    encode, content_type = choose_encoder(_understood(accept))
+    return encode(cast("CollectorRegistry", Collector(user))), content_type
+
+
+def _understood(accept: str) -> str:
+    """Without formats of versions that are none: the library stumbles over them."""
+    return ",".join(
+        part
+        for part in accept.split(",")
+        if all(_VERSION.fullmatch(version.strip()) for version in re.findall(r"version\s*=([^;]*)", part))
+    )
 
 
 @dataclass(frozen=True)

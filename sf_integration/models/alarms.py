@@ -88,5 +88,10 @@ class AlarmMessage(Base):
             )
         ]
 
+    @property
+    def recipient(self) -> str:
+        """The address, or the name of the channel."""
+        return self.target.partition(":")[2]
+
     def __str__(self) -> str:
         return f"{self.created_at:%Y-%m-%d %H:%M} {self.subject}"

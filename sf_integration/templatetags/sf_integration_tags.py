@@ -83,6 +83,7 @@ class SiteLink:
 
 _SITE = (
     ("sf_integration:list", _("Connections")),
+    ("sf_integration:alarms", _("Alarms")),
     ("sf_integration:keys", _("Signing keys")),
     ("sf_integration:audit", _("Audit trail")),
     ("sf_integration:explain", _("Explain an error")),

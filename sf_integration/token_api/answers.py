@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.http import HttpResponse, JsonResponse
 
 from ..salesforce.errors import (
@@ -52,7 +52,7 @@ def of_error(error: Exception) -> HttpResponse:
     match error:
         case SalesforceError():
             return _told(error)
-        case OperationalError() | InterfaceError():
+        case OperationalError() | InterfaceError() | InternalError():  # the last: PostgreSQL can only be read
             log.warning("the database did not answer: %s", type(error).__name__)
             return _shaped(
                 503,

@@ -14,6 +14,10 @@ def require_open(row: AccessToken, now: dt.datetime) -> None:
     """Raise the stored error while the gate is shut. An edit opens it: the error was that of other settings."""
     if row.next_try_at is None or row.next_try_at <= now or row.last_error is None or _is_over(row):
         return
+    if row.next_try_at - now > lifecycle.LONGEST_WAIT.get(
+        row.last_error.get("kind", ""), lifecycle.LONGEST_WAIT["set-up"]
+    ):
+        return  # shut by a clock that was ahead
     raise stored_error(row.last_error, retry_after=(row.next_try_at - now).total_seconds())
 
 
@@ -22,7 +26,7 @@ def require_pause(row: AccessToken, now: dt.datetime) -> None:
     if row.last_try_at is None or row.last_error is None or _is_over(row):
         return
     wait = row.last_try_at + lifecycle.TRY_NOW_EVERY - now
-    if wait > dt.timedelta(0):
+    if dt.timedelta(0) < wait <= lifecycle.TRY_NOW_EVERY:  # more is no time that a clock put right has told
         raise stored_error(row.last_error, retry_after=wait.total_seconds())
 
 

@@ -26,6 +26,13 @@ TRY_NOW_EVERY = dt.timedelta(seconds=10)
 CLOCK_WARNING_SECONDS = 30
 """How far our clock may be from a login host's before we warn; `signin.CORRECTED_SKEW_SECONDS` is where we allow for it."""
 
+LONGEST_WAIT: dict[str, dt.timedelta] = {
+    "passing": dt.timedelta(minutes=11),
+    "rate": dt.timedelta(minutes=61),
+    "set-up": dt.timedelta(hours=6, minutes=1),
+}
+"""No gate stays shut for longer, by kind, a minute for clocks included: what is further off was told by a wrong clock."""
+
 _MAXIMUM_JITTER = 0.10
 
 

@@ -11,10 +11,10 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from sf_integration.deeds import Deed
 
-PUBLIC = {"healthz", "readyz", "login", "logout", "", "admin:login"}
+PUBLIC = {"healthz", "readyz", "login", "logout", "", "admin:login", "admin:logout"}
 """Nobody is asked who they are."""
 OWN = {
-    "password_change", "password_change_done", "admin:index", "admin:logout", "admin:password_change",
+    "password_change", "password_change_done", "admin:index", "admin:password_change",
     "admin:password_change_done", "admin:jsi18n", "admin:autocomplete", "admin:view_on_site", "admin:app_list", "admin:",
 }  # fmt: skip
 """For whoever is signed in (and staff, in the admin), about themselves or what they may see anyway; or leading elsewhere."""

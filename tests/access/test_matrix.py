@@ -50,6 +50,7 @@ from tests.access.places import (
     all_patterns,
     place_of_admin,
 )
+from tests.test_admin import Inputs
 
 pytestmark = [pytest.mark.once, pytest.mark.django_db]
 
@@ -287,6 +288,7 @@ def test_every_address_lets_in_whom_the_matrix_lets_in(world: World, person: Per
 
 
 def test_whoever_is_not_signed_in_is_led_to_the_sign_in(world: World) -> None:
+    world.person(PEOPLE[3])
     wrong = []
     for route, name, _pattern in all_patterns():
         if name in PUBLIC | BY_API_KEY:
@@ -344,6 +346,20 @@ def test_a_hidden_connection_and_none_look_the_same(world: World) -> None:
         assert hidden.status_code == missing.status_code == 403, door.name
         same = token.sub("", hidden.content.decode()).replace(NAME, "nicht-da")
         assert same == token.sub("", missing.content.decode()), door.name
+
+
+@pytest.mark.parametrize("button", ["_test", "_try"])
+def test_the_buttons_of_the_form_that_sign_in_are_for_who_may_check(world: World, button: str) -> None:
+    address = f"/admin/sf_integration/connectedapp/{world.connection.pk}/change/"
+    for person in PEOPLE[3], PEOPLE[5]:
+        _user, browser = world.person(person)
+        posted = Inputs(browser.get(address).content.decode()).values | {button: "1", "label": "Other"}
+        with world.watched() as seen:
+            answer = browser.post(address, posted)
+        may = person.may(Deed.CHECK, of_connection=True)
+        assert answer.status_code == (200 if button == "_try" else 302) if may else 403, person
+        assert bool(seen.called) == may, person
+        assert may or not seen.written, person
 
 
 # ---- actions of the admin -------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.core import mail
-from django.utils import timezone
 
 from sf_integration.alarms import rounds, sending
 from sf_integration.fields import seal

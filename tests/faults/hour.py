@@ -40,16 +40,19 @@ class Seen:
     longest_wait: float = 0.0
     """The most that a caller was told to wait, in seconds."""
     recovered: list[float] = field(default_factory=list)
-    """Minutes after the host's return until each connection had a token in its row."""
-    extra: int = 0
-    """Token requests after the return beyond one for each connection that needed a token."""
+    """Minutes after the host's return until each connection that had none left had a token again."""
+    without_token: int = 0
+    """How many had none left at the host's return."""
+    settled: float = 0.0
+    """Minutes until no row held a failure any more, those included that have a token and wait for their renewal."""
 
     def __str__(self) -> str:
         return (
             f"{self.connections} connections: token requests each while dead: most {max(self.requests)}, "
             f"mean {statistics.mean(self.requests):.1f}, in all {sum(self.requests)}; callers served {self.served}, told to wait "
-            f"{self.refused} (at most {self.longest_wait:.0f} s); after the return: all with a token after "
-            f"{max(self.recovered):.1f} min, half of them after {statistics.median(self.recovered):.1f} min"
+            f"{self.refused} (at most {self.longest_wait:.0f} s); after the return: the {self.without_token} without a token all "
+            f"had one after {max(self.recovered):.1f} min, half of them after {statistics.median(self.recovered):.1f} min; no "
+            f"failure left anywhere after {self.settled:.1f} min"
         )
 
 
@@ -134,11 +137,10 @@ class Site:
         else:
             self.seen.served += 1
 
-    def without_token(self) -> int:
+    def without_token(self) -> set[str]:
         now = timezone.now()
-        return sum(
-            not row.has_token(now) for row in AccessToken.objects.select_related("connection__signing_key")
-        )
+        rows = AccessToken.objects.select_related("connection__signing_key")
+        return set(self.names) - {row.connection.name for row in rows if row.has_token(now)}
 
 
 def told(kind: str) -> Counter[str]:
@@ -156,7 +158,7 @@ def run(
     revive: Callable[[], None],
     seed: int = 1,
 ) -> Seen:
-    """An hour of it, then as long as it takes until all are well again, ten minutes at most."""
+    """An hour of it, then as long as it takes until all are well again, twelve minutes at most."""
     with time_machine.travel(START, tick=False) as traveller:
         clock = Clock(traveller)
         for module in (process, source):
@@ -169,16 +171,16 @@ def run(
         site.seen.requests = [refused[name] for name in site.names]
         revive()
         back = clock.minutes
-        pending = set(site.names)
+        pending = site.without_token()
+        site.seen.without_token = len(pending)
 
         def all_well() -> bool:
-            now = timezone.now()
-            rows = AccessToken.objects.select_related("connection__signing_key")
-            well = {row.connection.name for row in rows if row.has_token(now) and row.failures == 0} & pending
+            well = pending - site.without_token()
             site.seen.recovered += [clock.minutes - back] * len(well)
             pending.difference_update(well)
-            return not pending
+            return not pending and not AccessToken.objects.filter(failures__gt=0).exists()
 
-        site.live(10.5, all_well)
-        assert not pending, f"{len(pending)} connections without a token ten minutes after the return"
+        site.live(12.0, all_well)
+        site.seen.settled = clock.minutes - back
+        assert not pending, f"{len(pending)} connections without a token twelve minutes after the return"
         return site.seen

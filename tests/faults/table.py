@@ -14,6 +14,8 @@ STORAGE = "tests/faults/test_storage.py::"
 MESSAGES = "tests/faults/test_messages.py::"
 IN_BETWEEN = "tests/faults/test_in_between.py::"
 CLOCKS = "tests/faults/test_clocks.py::"
+PROCESS = "tests/faults/test_processes.py::"
+CHAOS = "tests/long/chaos.py::"
 HOUR = "tests/faults/test_dead_hour.py::"
 WALK = "tests/test_diagnosis_walk.py::test_it_is_told_alike_everywhere"
 
@@ -109,6 +111,29 @@ def of_rest(key: str, title: str, code: str, kind: str, seen: str = "", back: st
 
 
 ORG_ADMIN, SITE, US = "the org's admin", "an administrator of this site", "whoever runs this site"
+
+
+def process(
+    key: str,
+    title: str,
+    seen: str,
+    back: str,
+    *more: str,
+    quick: bool = True,
+) -> Fault:
+    """Something that happens to a process of a whole site, while everybody goes on."""
+    short = ("test_a_site_lives_through_the_loss_of_each_part",) if quick else ()
+    return Fault(
+        key,
+        title,
+        "To real processes of a whole site, with callers, pages and buttons going on.",
+        seen,
+        "All rows, history and audit trail; no token of another, no claim longer than 12 s, no sign-in beyond those explained.",
+        back,
+        (*(f"{PROCESS}{name}" for name in (*more, *short)), f"{CHAOS}test_the_site_lives_through_it"),
+        long=True,
+    )
+
 
 NO_WAY = Group(
     "No way to the login host",
@@ -809,6 +834,53 @@ MESSAGING = Group(
     ),
 )
 
+PROCESSES = Group(
+    "Processes",
+    "Killed: SIGKILL to it and all its children, and started anew a second later, as systemd does. Frozen: SIGSTOP for 20 s. Away: "
+    "stopped, and started after 15 s. Nothing else is restarted.",
+    (
+        process(
+            "database-killed",
+            "The database is killed, or away",
+            "Tokens in memory are served. Pages: our 500 page; the HTTP token API and `/readyz`: 503 with a sentence; all at once.",
+            "At the first request or task after its return.",
+            quick=False,
+        ),
+        process(
+            "database-frozen",
+            "The database server freezes: it takes connections and never answers",
+            "As when it is killed, but only after some seconds each, while it is looked whether the server lives.",
+            "At the first request or task after its return.",
+        ),
+        process(
+            "broker-gone",
+            "The message broker is killed, frozen or away",
+            "Callers and pages: nothing. Buttons for many connections: within 3 s, that nothing was done and who must start what.",
+            "Workers and beat connect again by themselves; what was due is handed out anew at the next beat.",
+        ),
+        process(
+            "worker-gone",
+            "A worker is killed half-way through a sweep, freezes, or is away",
+            "Nothing: the others work on, and callers renew what they need.",
+            "Its claims lapse after 12 s; the next beat hands its rows out anew, whatever becomes of its message.",
+            "test_a_sweep_killed_half_way_is_taken_over_when_its_claims_lapse",
+        ),
+        process(
+            "beat-gone",
+            "Beat is killed, freezes, or is away",
+            "After 3 min pages, metrics and `/readyz` say that the scheduler is silent. Callers renew what they need.",
+            "With the next beat.",
+        ),
+        process(
+            "web-gone",
+            "A web host is killed, freezes, or is away",
+            "What was under way there is cut; the balancer goes on with the other host once the connection is refused or the probe fails.",
+            "At the next good probe. People stay signed in.",
+        ),
+    ),
+)
+
+
 MANY = Group(
     "Trouble of many",
     "An hour on a clock that the test turns.",
@@ -839,6 +911,7 @@ GROUPS: tuple[Group, ...] = (
     IN_BETWEEN_GROUP,
     CLOCK,
     MESSAGING,
+    PROCESSES,
     MANY,
 )
 

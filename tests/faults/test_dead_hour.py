@@ -27,6 +27,7 @@ def test_an_hour_without_the_login_host(
     assert seen.unforeseen == {}
     assert 10 <= max(seen.requests) <= 20
     assert max(seen.recovered) <= 10
+    assert seen.settled < 12
     assert seen.longest_wait <= 331
     assert AccessToken.objects.filter(failures=0, last_error__isnull=True).count() == 16
     assert not AccessToken.objects.exclude(claimed_by="").exists()

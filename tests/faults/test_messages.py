@@ -9,7 +9,6 @@ import pickle
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from django.conf import settings as site
 from django.utils import timezone
 from kombu import Connection
 
-from sf_integration import get_token, tasks, tokens
+from sf_integration import tasks, tokens
 from sf_integration.models import AccessToken
 from sf_integration.testing.django import ConnectableOrg
 from tests.test_tasks import wait_for, worker
@@ -57,12 +56,12 @@ def poison() -> Iterator[tuple[bytes, dict[str, Any]]]:
     yield b"[[],{},{}]", {"content_type": "application/json", "content_encoding": "utf-8", "headers": {}}
 
 
-def publish(connection: Connection) -> None:
+def publish(connection: Connection, queue: str = QUEUE) -> None:
     with connection:
         producer = connection.Producer()
-        queue = connection.SimpleQueue(QUEUE)
+        exchange = connection.SimpleQueue(queue).queue.exchange
         for body, properties in poison():
-            producer.publish(body, routing_key=QUEUE, exchange=queue.queue.exchange, **properties)
+            producer.publish(body, routing_key=queue, exchange=exchange, **properties)
 
 
 def ours() -> Connection:
@@ -92,14 +91,20 @@ def into_files() -> None:
         (folder / f"{time.time_ns()}_raw{number}.{QUEUE}.msg").write_bytes(content)
 
 
-def outlives(org: ConnectableOrg, environment: dict[str, str], log: Path, send: Callable[[], None]) -> None:
+def outlives(
+    org: ConnectableOrg,
+    environment: dict[str, str],
+    log: Path,
+    send: Callable[[], None],
+    **way: Any,
+) -> None:
+    """`way`: how the sound message is sent, if not over the broker of the settings."""
     org.connect("acme")
+    tokens.refresh_due()
+    AccessToken.objects.update(refresh_at=timezone.now())
     send()
-    with worker(environment, org, log, beat=False):
-        tasks.refresh_due_tokens.delay()
-        wait_for(lambda: AccessToken.objects.filter(value__isnull=False).exists(), "token", log)
-        AccessToken.objects.update(refresh_at=timezone.now())
-        tasks.refresh_due_tokens.delay()
+    tasks.refresh_batch.apply_async(([str(AccessToken.objects.get().pk)],), **way)
+    with worker(environment, org, log, beat=False, queue=way.get("queue", QUEUE)):
         wait_for(lambda: AccessToken.objects.get().version > 1, "second token", log)
     assert org.token_requests == 2
     told = log.read_text()
@@ -107,32 +112,59 @@ def outlives(org: ConnectableOrg, environment: dict[str, str], log: Path, send: 
     assert "PRIVATE KEY" not in told
 
 
-@contextmanager
-def broker(environment: dict[str, str], url: str) -> Iterator[dict[str, str]]:
-    """The environment of a worker on another broker, and our own sending there."""
-    from celery import current_app
+def into_redis() -> None:
+    import redis
 
-    before = current_app.conf.broker_url, current_app.conf.broker_transport_options
-    current_app.conf.update(broker_url=url, broker_transport_options={})
-    current_app.pool.force_close_all()
-    try:
-        yield environment | {"CELERY_BROKER_URL": url}
-    finally:
-        current_app.conf.update(broker_url=before[0], broker_transport_options=before[1])
-        current_app.pool.force_close_all()
+    client = redis.Redis.from_url(site.CELERY_BROKER_URL)
+    for content in RAW:
+        client.lpush(QUEUE, content)
+    client.close()
 
 
 def test_a_worker_outlives_messages_that_can_not_be_meant(
     salesforce_org: ConnectableOrg, process_environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Over the broker of the settings: files with SQLite."""
+    """Over the broker of the settings: files, or Redis."""
+    in_files = site.CELERY_BROKER_URL.startswith("filesystem")
 
     def send() -> None:
         publish(ours())
-        if site.CELERY_BROKER_URL.startswith("filesystem"):
-            into_files()
+        (into_files if in_files else into_redis)()
 
     outlives(salesforce_org, process_environment, tmp_path / "worker.log", send)
-    if site.CELERY_BROKER_URL.startswith("filesystem"):
+    if in_files:
         aside = Path(site.CELERY_BROKER_TRANSPORT_OPTIONS["processed_folder"])
         assert len(list(aside.glob("*_raw*"))) == len(RAW)
+
+
+@pytest.mark.rabbitmq
+def test_a_worker_on_rabbitmq_outlives_them_too(
+    salesforce_org: ConnectableOrg, process_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """In a queue of its own: others use the same RabbitMQ."""
+    url, queue = os.environ["TEST_RABBITMQ_URL"], f"faults-{uuid.uuid4()}"
+    with Connection(url) as connection:
+        outlives(
+            salesforce_org,
+            process_environment | {"CELERY_BROKER_URL": url},
+            tmp_path / "worker.log",
+            lambda: publish(Connection(url), queue),
+            connection=connection,
+            queue=queue,
+        )
+        connection.default_channel.queue_delete(queue)
+
+
+def test_a_late_batch_renews_only_what_is_due(salesforce_org: ConnectableOrg) -> None:
+    """Long after its time, or again and again: the row says what is to be done, not the message."""
+    salesforce_org.connect("acme")
+    tokens.refresh_due()
+    ids = [str(row_id) for row_id in AccessToken.objects.values_list("pk", flat=True)]
+    for _ in range(3):
+        tasks.refresh_batch(ids)
+        tasks.refresh_batch([*ids, str(uuid.uuid4())])
+    assert salesforce_org.token_requests == 1
+    AccessToken.objects.update(refresh_at=timezone.now())
+    tasks.refresh_batch(ids)
+    tasks.refresh_batch(ids)
+    assert salesforce_org.token_requests == 2

@@ -7,7 +7,7 @@ import itertools
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import requests
@@ -28,6 +28,7 @@ class Answer:
     host: str
     status: int
     text: str
+    cookies: dict[str, str] = field(default_factory=dict)
     repeated: bool = False
     """A GET that another host had left unanswered."""
 
@@ -57,7 +58,7 @@ class Balancer:
 
     def request(self, method: str, path: str, *, headers: Mapping[str, str] = {}, **body: object) -> Answer:
         began, repeated = time.time(), False
-        status, text, last = NO_ANSWER, "no host", ""
+        status, text, last, cookies = NO_ANSWER, "no host", "", {}
         for host in self._in_turn():
             last = host
             try:
@@ -70,7 +71,7 @@ class Balancer:
                     allow_redirects=False,
                     **body,  # type: ignore[arg-type]
                 )
-                status, text = found.status_code, found.text
+                status, text, cookies = found.status_code, found.text, found.cookies.get_dict()
                 break
             except requests.RequestException as error:
                 text = f"{type(error).__name__}: {error}"
@@ -78,7 +79,7 @@ class Balancer:
                     if method != "GET":
                         break
                     repeated = True
-        answer = Answer(began, time.time() - began, method, path, last, status, text, repeated)
+        answer = Answer(began, time.time() - began, method, path, last, status, text, cookies, repeated)
         self.answers.append(answer)
         return answer
 

@@ -35,5 +35,6 @@ def test_an_hour_without_the_login_host_of_a_thousand(
     assert sum(seen.requests) == before[1] - before[0], "the org counted as many"
     assert max(seen.requests) <= 20
     assert max(seen.recovered) <= 10
+    assert seen.settled < 12
     assert AccessToken.objects.filter(failures=0).count() == CONNECTIONS
     assert not AccessToken.objects.exclude(claimed_by="").exists()

@@ -184,11 +184,17 @@ class Site:
 
     # ---- looking at it ----
 
+    def ended(self) -> dict[str, str]:
+        """Programs that should run and don't, with the end of their logs."""
+        return {name: program.told(1500) for name, program in self.programs.items() if not program.runs()}
+
     def rows(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        with psycopg.connect(
-            self.postgres.url.replace("postgres://", "postgresql://"), connect_timeout=3
-        ) as db:
+        with psycopg.connect(self.postgres.url, connect_timeout=3) as db:
             return db.execute(statement, values).fetchall()
+
+    def write(self, statement: str) -> None:
+        with psycopg.connect(self.postgres.url, connect_timeout=3) as db:
+            db.execute(statement)
 
     def tell_org(self, action: str, **arguments: object) -> None:
         requests.post(f"{self.org_url}/stand-in/{action}", json=arguments, timeout=10).raise_for_status()
@@ -207,8 +213,9 @@ class Site:
     def cookies(self) -> dict[str, str]:
         return {"sessionid": self.session, "csrftoken": CSRF}
 
-    def page(self, balancer: Balancer, path: str) -> Answer:
-        return balancer.request("GET", path, cookies=self.cookies)
+    def page(self, balancer: Balancer, path: str, *, after: Answer | None = None) -> Answer:
+        """`after`: who was redirected brings along what is to be said."""
+        return balancer.request("GET", path, cookies=self.cookies | (after.cookies if after else {}))
 
     def press(self, balancer: Balancer, path: str, **fields: object) -> Answer:
         return balancer.request(

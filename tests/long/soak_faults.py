@@ -53,9 +53,8 @@ class Trouble:
     orgs: Remote
     facts: list[OrgFacts]
     editor: Worker
-    worker: Program
-    beat: Program
-    broker: Program
+    programs: dict[str, Program]
+    """The second worker, the second beat and the broker are killed."""
     usernames: dict[str, str]
     """Of the connections whose settings may be edited or paused, as they are now."""
     rotating: dict[str, tuple[int, str]]
@@ -68,6 +67,7 @@ class Trouble:
     _later: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
     _away: set[int] = field(default_factory=set)
     _paused: set[str] = field(default_factory=set)
+    _killed: set[str] = field(default_factory=set)
     _resting: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -93,10 +93,12 @@ class Trouble:
         while time.monotonic() < end:
             time.sleep(self.chance.uniform(1, 4))
             self._what_is_due()
+            self._supervise()
             [act] = self.chance.choices(list(acts), list(acts.values()))
             act()
-        while self._later:
+        while self._later or self._killed:
             self._what_is_due()
+            self._supervise()
             time.sleep(0.5)
         self._ask(soak_orgs.heal)
 
@@ -148,13 +150,13 @@ class Trouble:
         self._at(self.away_seconds, back)
 
     def kill_worker(self) -> None:
-        self._kill(self.worker, "worker killed", 3)
+        self._kill(self.programs["worker-2"], "worker killed", 3)
 
     def kill_beat(self) -> None:
-        self._kill(self.beat, "one of two beats killed", 3)
+        self._kill(self.programs["beat-2"], "one of two beats killed", 3)
 
     def kill_broker(self) -> None:
-        self._kill(self.broker, "broker killed", min(10, self.away_seconds))
+        self._kill(self.programs["redis"], "broker killed", min(10, self.away_seconds))
 
     def _kill(self, program: Program, what: str, seconds: float) -> None:
         if not program.runs() or self._resting.get(program.name, 0) > time.monotonic():
@@ -163,7 +165,24 @@ class Trouble:
         self.kills.append(time.time())
         self.done[what] += 1
         self._resting[program.name] = time.monotonic() + 3 * self.away_seconds
-        self._at(seconds, program.start)
+        self._killed.add(program.name)
+
+        def start() -> None:
+            program.start()
+            self._killed.discard(program.name)
+
+        self._at(seconds, start)
+
+    def _supervise(self) -> None:
+        """As systemd does: what ended by itself is started again, and counted.
+
+        Celery's worker does end so when it loses Redis while a task is under way (kombu 5.7: `AttributeError` in `_connparams`).
+        """
+        for program in self.programs.values():
+            if program.name not in self._killed and not program.runs():
+                self.kills.append(time.time())
+                self.done[f"{program.name} ended by itself"] += 1
+                program.start()
 
     def edit(self) -> None:
         """Another user of the org from now on."""

@@ -96,7 +96,7 @@ def balance(journal: Iterable[Note], stored: Iterable[tuple[str, float]]) -> Bal
         tokens += 1
         before = [each for each in granted[username] if at - 3 * CLAIM_SECONDS < each < at + LOOSE_SECONDS]
         if before:
-            granted[username].remove(before[0])
+            granted[username].remove(before[-1])
         else:
             from_nowhere += 1
     lost = sorted(each for times in granted.values() for each in times)

@@ -102,20 +102,6 @@ class _WithEverything(logging.Formatter):
         return f"{super().format(record)} {vars(record)!r}"
 
 
-class _Once(logging.Filter):
-    """Templates tell each variable that isn't there, with all that is: gigabytes. Once of each name is enough."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._told: set[tuple[Any, ...]] = set()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.name != "django.template":
-            return True
-        marks = (record.msg, *map(str, record.args or ()))
-        return marks not in self._told and not self._told.add(marks)  # type: ignore[func-returns-value]
-
-
 @contextmanager
 def _every_logger_into(stream: io.StringIO) -> Iterator[None]:
     """All of them at DEBUG, in every format that the site knows."""
@@ -128,10 +114,9 @@ def _every_logger_into(stream: io.StringIO) -> Iterator[None]:
     named = [each for each in logging.Logger.manager.loggerDict.values() if isinstance(each, logging.Logger)]
     before = [(each, each.level, each.propagate, each.disabled) for each in (root, *named)]
     for each, *_ in before:
-        each.setLevel(logging.DEBUG)
+        # Templates tell each variable that isn't there with the `repr` of all that is: gigabytes.
+        each.setLevel(logging.INFO if each.name == "django.template" else logging.DEBUG)
         each.propagate, each.disabled = True, False
-    for handler in handlers:
-        handler.addFilter(_Once())
     # Pytest's own would keep all of it a second time.
     others, root.handlers = root.handlers, handlers
     try:

@@ -267,18 +267,23 @@ class Walk:
             *sorted(name for name, _ in parse_qsl(urlsplit(address).query)),
             path.count("/"),
         )
-        if urlsplit(address).query and marks in self._sent:
+        if (urlsplit(address).query and marks in self._sent) or (address,) in self._sent:
             return
-        self._sent.add(marks)
+        self._sent |= {marks, (address,)}
+        import time
+        t = time.process_time()
         answer = self.browser.get(address)
         content = self.see(answer)
+        print("GET", address, answer.status_code, len(content), round(time.process_time() - t, 2), len(self.places._logged.getvalue())//1000000, flush=True)
         if "html" in answer.headers.get("Content-Type", ""):
-            self._remember(path, content.decode())
+            self._remember(address, content.decode())
 
-    def _remember(self, path: str, html: str) -> None:
+    def _remember(self, address: str, html: str) -> None:
         found = Forms(html)
+        path, _, query = address.partition("?")
         self.waiting += [(path, form) for form in found.forms if form["method"] == "post"]
-        for link in found.links:
+        # One step: filters can be combined without end.
+        for link in () if query else found.links:
             if link.startswith("?"):
                 self.get(urljoin(path, link))
 
@@ -334,7 +339,10 @@ class Walk:
         return str([value for name, value in self.canaries.noted.items() if name.startswith(kind)][-1])
 
     def send(self, target: str, data: dict[str, Any], **more: Any) -> Any:
+        import time
+        t = time.process_time()
         answer = self.browser.post(target, data, **more)
+        print("POST", target, answer.status_code, round(time.process_time() - t, 2), len(self.waiting), flush=True)
         view = resolve(urlsplit(target).path).view_name
         shows = view in SHOWS_API_KEY and API_KEY.search(answer.getvalue()) is not None
         if shows:

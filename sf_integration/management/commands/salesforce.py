@@ -26,6 +26,7 @@ from django.db import DatabaseError
 
 from ...salesforce.errors import SalesforceError
 from ..verbs import (
+    alarms,
     api_clients,
     auditing,
     checking,
@@ -43,7 +44,7 @@ from ..verbs import (
 from ..verbs.verb import Output, Verb, actor_named, sentence
 
 GROUPS: dict[str, tuple[Verb, ...]] = {
-    "Look after connections": (*checking.VERBS, *explaining.VERBS),
+    "Look after connections": (*checking.VERBS, *explaining.VERBS, *alarms.VERBS),
     "Make and change connections": (*making.VERBS, *many.VERBS, *kit.VERBS, *orgs.VERBS),
     "Use an org": data.VERBS,
     "Access tokens": signing_in.VERBS,
