@@ -59,7 +59,7 @@ class Deed(StrEnum):
     REENCRYPT = "seal secrets with another encryption key"
     SEE_AUDIT = "see the audit trail"
     EXPORT_AUDIT = "export the audit trail"
-    MANAGE_ALARMS = "send a test alarm"
+    MANAGE_ALARMS = "send a test alarm, see messages about alarms"
 
     TAKE_TOKEN = "take a token"  # noqa: S105 - no password
     MANAGE_API_CLIENTS = "manage API clients"

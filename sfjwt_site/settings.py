@@ -158,6 +158,7 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+DEFAULT_EXCEPTION_REPORTER_FILTER = "sfjwt_site.reports.DiscreetReports"
 LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/login/"

@@ -160,6 +160,27 @@ def test_a_keyring_does_not_show_its_keys():
     assert base64.urlsafe_b64encode(NEW).decode().rstrip("=") not in shown
 
 
+def test_each_key_of_a_ring_shows_its_id_only():
+    """As the variables of a traceback are shown."""
+    [key] = ring(NEW).keys
+    assert repr(key) == f"<encryption key {hashlib.sha256(NEW).hexdigest()[:8]}>"
+    assert bytes(key) == NEW
+
+
+def test_a_missing_key_is_told_by_its_id():
+    with pytest.raises(
+        UnknownKey, match=f"the encryption key with id {hashlib.sha256(OLD).hexdigest()[:8]} "
+    ):
+        ring(NEW).open(ring(OLD).seal(b"secret", CONTEXT), CONTEXT)
+
+
+@pytest.mark.parametrize("stray", ["!", " ", "\n", "é"])
+def test_a_key_with_a_stray_character_inside_is_refused_rather_than_mended(stray):
+    text = crypto.new_key()
+    with pytest.raises(MalformedKey, match="encryption key 1 is not base64url"):
+        Keyring.from_text([text[:20] + stray + text[20:]])
+
+
 def test_fingerprints_tell_values_apart_and_depend_on_the_key():
     one, other = ring(NEW, OLD).fingerprints("token-1"), ring(NEW, OLD).fingerprints("token-2")
     assert len({*one, *other}) == 4

@@ -86,6 +86,9 @@ def test_a_ciphertext_of_another_row_does_not_open():
     with pytest.raises(EncryptionKeyMissing) as caught:
         SigningKey.objects.get(pk=other.pk).private_key.open()
     assert caught.value.code == "secret_damaged"
+    assert caught.value.cause == "This stored secret is damaged, or was copied here from another row."
+    assert caught.value.remedy == "Replace it: import the signing key again."
+    assert caught.value.who == "whoever runs this site"
 
 
 def test_a_ciphertext_of_another_column_does_not_open():
@@ -368,6 +371,18 @@ def test_rows_are_found_by_the_key_that_sealed_them(encryption_keys):
 
 
 # What Django does with values
+
+
+def test_the_stored_form_is_what_fixtures_hold_and_take():
+    field, row = SigningKey._meta.get_field("private_key"), key_row()
+    written = field.value_to_string(row)
+    assert written == row.private_key.ciphertext
+    assert field.to_python(written) == Sealed(written, row.private_key.key_id)
+    row.private_key = None
+    assert field.value_to_string(row) == ""
+    assert field.to_python("") is None
+    with pytest.raises(ValidationError, match="in its sealed form only"):
+        field.to_python("planted")
 
 
 def test_dumpdata_and_loaddata_keep_the_secret_sealed(tmp_path):

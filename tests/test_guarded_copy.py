@@ -568,10 +568,10 @@ def test_a_sandbox_beside_it_is_called_as_ever(world: World, settings: Any) -> N
 CALLS_NOBODY = {
     "verbs": {
         "explain", "setup-kit", "make-key", "register-key", "reencrypt", "api-clients", "make-api-key", "revoke-api-key",
-        "try-api-key", "import",  # import: with --check it does, see above
+        "try-api-key", "alarms", "test-alarm", "audit", "import",  # import: with --check it does, see above
     },
     "pages": {
-        "health_json", "explain", "guide", "new", "login_url", "draft", "draft_change", "draft_steps", "draft_key",
+        "alarms", "alarm_test", "health_json", "audit", "audit_events", "explain", "guide", "new", "login_url", "draft", "draft_change", "draft_steps", "draft_key",
         "draft_certificate", "draft_kit", "draft_kit_download", "draft_discard", "certificate", "kit", "trace",
         "keys", "key_certificate", "rotation", "rotation_start", "rotation_act",
     },
@@ -600,6 +600,7 @@ def test_every_action_of_the_admin_is_among_the_ways() -> None:
 def test_every_task_is_among_the_ways() -> None:
     known = {"refresh_due_tokens", "refresh_batch", "check_due_connections", "check_batch", "housekeeping"}
     known |= {"tidy_history"}  # housekeeping runs it
+    known |= {"tell_alarms"}  # reads stored facts alone
     known |= {"begin_selected", "selected_lane"}
     found = {name for name in vars(tasks) if hasattr(getattr(tasks, name), "apply_async")}
     assert found - known == set()

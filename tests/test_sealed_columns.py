@@ -16,7 +16,7 @@ from django.test import Client
 
 from sf_integration import crypto, sealed_columns, tasks
 from sf_integration.fields import SealedField, seal
-from sf_integration.models import SigningKey
+from sf_integration.models import AccessToken, ConnectedApp, SigningKey
 from sf_integration.sealed_columns import SealedColumn, missing_keys, stored_key_ids
 
 pytestmark = pytest.mark.django_db
@@ -92,6 +92,22 @@ def test_nothing_is_counted_as_nothing(encryption_keys: Callable[..., None]) -> 
 def test_missing_keys_are_named_with_what_they_sealed(lost_keys: None) -> None:
     assert missing_keys() == {LOST_ID: "2 signing keys"}
     assert missing_keys(["another database"]) == {}
+
+
+def test_all_that_one_missing_key_sealed_is_named_together(encryption_keys: Callable[..., None]) -> None:
+    encryption_keys(LOST)
+    key = key_row("one")
+    app = ConnectedApp.objects.create(
+        name="acme", login_url="https://a.my.salesforce.com", signing_key=key, username="u"
+    )
+    for number in range(2):
+        row = AccessToken(connection=app, username=f"u{number}")
+        row.value = seal(AccessToken, "value", row.pk, b"token")
+        row.save()
+    encryption_keys(HERE)
+    assert missing_keys()[LOST_ID].split(", ") == ["1 signing key", "2 access tokens"]
+    assert stored_key_ids() == {LOST_ID: 3}
+    assert stored_key_ids([COLUMN]) == {LOST_ID: 1}
 
 
 def test_a_check_with_the_database_warns_and_blocks_nothing(lost_keys: None) -> None:

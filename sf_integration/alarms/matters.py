@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext as _
 
 from ..fields import keyring
@@ -78,7 +78,7 @@ class Matter:
 def present(
     now: dt.datetime, *, known_hosts: Collection[str] = (), kinds: Collection[str] = ALL_KINDS
 ) -> list[Matter]:
-    """By two queries, or three. A host that is known to be silent is one as long as one connection fails for it: so its alarm
+    """By two or three queries. A host that is known to be silent is one as long as one connection fails for it: so its alarm
     ends once, when all is well."""
     found = list(_of_scheduler(now)) if Kind.SCHEDULER in kinds else []
     if {*kinds} - {Kind.SCHEDULER}:
@@ -126,7 +126,8 @@ def _rows(now: dt.datetime) -> list[Any]:
     sick = Q(state__in=[state.value for state in _SICK])
     ending = Q(signing_key__not_after__lte=now + CERTIFICATE_WARNING)
     found = ConnectedApp.objects.with_state(now).filter(sick | ending).exclude(state__in=AT_REST)  # type: ignore[misc]
-    columns = (*_OF_MEMBERS, "state", "warnings", *_OF_FAILURES, *_OF_KEYS)
+    found = found.annotate(key_id=F("signing_key__private_key__key_id"))
+    columns = (*_OF_MEMBERS, "state", "key_id", "warnings", *_OF_FAILURES, *_OF_KEYS)
     return list(found.order_by("name").values_list(*columns, named=True))
 
 
@@ -173,10 +174,9 @@ def _warnings(row: Any) -> Iterator[Matter]:
 
 
 def _missing_keys(rows: Sequence[Any]) -> Iterator[Matter]:
-    key_ids = _key_ids({row.signing_key_id for row in rows if not row.signing_key__signer})
     by_lack = defaultdict(list)
     for row in rows:
-        by_lack[_lack(row, key_ids.get(row.signing_key_id, ""))].append(row)
+        by_lack[_lack(row, row.key_id or "")].append(row)
     for (about, title, remedy), found in by_lack.items():
         facts = {
             "cause": _("Their signing keys can't be used here, so nobody can sign in."),
@@ -186,13 +186,6 @@ def _missing_keys(rows: Sequence[Any]) -> Iterator[Matter]:
         }
         who = [Member.of(row) for row in found]
         yield Matter(Kind.ENCRYPTION_KEY, about, title, None, who, facts)
-
-
-def _key_ids(signing_keys: Collection[UUID]) -> dict[UUID, str]:
-    if not signing_keys:
-        return {}
-    rows = SigningKey.objects.filter(pk__in=signing_keys, private_key__isnull=False)
-    return {row.pk: row.private_key.key_id for row in rows.only("private_key")}
 
 
 def _lack(row: Any, key_id: str) -> tuple[str, str, str]:

@@ -24,6 +24,7 @@ Kind = Alarm.Kind
 RAISED, LOUDER, ENDED = "raised", "louder", "ended"
 AT_LENGTH = 20
 """So many alarms of one message are told with cause and remedy; the others with a line."""
+_IN_A_LINE = 200
 _NAMED = 20
 _LONGEST_SUBJECT = 200
 _LONGEST_LINE = 500
@@ -154,7 +155,9 @@ def _body(items: Sequence[Item], now: dt.datetime) -> Iterator[str]:
             yield href
     if rest := items[AT_LENGTH:]:
         yield from ("", "-" * 40, "", _("Told without details:"))
-        yield from (f"- {_title(item, now)}" for item in rest)
+        yield from (f"- {_title(item, now)}" for item in rest[:_IN_A_LINE])
+        if len(rest) > _IN_A_LINE:
+            yield _("and %d more") % (len(rest) - _IN_A_LINE)
     yield from ("", "-- ", _footer())
 
 

@@ -395,9 +395,8 @@ def transport_error(exc: Exception, url: str, timeout_seconds: float) -> Transpo
         return TransportError(f"The proxy to {host} could not be used.", code="proxy_failure")
     if any_of(NameResolutionError, socket.gaierror):
         return TransportError(f"The name {host} does not resolve.", code="dns_failure")
-    if any_of(ssl.SSLEOFError):  # no certificate was judged: the other side has gone
-        return TransportError(f"{host} broke off its answer.", code="cut_off")
-    if any_of(ssl.SSLError, urllib3.exceptions.SSLError, requests.exceptions.SSLError):
+    # Where the other side has gone in the handshake no certificate was judged.
+    if any_of(ssl.SSLError, urllib3.exceptions.SSLError) and not any_of(ssl.SSLEOFError):
         return TransportError(
             f"No trusted TLS connection to {host} could be made{_told_by_tls(reasons)}.", code="tls_failure"
         )
@@ -405,10 +404,12 @@ def transport_error(exc: Exception, url: str, timeout_seconds: float) -> Transpo
         return TransportError(f"{host} answered with more than can be right.", code="too_large")
     if any_of(ConnectionRefusedError):
         return TransportError(f"Nothing answers at {host}: connection refused.", code="connection_refused")
+    if any_of(NewConnectionError) and not any_of(
+        TimeoutError
+    ):  # to urllib3 each is a time-out, also one told at once
+        return TransportError(f"No connection to {host} could be made.", code="connection_failed")
     if any_of(TimeoutError, ConnectTimeoutError, urllib3.exceptions.TimeoutError, requests.Timeout):
         return TransportError(f"{host} did not answer within {timeout_seconds:g} seconds.", code="timeout")
-    if any_of(NewConnectionError):
-        return TransportError(f"No connection to {host} could be made.", code="connection_failed")
     if any_of(StaleConnection):
         return TransportError(f"{host} had closed the connection.", code="connection_stale")
     return TransportError(f"{host} broke off its answer.", code="cut_off")

@@ -123,15 +123,16 @@ class Process:
         """Login URL to seconds that our clock was ahead of that host's at its last answer."""
 
     def remember(
-        self, handle: Handle, token: Token, connection: ConnectedApp, *, seconds_left: float
+        self, handle: Handle, token: Token, connection: ConnectedApp, *, seconds_left: float, looked_at: float
     ) -> None:
+        """`looked_at`: when the row was read (monotonic), which was before the sign-in if there was one."""
         self.copies[handle] = Copy(
             token,
             connection.pk,
             connection.api_version,
             uses=self.uses.setdefault(handle, Uses()),
             expires=time.monotonic() + seconds_left,
-            next_look=time.monotonic() + LOOK_EVERY_SECONDS,
+            next_look=looked_at + LOOK_EVERY_SECONDS,
         )
 
     def forget(self, handle: Handle) -> None:

@@ -105,6 +105,7 @@ def refresh(name: str, username: str | None = None, *, observe: Observer | None 
     What other code waits for meanwhile is the same sign-in.
     """
     process, handle = current(), (name, username)
+    looked_at = time.monotonic()
     row = _row(handle)
     renewal.guard(row.connection, row.username)
     gate.require_pause(row, timezone.now())
@@ -118,7 +119,7 @@ def refresh(name: str, username: str | None = None, *, observe: Observer | None 
             return None if token is None or (seen and token.value == seen.value) else token
 
         row, token = _sign_in_once(process, handle, row, newer, past_gate=True, observe=observe)
-    _remember(process, handle, row, token)
+    _remember(process, handle, row, token, looked_at)
     return token
 
 
@@ -183,6 +184,7 @@ def _ask_row(
     try:
         if not in_transaction:
             _save_held(process, handle)
+        looked_at = time.monotonic()
         row = _row(handle)
     except (DatabaseError, InterfaceError):
         # The database is down: what is in memory is still good.
@@ -202,7 +204,7 @@ def _ask_row(
     except SalesforceError:
         process.forget(handle)
         raise
-    _remember(process, handle, row, token)
+    _remember(process, handle, row, token, looked_at)
     if counts_as_use:
         uses = process.uses[handle]
         uses.count += 1
@@ -320,8 +322,8 @@ def _acquired(lock: threading.Lock) -> Iterator[bool]:
         lock.release()
 
 
-def _remember(process: Process, handle: Handle, row: AccessToken, token: Token) -> None:
+def _remember(process: Process, handle: Handle, row: AccessToken, token: Token, looked_at: float) -> None:
     left = (token.expected_expiry - timezone.now()).total_seconds()
     # In grace the copy lives until the next look only, which asks the row again.
     seconds = left if left > 0 else lifecycle.LOOK_EVERY_SECONDS
-    process.remember(handle, token, row.connection, seconds_left=seconds)
+    process.remember(handle, token, row.connection, seconds_left=seconds, looked_at=looked_at)

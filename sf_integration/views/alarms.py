@@ -47,6 +47,8 @@ class Row:
     href: str
     names: str
     """Of its connections."""
+    since: dt.datetime | None
+    """None: a certificate ends on a day that is told anyway."""
     colour: str
     icon: str
     problem: Shown
@@ -60,6 +62,7 @@ class Row:
             title=texts.ending(alarm) if over else texts.headline(alarm, count=len(seen.names)),
             href=_href(seen),
             names=_named(seen),
+            since=None if alarm.kind == Alarm.Kind.CERTIFICATE else alarm.since,
             colour="good" if over else "warn" if mild else "bad",
             icon="check" if over else "alert" if mild else "cross",
             problem=Shown.of(
@@ -84,6 +87,7 @@ def index(request: HttpRequest) -> HttpResponse:
     now, alarms = timezone.now(), seeing.told_alarms().defer("told")
     still = seeing.visible(request.user, alarms.filter(ended_at=None).order_by("-raised_at"))
     over = alarms.filter(ended_at__gt=now - OF_LATE).order_by("-ended_at")[: 10 * _MOST_ENDED]
+    still.sort(key=lambda seen: seen.alarm.kind in _MILD)  # what does not work comes first
     page = Paginator(still, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "page": page,

@@ -35,6 +35,13 @@ class Day(forms.DateInput):
     def __init__(self) -> None:
         super().__init__(format="%Y-%m-%d")
 
+    def format_value(self, value: Any) -> str:
+        """Browsers complain about what can't be read."""
+        try:
+            return str(dt.date.fromisoformat(str(value)))
+        except ValueError:
+            return ""
+
 
 class Filters(forms.Form):
     """What the address of the page asks for; nothing: all."""
@@ -132,7 +139,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "kinds": [*trail.KINDS],
         "only_visible": not request.user.is_superuser,
     }
-    return render(request, "sf_integration/audit.html", context, status=200 if is_good else 422)
+    return render(request, "sf_integration/audit.html", context)
 
 
 @allowed(Deed.EXPORT_AUDIT)

@@ -152,7 +152,7 @@ def start(request: HttpRequest, key_id: UUID) -> HttpResponse:
 
 
 @transaction.non_atomic_requests
-@managing
+@allowed(Deed.TRY_STAGED)
 def try_staged(request: HttpRequest, key_id: UUID) -> HttpResponse:
     """Sign in with the staged signing keys: of one connection, or of all, as far as the time of a request goes."""
     key = _key(request, key_id)

@@ -45,6 +45,7 @@ PAGES = {
     "explain": Place(Deed.READ_GUIDE, {"text": "invalid_grant"}),
     "guide": Place(Deed.READ_GUIDE),
     "alarms": Place(Deed.SEE_ALARMS),
+    "alarm_test": Place(Deed.MANAGE_ALARMS),
     "new": Place(Deed.MAKE),
     "login_url": Place(Deed.MAKE, {"login_url": "https://acme.my.salesforce.com"}, methods=("post",)),
     **{
@@ -59,7 +60,7 @@ PAGES = {
     "key_certificate": _one(Deed.SEE_KEYS),
     "rotation": _one(Deed.SEE_KEYS),
     "rotation_start": _one(Deed.ROTATE, bits="2048", days="365"),
-    "rotation_try": _one(Deed.ROTATE),
+    "rotation_try": _one(Deed.TRY_STAGED),
     "rotation_act": _one(Deed.ROTATE),
     "detail": _one(Deed.SEE),
     "timeline": _one(Deed.SEE),
@@ -142,7 +143,7 @@ MODELS = {
     "connectionevent": _SEEN,
     "auditevent": Model(Deed.SEE_AUDIT),
     "alarm": Model(Deed.SEE_ALARMS),
-    "alarmmessage": Model(Deed.SEE_ALARMS),
+    "alarmmessage": Model(Deed.MANAGE_ALARMS),
 }
 FOREIGN = {"auth", "django_celery_beat", "axes"}
 """Apps whose pages in the admin ask Django's own permissions, which none of ours gives."""

@@ -103,7 +103,6 @@ def test_rows_of_hidden_connections_are_shown_to_superusers_alone(events: None, 
 )
 def test_what_can_not_be_asked_is_told(events: None, admin_client: Client, asked: str) -> None:
     answer = admin_client.get(PAGE + asked)
-    assert answer.status_code == 422
     assert 'role="alert"' in answer.content.decode()
     assert told(answer) == []
 

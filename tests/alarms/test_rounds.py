@@ -230,6 +230,18 @@ def test_one_connections_alarm_goes_on_as_its_hosts_without_being_told_again(wor
     assert world.messages().keys() == {"mail:ann@acme.example", "mail:bob@globex.example"}
 
 
+def test_a_storm_of_refusals_is_one_mail_that_stays_short(world: World) -> None:
+    names = [f"c{number:04}" for number in range(400)]
+    world.connect_many(names)
+    world.fail(*names)
+    assert len(world.after(3)) == 400
+    message = world.messages()[OPS]
+    assert message.subject.startswith("[Salesforce connections] 400 alarms: c0000, c0001")
+    assert message.body.count("Cause:") == 20
+    assert "and 180 more" in message.body
+    assert len(message.body) < 20_000
+
+
 def test_several_matters_of_one_round_are_one_message(world: World) -> None:
     world.connect_many(["a", "b", "c"], tags=["emea"])
     world.configure(

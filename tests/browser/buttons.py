@@ -17,6 +17,7 @@ BUTTONS = """() => [...document.querySelectorAll('form[method=post] button, butt
     .map(button => [button.getAttribute('formaction') ?? button.form.getAttribute('action') ?? location.pathname,
                     ['do', 'act'].includes(button.name) ? button.value : button.name === 'later' ? button.name : ''])"""
 DOWNLOADS = {
+    "audit_events",
     "certificate",
     "draft_certificate",
     "draft_kit_download",
@@ -26,7 +27,7 @@ DOWNLOADS = {
     "rows",
     "trace",
 }
-FILES = {"kit", "rows csv", "rows json"}
+FILES = {"kit", "rows csv", "rows json", "audit_events csv", "audit_events json"}
 """Buttons whose answers are files."""
 ASKED_BY_SCRIPTS = {"login_url"}
 
@@ -99,6 +100,8 @@ PRESSES = (
     Press("query", "/connections/acme/query/", "Run", "3 rows", {"soql": "SELECT Name FROM Account LIMIT 3"}),
     Press("rows csv", "/connections/acme/query/", "CSV", "", {"soql": "SELECT Name FROM Account LIMIT 3"}),
     Press("rows json", "/connections/acme/query/", "JSON", "", {"soql": "SELECT Name FROM Account LIMIT 3"}),
+    Press("audit_events csv", "/connections/audit/?actor=nobody-here", "Download CSV", ""),
+    Press("audit_events json", "/connections/audit/", "Download JSON", ""),
     Press("revoke", "/connections/acme/revoke/", "Revoke", "was ended and its token dropped"),
     Press("find_fault", "/connections/lost/", "Find the fault", "Save"),
     Press("accept_org", "/connections/moved/accept-org/", "Accept", "Connection moved", before=tick_all),
@@ -107,6 +110,7 @@ PRESSES = (
     Press("selected renew", "/connections/", "Sign in anew", "Sign", before=tick),
     Press("selected pause", "/connections/", "Pause", "paused", before=tick),
     Press("selected resume", "/connections/", "Resume", "resumed", before=tick),
+    Press("alarm_test", "/connections/alarms/", "Send a test", "ops@here.example: sent."),
     Press("explain", "/connections/explain/", "Explain", "1 known error", {"text": "invalid_client_id"}),
     Press(
         "new",

@@ -13,11 +13,14 @@ from django.test import Client
 from django.utils import timezone
 
 from sf_integration import access, audit, crypto, health, keystore
+from sf_integration.alarms import rounds
 from sf_integration.conf import ENVIRONMENTS
 from sf_integration.conf import settings as app_settings
 from sf_integration.fields import Sealed
 from sf_integration.models import (
     AccessToken,
+    Alarm,
+    AlarmMessage,
     ApiClient,
     AuditEvent,
     CheckDay,
@@ -85,6 +88,7 @@ def build(org: ConnectableOrg) -> Site:
         health.check_connection(connections[name], asked_by="admin")
     bring_about(connections)
     key = rotate(org)
+    raise_alarms()
     give_history(connections["acme"])
     RecentLookup.objects.create(
         user=admin, connection=connections["acme"], sobject="Account", record_id=ACCOUNT
@@ -196,6 +200,16 @@ def rotate(org: ConnectableOrg) -> SigningKey:
     refused.approved = False
     rotation.try_all([each for each in rotating() if each.name in ROTATING[:3]], actor=access.SHELL)
     return old
+
+
+def raise_alarms() -> None:
+    """By mail to the site; one is over, and one message was not taken."""
+    settings.SF_INTEGRATION["ALARM_MAIL"] = ["ops@here.example"]
+    now = timezone.now()
+    for later in (5, 10):
+        rounds.run(now + dt.timedelta(minutes=later))
+    Alarm.objects.filter(title="sick").update(ended_at=now, ending="recovered")
+    AlarmMessage.objects.update(attempts=2, problem="ConnectionRefusedError")
 
 
 def rotating() -> list[ConnectedApp]:

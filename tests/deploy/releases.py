@@ -12,7 +12,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FIRST_MIGRATION = "sf_integration/migrations/0010_operating.py"
 """What this release adds first to the database; the release before is the commit on which the one stands that brought this file."""
-PREVIOUS_STATE = "0009"
 
 
 def previous_release(folder: Path) -> Path:
@@ -20,7 +19,9 @@ def previous_release(folder: Path) -> Path:
     brought = _git("log", "--diff-filter=A", "--format=%P", "-1", "--", FIRST_MIGRATION).decode().split()
     if not brought:
         pytest.skip("needs the history of the repository")
-    packed = _git("archive", "--format=tar", brought[0], "manage.py", "sf_integration", "sfjwt_site", "templates")
+    packed = _git(
+        "archive", "--format=tar", brought[0], "manage.py", "sf_integration", "sfjwt_site", "templates"
+    )
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
         archive.extractall(folder, filter="data")
     assert not (folder / FIRST_MIGRATION).exists()

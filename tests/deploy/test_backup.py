@@ -116,7 +116,9 @@ def copy(salesforce_org: ConnectableOrg, tmp_path: Path) -> Path:
     return made
 
 
-def ask(code: str, url: str, org: ConnectableOrg, environment: dict[str, str], **changes: str) -> dict[str, object]:
+def ask(
+    code: str, url: str, org: ConnectableOrg, environment: dict[str, str], **changes: str
+) -> dict[str, object]:
     """What a site on the restored database says, in a process of its own."""
     # With DEBUG pages need no collected static files.
     site = environment | {"DATABASE_URL": url, "DEBUG": "on"} | changes

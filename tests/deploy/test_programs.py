@@ -59,9 +59,7 @@ def test_services_start_and_end_as_their_units_say(host: Host, tmp_path: Path) -
         at = f"http://127.0.0.1:{port}"
         others = [
             stack.enter_context(
-                running(
-                    host.command(unit.one("ExecStart")), environment, tmp_path / unit.name, folder=ROOT
-                )
+                running(host.command(unit.one("ExecStart")), environment, tmp_path / unit.name, folder=ROOT)
             )
             for unit in (worker, beat)
         ]
@@ -138,7 +136,9 @@ def test_secrets_come_as_files_that_only_the_service_sees(name: str) -> None:
     named = {word for line in unit.all("Environment") for word in re.findall(r"=%d/(\w+)", line)}
     assert named == loaded >= {"secret_key", "encryption_keys", "database_url"}
     plain = re.findall(r"^(\w+)=", (DEPLOY / "environment.example").read_text(), re.MULTILINE)
-    assert not [entry for entry in plain if re.search("KEY|URL$|TOKEN|PASSWORD", entry) and entry != "SITE_URL"]
+    assert not [
+        entry for entry in plain if re.search("KEY|URL$|TOKEN|PASSWORD", entry) and entry != "SITE_URL"
+    ]
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
@@ -150,13 +150,23 @@ def test_systemd_understands_every_unit_and_calls_the_services_well_kept(host: H
         path.write_text(path.read_text().replace(f"{HOME}/.venv", sys.prefix))
     units = [str(folder / name.replace("@.", "@1.")) for name in unit_names()]
     found = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", *units], capture_output=True, text=True, timeout=60, check=False
+        ["systemd-analyze", "verify", "--man=no", *units],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     ours = [line for line in (found.stdout + found.stderr).splitlines() if "sf-connections" in line]
     assert ours == []
 
     judged = subprocess.run(
-        ["systemd-analyze", "security", "--offline=yes", "--threshold=20", str(folder / "sf-connections-web.service")],
+        [
+            "systemd-analyze",
+            "security",
+            "--offline=yes",
+            "--threshold=20",
+            str(folder / "sf-connections-web.service"),
+        ],
         capture_output=True,
         text=True,
         timeout=60,
@@ -208,6 +218,8 @@ def test_lines_of_the_procfile_start_and_end(tmp_path: Path) -> None:
         started["worker"].wait_for_line("ready.")
         started["beat"].wait_for_line("beat: Starting")
         # What the image asks of itself, and of nothing else.
+        refused = requests.get(f"http://127.0.0.1:{port}/healthz", headers={"Host": "192.0.2.21"}, timeout=10)
+        assert refused.status_code == 400  # as docs/many-hosts.md warns whoever probes by address
         _, health = _container_lines("HEALTHCHECK")
         assert _is_healthy(health, port)
         for program in started.values():
@@ -241,9 +253,7 @@ def test_container_runs_what_the_procfile_runs() -> None:
 
 def test_container_takes_in_the_program_and_nothing_else() -> None:
     copied = [line.split()[1] for line in _container() if line.startswith("COPY ") and "--from" not in line]
-    let_in = {
-        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")
-    }
+    let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert set(copied) == let_in
     assert all((ROOT / name).exists() for name in copied)
     assert "*" in (ROOT / ".dockerignore").read_text().splitlines()

@@ -53,6 +53,7 @@ class Front(RawServer):
         self.tls: ssl.SSLContext | None = certified()
         self.resolver_says: int | None = None
         """An EAI code, once the name is to be resolved no more."""
+        self.address = "127.0.0.1"
         self._plugs: list[socket.socket] = []
         super().__init__(self._meet)
         self.port = int(self.url.rpartition(":")[2])
@@ -87,6 +88,7 @@ class Front(RawServer):
 
     def heal(self) -> None:
         self.behaviour, self.tls, self.resolver_says = self.hands_on, certified(), None
+        self.address = "127.0.0.1"
         if self.stopping.is_set():
             self.unplug()
             self._listener = socket.create_server(("127.0.0.1", self.port))
@@ -96,6 +98,10 @@ class Front(RawServer):
     def close_port(self) -> None:
         """Nothing listens any more."""
         super().close()
+
+    def leads_nowhere(self) -> None:
+        """The name resolves to an address that no connection can be made to."""
+        self.address = "127.255.255.255"
 
     def plug(self) -> None:
         """Somebody listens who takes no further connection: packets to the port are dropped."""
@@ -137,7 +143,7 @@ def resolver(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
             return real(host, *arguments, **options)
         if front.resolver_says is not None:
             raise socket.gaierror(front.resolver_says, os.strerror(0))
-        return real("127.0.0.1", *arguments, **options)
+        return real(front.address, *arguments, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 

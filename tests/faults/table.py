@@ -55,7 +55,16 @@ class Group:
     faults: tuple[Fault, ...]
 
 
-def no_answer(key: str, title: str, made: str, code: str, *more: str, back: str = LATER) -> Fault:
+def no_answer(
+    key: str,
+    title: str,
+    made: str,
+    code: str,
+    *more: str,
+    back: str = LATER,
+    test: str = "",
+    codes: tuple[str, ...] = (),
+) -> Fault:
     """A login host that gives no usable answer: retryable, whatever it is."""
     seen = f"Failing, where no token is left; `RetryableError` with code `{code}`; cause and remedy on page and in `check --json`."
     return Fault(
@@ -65,8 +74,8 @@ def no_answer(key: str, title: str, made: str, code: str, *more: str, back: str 
         seen,
         SERVED,
         back,
-        (f"{SIGN_IN}test_host_in_trouble[{key}]", *more),
-        (code,),
+        (f"{SIGN_IN}{test or f'test_host_in_trouble[{key}]'}", *more),
+        (code, *codes),
     )
 
 
@@ -182,7 +191,27 @@ NO_WAY = Group(
             "cut_off",
         ),
         no_answer("no TLS", "TLS: the host speaks none", "Plain HTTP at a https address.", "tls_failure"),
-        no_answer("proxy", "The proxy can't be used", "HTTPS_PROXY names a closed port.", "proxy_failure"),
+        no_answer(
+            "proxy",
+            "The proxy can't be used",
+            "HTTPS_PROXY names a closed port.",
+            "proxy_failure",
+            test="test_proxy_that_can_not_be_used",
+        ),
+        no_answer(
+            "no way",
+            "No way to the network",
+            "An address that the machine has no route to.",
+            "connection_failed",
+        ),
+        no_answer(
+            "idle connection",
+            "A connection that the host gave up while it lay idle",
+            "The host closes it at the second request.",
+            "connection_stale",
+            test="test_host_that_gave_up_an_idle_connection",
+            back="At once: it is sent once more, over a new one.",
+        ),
     ),
 )
 
@@ -229,6 +258,7 @@ NO_ANSWER = Group(
             "redirected",
             f"{WALK}[redirect to a foreign host]",
             back=REPAIRED,
+            test="test_host_that_redirects[302]",
         ),
         no_answer(
             "redirect 307",
@@ -236,8 +266,16 @@ NO_ANSWER = Group(
             "307, likewise.",
             "redirected",
             back=REPAIRED,
+            test="test_host_that_redirects[307]",
         ),
-        no_answer("redirect 308", "The same for good", "308, likewise.", "redirected", back=REPAIRED),
+        no_answer(
+            "redirect 308",
+            "The same for good",
+            "308, likewise.",
+            "redirected",
+            back=REPAIRED,
+            test="test_host_that_redirects[308]",
+        ),
         no_answer("maintenance", "Maintenance page", "503 with HTML.", "http_503", f"{WALK}[HTML 503]"),
         no_answer("bad gateway", "Edge in trouble", "502 with HTML.", "http_502", f"{WALK}[HTML 502]"),
         no_answer("gateway time-out", "Edge waited in vain", "504 with HTML.", "http_504"),
@@ -247,6 +285,7 @@ NO_ANSWER = Group(
             "500 with HTML that sends back what it got.",
             "http_500",
             f"{WALK}[page that sends all back]",
+            codes=("http_5*",),
         ),
         no_answer(
             "too many requests", "Too many requests", "429 without a body of Salesforce's.", "http_429"
@@ -269,7 +308,22 @@ NO_ANSWER = Group(
         no_answer("nan", "NaN for a value", "`NaN`, which is no JSON.", "not_json"),
         no_answer("deep nesting", "Nesting without end", "100,000 brackets.", "not_json"),
         no_answer("no UTF-8", "Bytes that are no UTF-8", "FF FE in a value.", "not_json"),
-        no_answer("byte order mark", "Byte order mark", "A sound answer behind a BOM.", "not_json"),
+        Fault(
+            "byte order mark",
+            "Byte order mark",
+            "A sound answer behind a BOM.",
+            "Nothing: it is read.",
+            "The token is stored.",
+            "Nothing to mend.",
+            (f"{SIGN_IN}test_byte_order_mark_does_no_harm",),
+        ),
+        no_answer(
+            "page not there",
+            "The sandbox was deleted",
+            "404 with HTML, as gone hosts answer.",
+            "http_404",
+            codes=("http_4*",),
+        ),
         no_answer(
             "wrong types",
             "Values of other types",
@@ -444,7 +498,7 @@ OTHER_ORG = Group(
             "Failing; `WrongOrg`, code `wrong_org`, or `sandbox_refreshed`.",
             "The token is not stored, its session is ended there; the one in store stays.",
             "An administrator accepts the org, or the address leads back.",
-            (f"{SIGN_IN}test_refused_sign_in[another org]", f"{WALK}[org swapped]"),
+            (f"{SIGN_IN}test_an_answer_of_another_org", f"{WALK}[org swapped]"),
             ("wrong_org", "sandbox_refreshed"),
         ),
         Fault(
@@ -532,6 +586,19 @@ RESTED = Group(
         of_rest("rows cut off", "Cut in the body", "cut_off", "TransportError"),
         of_rest("rows of another form", "JSON of another form", "malformed_answer", "TransportError"),
         Fault(
+            "version not served",
+            "The org serves no version that we know, or not the one asked for",
+            "The org's list of versions is cut.",
+            "Failing, step API version; `TransportError` with code `no_common_api_version`, or `api_version_not_served`.",
+            KEPT,
+            REPAIRED,
+            (
+                "tests/test_health.py::test_api_version_that_is_not_served_fails",
+                "tests/faults/test_rest.py::test_an_org_without_a_version_that_we_know",
+            ),
+            ("no_common_api_version", "api_version_not_served"),
+        ),
+        Fault(
             "bearer and redirects",
             "Redirects of the REST API",
             "301, 302, 303, 307 and 308 to another server.",
@@ -585,11 +652,11 @@ OUR_STORE = Group(
         Fault(
             "disk full: database",
             "Disk full, SQLite writes",
-            "RLIMIT_FSIZE of a child at the size of the database.",
+            "RLIMIT_FSIZE of a child is 0: no file can be written.",
             "`OperationalError` of the database to who needs a new token; who has one is served.",
             "The file stays sound (integrity check), rows unchanged.",
             "By itself once there is room.",
-            (f"{STORAGE}test_a_full_disk_leaves_the_database_sound",),
+            (f"{STORAGE}test_a_full_disk_loses_nothing",),
             (),
             ("OperationalError",),
         ),
@@ -597,10 +664,10 @@ OUR_STORE = Group(
             "disk full: message",
             "Disk full, message of the file broker",
             "RLIMIT_FSIZE of a child.",
-            "The button says that the message could not be sent.",
+            "The button says that the message could not be sent, as for a broker that is down.",
             "No half message for a worker, no litter.",
             "By itself once there is room.",
-            (f"{STORAGE}test_a_message_that_does_not_fit_leaves_nothing_behind",),
+            (f"{STORAGE}test_a_full_disk_loses_nothing",),
             (),
             ("OSError", "OperationalError"),
         ),
@@ -611,7 +678,7 @@ OUR_STORE = Group(
             "Nothing: calls go on.",
             "Lines are lost, tokens are not.",
             "By itself once there is room.",
-            (f"{STORAGE}test_a_log_that_can_not_grow_stops_no_sign_in",),
+            (f"{STORAGE}test_a_full_disk_loses_nothing",),
         ),
         Fault(
             "disk full: export",
@@ -620,16 +687,19 @@ OUR_STORE = Group(
             "One sentence, exit status 1.",
             "Nothing is changed by printing.",
             "Run it again.",
-            (f"{STORAGE}test_an_export_to_a_full_disk_is_one_sentence",),
+            ("tests/test_command_line_rows.py::test_full_disk_is_one_sentence",),
         ),
         Fault(
             "read-only database",
             "Read-only database",
             "SQLite opened with mode=ro; PostgreSQL with default_transaction_read_only.",
-            "Stored tokens are served; a new one: `OperationalError` or `InternalError` of the database; list and detail page can be read; check says so.",
+            "Stored tokens are served; a new one: `OperationalError` or `InternalError` of the database; list and detail page are read; “Check now”: 500 in our words; token API 503 `database_unavailable`.",
             "No sign-in is made whose token could not be stored.",
             "By itself once it can be written.",
-            (f"{STORAGE}test_a_database_that_can_only_be_read_serves_what_is_stored",),
+            (
+                f"{STORAGE}test_a_database_that_can_only_be_read_serves_what_is_stored",
+                f"{IN_BETWEEN}test_the_token_api_asks_to_come_again_when_the_database_fails",
+            ),
             (),
             ("OperationalError", "InternalError"),
         ),
@@ -762,9 +832,9 @@ CLOCK = Group(
             "gate in the future",
             "The clock was ahead when a sign-in failed",
             "A failure is stored with a clock an hour ahead, then the clock is put right.",
-            "The stored error, with the time to wait.",
+            "Nothing: a wait that no schedule tells counts as none, for callers and for “Check now”.",
             KEPT,
-            "At the stored time, or at once by “Check now”.",
+            "At once by the next caller; by beat at the stored time.",
             (f"{CLOCKS}test_a_gate_that_was_shut_by_a_wrong_clock_opens",),
         ),
         Fault(
@@ -776,6 +846,61 @@ CLOCK = Group(
             "By itself.",
             (f"{WALK}[clock five minutes ahead]", f"{WALK}[clock five minutes behind]"),
             ("clock_skew",),
+        ),
+    ),
+)
+
+THE_CALLER = Group(
+    "Callers who may not or can't mean it",
+    "Refused before any call to Salesforce.",
+    (
+        Fault(
+            "no API key",
+            "An API key is missing, unknown, expired or revoked",
+            "A call of the token API with such a key.",
+            "401 with the reason.",
+            "No sign-in, no use counted.",
+            "An administrator of this site.",
+            ("tests/test_refusals.py::test_api_key_is_refused_at_every_door",),
+            ("api_key_*",),
+        ),
+        Fault(
+            "too many calls",
+            "A program calls the token API too often",
+            "More calls within the minute than it may.",
+            "429 with Retry-After.",
+            "Others go on.",
+            "By itself within the minute.",
+            ("tests/token_api/test_views.py::test_a_client_that_calls_too_often_is_told_when_to_come_back",),
+            ("too_many_calls",),
+        ),
+        Fault(
+            "no such connection",
+            "A name that is not there",
+            "A caller names it.",
+            "`UnknownConnection` with the nearest name.",
+            "Nothing is made.",
+            "Who called.",
+            ("tests/tokens/test_source.py::test_unknown_name_offers_the_nearest",),
+            ("unknown_connection",),
+        ),
+        Fault(
+            "refused data",
+            "Values that Salesforce's rules refuse",
+            "Writing a record.",
+            "`ApiError` with code, fields and remedy.",
+            "Nothing is written, nothing repeated.",
+            "Who called.",
+            ("tests/salesforce/test_rest_saving.py::test_a_refusal_names_code_fields_and_remedy",),
+            (
+                "REQUIRED_FIELD_MISSING",
+                "MALFORMED_ID",
+                "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST",
+                "FIELD_CUSTOM_VALIDATION_EXCEPTION",
+                "DUPLICATE*",
+                "STRING_TOO_LONG",
+                "JSON_PARSER_ERROR",
+            ),
         ),
     ),
 )
@@ -793,7 +918,6 @@ MESSAGING = Group(
             "At once; what can't be read is dropped or set aside.",
             (
                 f"{MESSAGES}test_a_worker_outlives_messages_that_can_not_be_meant",
-                f"{MESSAGES}test_a_worker_on_redis_outlives_them_too",
                 f"{MESSAGES}test_a_worker_on_rabbitmq_outlives_them_too",
             ),
         ),
@@ -910,6 +1034,7 @@ GROUPS: tuple[Group, ...] = (
     OUR_STORE,
     IN_BETWEEN_GROUP,
     CLOCK,
+    THE_CALLER,
     MESSAGING,
     PROCESSES,
     MANY,

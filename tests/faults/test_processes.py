@@ -12,12 +12,14 @@ import time
 from pathlib import Path
 
 import pytest
+from django.db import connection as database
 from django.utils import timezone
 
 from sf_integration import get_token, tokens
 from sf_integration.models import AccessToken, ConnectionEvent
 from sf_integration.testing.django import ConnectableOrg
 from sf_integration.tokens import lifecycle
+from sfjwt_site.postgresql import base as postgresql
 from tests import processes
 from tests.long.balancer import Answer, Balancer
 from tests.long.programs import until
@@ -58,6 +60,24 @@ def test_a_sweep_killed_half_way_is_taken_over_when_its_claims_lapse(
     assert {get_token(f"c{number}").identity_url for number in range(4)} == {
         f"{org.url}/id/{org.id}/{user.id}" for user in org.users.values()
     }
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db
+def test_a_slow_answer_of_a_living_database_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+    look = postgresql.WatchedConnection._require_living_server
+
+    def counted(connection: postgresql.WatchedConnection) -> None:
+        looks.append(connection)
+        look(connection)
+
+    monkeypatch.setattr(postgresql, "LOOK_AFTER_SECONDS", 0.1)
+    monkeypatch.setattr(postgresql.WatchedConnection, "_require_living_server", counted)
+    with database.cursor() as cursor:
+        cursor.execute("SELECT pg_sleep(0.8), 'late'")
+        assert cursor.fetchone()[1] == "late"
+    assert len(looks) > 1
 
 
 @pytest.mark.postgres

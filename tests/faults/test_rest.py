@@ -105,6 +105,21 @@ def test_rest_trouble(salesforce_org: ConnectableOrg, key: str) -> None:
     assert (row.version, row.failures, row.last_error) == (1, 0, None)
 
 
+def test_an_org_without_a_version_that_we_know(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    stored = get_token("acme")
+    old = [{"label": "old", "url": "/services/data/v20.0", "version": "20.0"}]
+    salesforce_org.fail("answer", where="/services/data", times=None, body=old)
+    with get_client("acme") as client:
+        with pytest.raises(TransportError) as caught:
+            client.query(ROWS)
+        assert caught.value.code == "no_common_api_version"
+        salesforce_org.heal()
+        assert len(client.query(ROWS)) == 1
+    assert get_token("acme") == stored
+    assert salesforce_org.token_requests == 1
+
+
 def test_an_ended_session_costs_one_sign_in(salesforce_org: ConnectableOrg) -> None:
     salesforce_org.connect("acme", api_version="67.0")
     stored = get_token("acme")

@@ -144,6 +144,7 @@ TROUBLES: dict[str, Trouble] = {
     "no such name": Trouble(resolver_says(socket.EAI_NONAME), "dns_failure", 0),
     "name server failing": Trouble(resolver_says(socket.EAI_AGAIN), "dns_failure", 0),
     "refused": Trouble(Front.close_port, "connection_refused", 0),
+    "no way": Trouble(Front.leads_nowhere, "connection_failed", 0),
     "no handshake": Trouble(Front.plug, "timeout", 0, waits=True),
     "certificate expired": Trouble(shows(lambda: certified(expired=True)), "tls_failure", 0),
     "certificate of another host": Trouble(shows(lambda: certified("elsewhere.example")), "tls_failure", 0),
@@ -165,6 +166,7 @@ TROUBLES: dict[str, Trouble] = {
     "maintenance": Trouble(
         behaves(says_html("503 Down", b"<html><p>We are down for maintenance.</p></html>")), "http_503"
     ),
+    "page not there": Trouble(behaves(says_html("404 Not Found")), "http_404"),
     "bad gateway": Trouble(behaves(says_html("502 Bad Gateway")), "http_502"),
     "gateway time-out": Trouble(behaves(says_html("504 Gateway Time-out")), "http_504"),
     "server error": Trouble(behaves(says_html("500 Oops", b"<html>" + WORDS + b"</html>")), "http_500"),
@@ -184,6 +186,7 @@ TROUBLES: dict[str, Trouble] = {
 }
 
 
+@pytest.mark.allow_hosts(["127.0.0.1", "127.255.255.255"])  # the last: to which no connection leads
 @pytest.mark.parametrize("key", TROUBLES)
 def test_host_in_trouble(
     pair: Front, admin_client: Client, monkeypatch: pytest.MonkeyPatch, key: str
@@ -224,6 +227,20 @@ def test_proxy_that_can_not_be_used(
     suffers(pair, admin_client, Trouble(pair.heal, "proxy_failure"))
     monkeypatch.delenv("HTTPS_PROXY")
     recovers(stored)
+
+
+def test_host_that_gave_up_an_idle_connection(pair: Front) -> None:
+    def closes_at_the_second(visit: Visit) -> None:
+        if visit.read_request():
+            visit.answer(oauth_error("invalid_client", "invalid client credentials").body, status="400 Bad")
+            pair.behaviour = pair.hands_on
+            visit.read_request()
+
+    pair.behaviour = closes_at_the_second
+    assert told_to_caller().code == "invalid_client"
+    as_after_a_while("bare")
+    assert get_token("bare").value
+    assert pair.sign_ins == 4, "that of “live”, the refused one, one that was lost, one that came through"
 
 
 def test_byte_order_mark_does_no_harm(pair: Front) -> None:

@@ -14,9 +14,11 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from sfjwt_site.run.__main__ import free_port
+from sfjwt_site.run.processes import term_when_parent_dies
 
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
@@ -43,6 +45,8 @@ class Program:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # A test run that is killed leaves nothing behind.
+                preexec_fn=partial(term_when_parent_dies, os.getpid()),  # noqa: PLW1509 - does next to nothing
                 user=self.user,
             )
 

@@ -89,7 +89,8 @@ class Places:
                 sys.addaudithook(_note_process)
                 _hook.append(None)
             _started.clear()
-            yield stack.enter_context(_channel(self._posted))
+            self.channel = stack.enter_context(_channel(self._posted))
+            yield self.channel
 
     def _note_message(self, **told: Any) -> None:
         self._sent.write(repr(told).encode() + b"\n")

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-import io
 import logging
+import secrets
+import socket
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+import requests
 from celery import current_app
-from django.conf import settings as django_settings
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
 from django.core import mail
 from django.core.cache import cache
-from django.test import Client
+from django.db import connection as database
+from django.test import Client, override_settings
+from django.urls import reverse
 
 from sf_integration import tasks
 from sf_integration.management.commands.salesforce import VERBS
@@ -23,6 +32,7 @@ from sf_integration.testing.django import ConnectableOrg
 
 from .canaries import Canaries
 from .places import Places, empty_broker
+from .search import Search
 from .walk import Walk, addresses
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -37,51 +47,151 @@ def canaries(salesforce_org: ConnectableOrg) -> Iterator[Canaries]:
 
 @pytest.fixture
 def places(
-    salesforce_org: ConnectableOrg,
-    canaries: Canaries,
-    settings: Any,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    salesforce_org: ConnectableOrg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Places]:
     found = Places(salesforce_org, tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(found.temporary))
     empty_broker()
     cache.clear()
-    with found.open() as channel:
+    yield found
+    empty_broker()
+    cache.clear()
+
+
+@contextmanager
+def watched(places: Places, canaries: Canaries) -> Iterator[None]:
+    """With all that can be switched on. Not a fixture: pytest's own keeping of log lines begins after those."""
+    with places.open() as channel:
         secret = canaries.channel_secret
-        settings.SF_INTEGRATION = settings.SF_INTEGRATION | {
+        with_all = {
             "TOKEN_API": True,
             "METRICS_TOKEN": canaries.metrics_token,
             "ALARM_MAIL": ["ops@acme.example"],
             "ALARM_CHANNELS": {"ops": f"json://bot:{secret}@{channel}/{secret}/?-token={secret}"},
             "ALARM_AFTER_SECONDS": 0,
         }
-        yield found
-    empty_broker()
-    cache.clear()
+        with override_settings(SF_INTEGRATION=settings.SF_INTEGRATION | with_all):
+            yield
 
 
-def test_walk(canaries, places, salesforce_org, tmp_path):
-    import time
+def plant_in_database(text: str) -> None:
+    ConnectedApp.objects.update(notes=f"see {text} there")
 
-    t = time.process_time()
-    walk = Walk(salesforce_org, canaries, places, tmp_path)
-    walk.waiting = []
-    for n in ("live", "sign_in", "take_keys_in", "walk_pages", "call_api", "run_verbs", "run_tasks", "crash"):
-        getattr(walk, n)()
-        print(n, time.process_time() - t)
-    walk.press(late=True)
-    print("late", time.process_time() - t)
-    names = {n for n, _ in addresses()}
-    print(len(names), "missing", sorted(names - walk.went_well))
-    print(
-        {v.name for v in VERBS} - walk.ran, {n for n in current_app.tasks if n.startswith("sf_")} - walk.ran
-    )
+
+def plant_in_page(places: Places, text: str) -> None:
+    plant_in_database(text)
+    admin = User.objects.get_or_create(username="root", is_staff=True, is_superuser=True)[0]
+    browser = Client(headers={"Accept-Encoding": "gzip"})
+    browser.force_login(admin, "django.contrib.auth.backends.ModelBackend")
+    change = reverse("admin:sf_integration_connectedapp_change", args=[ConnectedApp.objects.get().pk])
+    answer = browser.get(change)
+    assert answer.headers["Content-Encoding"] == "gzip"
+    places.shown.write(answer.content)
+
+
+def log(text: str) -> None:
+    logging.getLogger("urllib3.connectionpool").debug("told %s", text)
+
+
+def log_extra(text: str) -> None:
+    logging.getLogger("sf_integration.tokens").info("told", extra={"token": text})
+
+
+def log_crash(text: str) -> None:
+    try:
+        raise ValueError(text)
+    except ValueError:
+        logging.getLogger("celery.app.trace").exception("Task failed")
+
+
+def post(places: Places, text: str) -> None:
+    with socket.create_connection(places.channel.split(":"), timeout=5) as sender:
+        body = text.encode()
+        sender.sendall(b"POST /x HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        assert sender.recv(100)
+
+
+PLANTED: dict[str, list[Callable[[Places, str], object]]] = {
+    "pages": [plant_in_page],
+    "verbs": [lambda places, text: places.printed.write(text.encode())],
+    "crash reports": [lambda places, text: places.reports.write(text.encode())],
+    "logs": [
+        lambda places, text: log(text),
+        lambda places, text: log_extra(text),
+        lambda places, text: log_crash(text),
+    ],
+    "messages to the broker": [lambda places, text: tasks.refresh_batch.apply_async(([text],), expires=600)],
+    "broker": [lambda places, text: tasks.refresh_batch.apply_async(([text],), expires=600)],
+    "database": [
+        lambda places, text: plant_in_database(text),
+        lambda places, text: SessionStore().create_model_instance({"kept": ["-" * 99, text]}).save(),
+    ],
+    "database file": [lambda places, text: plant_in_database(text)],
+    "cache": [lambda places, text: cache.set("kept", {"token": text})],
+    "mails": [lambda places, text: mail.mail_admins("It broke", f"Größer: {text}", html_message=f"<p>{text}</p>")],
+    "channels": [post],
+    "files": [lambda places, text: (places.temporary / "upload.tmp").write_text(text)],
+    "addresses called at the org": [
+        lambda places, text: requests.get(f"{places.org.url}/services/data?key={quote(text)}", timeout=5)
+    ],
+    "processes started": [
+        lambda places, text: subprocess.run(["true"], env={"KEY": text}, check=True),
+        lambda places, text: subprocess.run(["true", text], check=True),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLANTED)
+def test_the_search_finds_what_is_planted(
+    place: str, canaries: Canaries, places: Places, settings: Any
+) -> None:
+    """In each place, in each of the ways by which it could come there."""
+    settings.ADMINS = [("Ann", "ann@acme.example")]
+    canaries.org.connect("acme")
+    with watched(places, canaries):
+        assert set(places.all()) == set(PLANTED)
+        if place == "database file" and database.vendor != "sqlite":
+            pytest.skip("PostgreSQL's files are not ours to read")
+        for number, plant in enumerate(PLANTED[place]):
+            secret = secrets.token_urlsafe(40)
+            plant(places, secret)
+            assert Search({"it": secret}).found_in(places.all()[place]()) == {"it"}, number
+
+
+@pytest.mark.once
+def test_no_secret_is_found_anywhere(canaries: Canaries, places: Places, tmp_path: Path) -> None:
+    walk = Walk(canaries.org, canaries, places, tmp_path)
+    with watched(places, canaries):
+        walk.everything()
+        found = {place: read() for place, read in places.all().items()}
     search = canaries.search()
-    print("table", len(search.table), len(canaries.all()), time.process_time() - t)
-    for n, read in places.all().items():
-        d = read()
-        print(n, len(d), search.found_in(d), time.process_time() - t)
-        for x in search.told(d):
-            print("   ", x[:400])
-    assert 0
+    import pprint
+    Path('/tmp/security/found.txt').write_text(pprint.pformat({place: told for place, data in found.items() if (told := search.told(data))}, width=250)+"\n"+pprint.pformat(({name for name, _ in addresses()} - walk.went_well,{verb.name for verb in VERBS} - walk.ran, {name for name in current_app.tasks if name.startswith("sf_integration.")} - walk.ran,{p:len(d) for p,d in found.items()},len(search.table),set(ConnectionEvent.Kind)-set(ConnectionEvent.objects.values_list("kind", flat=True)))))
+    assert {place: told for place, data in found.items() if (told := search.told(data))} == {}
+    # It did look at something, and at everything there is.
+    assert len(search.table) > 100_000
+    assert {kind for kind in KINDS if not any(name.startswith(kind) for name in canaries.all())} == set()
+    assert {place for place, data in found.items() if not data} == {"files", "processes started"} - {
+        place for place, data in found.items() if data
+    }
+    assert {name for name, _ in addresses()} - walk.went_well - REFUSED == set()
+    assert {verb.name for verb in VERBS} - walk.ran - set(STOPS) == set()
+    assert {name for name in current_app.tasks if name.startswith("sf_integration.")} - walk.ran == set()
+    assert set(ConnectionEvent.objects.values_list("kind", flat=True)) == set(ConnectionEvent.Kind)
+
+
+KINDS = (
+    "private key",
+    "stored private key",
+    "passphrase",
+    "password",
+    "token",
+    "assertion",
+    "API key",
+    "metrics",
+    "channel",
+    "encryption key",
+    "SECRET_KEY",
+)
+REFUSED: set[str] = set()
+STOPS: dict[str, str] = {}

@@ -40,6 +40,7 @@ from .places import Places
 
 LATE = re.compile(r"logout|delete|discard|revoke|/password|pause|break-it|shut|end")
 """Buttons that take away what others need: pressed after them."""
+OURS = ("/connections/", "/admin/sf_integration/")
 SHOWS_API_KEY = {"admin:sf_integration_apiclient_add", "admin:sf_integration_apiclient_replace"}
 GIVES_TOKEN = {"sf_token_api:jwtauth"}
 
@@ -114,6 +115,8 @@ class Walk:
         self.ran: set[str] = set()
         """Verbs and tasks."""
         self.site: Site
+        self.waiting: list[tuple[str, dict[str, Any]]] = []
+        """Forms that were seen, with the page of each."""
         self._sent: set[tuple[str, ...]] = set()
         self._api_key = ""
 
@@ -270,11 +273,8 @@ class Walk:
         if (urlsplit(address).query and marks in self._sent) or (address,) in self._sent:
             return
         self._sent |= {marks, (address,)}
-        import time
-        t = time.process_time()
         answer = self.browser.get(address)
         content = self.see(answer)
-        print("GET", address, answer.status_code, len(content), round(time.process_time() - t, 2), len(self.places._logged.getvalue())//1000000, flush=True)
         if "html" in answer.headers.get("Content-Type", ""):
             self._remember(address, content.decode())
 
@@ -283,11 +283,9 @@ class Walk:
         path, _, query = address.partition("?")
         self.waiting += [(path, form) for form in found.forms if form["method"] == "post"]
         # One step: filters can be combined without end.
-        for link in () if query else found.links:
+        for link in () if query or not path.startswith(OURS) else found.links:
             if link.startswith("?"):
                 self.get(urljoin(path, link))
-
-    waiting: list[tuple[str, dict[str, Any]]]
 
     def press(self, *, late: bool) -> None:
         """Every button of the pages that were seen, once for each of its kind."""
@@ -339,10 +337,7 @@ class Walk:
         return str([value for name, value in self.canaries.noted.items() if name.startswith(kind)][-1])
 
     def send(self, target: str, data: dict[str, Any], **more: Any) -> Any:
-        import time
-        t = time.process_time()
         answer = self.browser.post(target, data, **more)
-        print("POST", target, answer.status_code, round(time.process_time() - t, 2), len(self.waiting), flush=True)
         view = resolve(urlsplit(target).path).view_name
         shows = view in SHOWS_API_KEY and API_KEY.search(answer.getvalue()) is not None
         if shows:
@@ -413,6 +408,7 @@ class Walk:
         values = ["--login-url", self.org.url, "--consumer-key", self.org.app.consumer_key]
         return {
             "list": [[], ["--json"]],
+            "alarms": [[], ["--json"]],
             "check": [["acme", "--trace"], ["acme", "--trace", "--json"], ["lost", "--find-fault"]],
             "explain": [[f"invalid_grant {self._last('assertion')}"], ["--json", self._last("token")]],
             "import": [
@@ -442,7 +438,7 @@ class Walk:
     def run_verbs(self) -> None:
         told = self.verbs()
         for verb in VERBS:
-            for arguments in told[verb.name]:
+            for arguments in told.get(verb.name, ()):
                 self._run(verb.name, *arguments, hide=verb.name in ("token", "make-api-key"))
 
     def _run(self, *arguments: str, hide: bool = False) -> str:
@@ -480,8 +476,9 @@ class Walk:
             wanted = task.run.__code__.co_varnames[: task.run.__code__.co_argcount]
             optional = len(task.run.__defaults__ or ())
             needed = [each for each in wanted[: len(wanted) - optional] if each != "self"]
-            task.apply([known[each] for each in needed])
-            self.ran.add(name)
+            if set(needed) <= set(known):
+                task.apply([known[each] for each in needed])
+                self.ran.add(name)
         # One that fails: Celery logs it with its arguments and its traceback.
         with mock.patch.object(tokens, "refresh_batch", side_effect=DatabaseError("gone")):
             tasks.refresh_batch.apply([known["row_ids"]])

@@ -1,6 +1,6 @@
 """Everything real at once: two gunicorn processes, two workers, two beats, PostgreSQL and RabbitMQ, short-lived tokens.
 
-A minute long; SF_SOAK_SECONDS makes it longer.
+Half a minute long; SF_SOAK_SECONDS makes it longer. `make soak` is half an hour of a larger site, with faults.
 """
 
 from __future__ import annotations
@@ -33,9 +33,12 @@ pytestmark = [
     pytest.mark.rabbitmq,
 ]
 
-SECONDS = float(os.environ.get("SF_SOAK_SECONDS", "60"))
-BEAT_SECONDS = 10
+SECONDS = float(os.environ.get("SF_SOAK_SECONDS", "30"))
+BEAT_SECONDS = 5
 """Quicker than usual, so that beats and callers meet often."""
+LIFE_SECONDS = 30
+"""Of a token. It is renewed after 12 to 15 s, and when beat comes next."""
+EARLIEST_SECONDS = 11
 ROWS = 3
 CALLERS = 6
 
@@ -138,7 +141,7 @@ def test_each_row_has_one_login_at_a_time_and_nobody_an_old_token(
     salesforce_org: ConnectableOrg, request: pytest.FixtureRequest
 ) -> None:
     org = salesforce_org
-    org.token_format, org.session_seconds = "jwt", 60
+    org.token_format, org.session_seconds = "jwt", LIFE_SECONDS
     for number in range(ROWS):
         user = org.add_user(f"row{number}@nordhafen.example")
         org.connect(f"row-{number}", username=user.username)
@@ -160,8 +163,8 @@ def test_each_row_has_one_login_at_a_time_and_nobody_an_old_token(
     for spans in logins.values():
         spans.sort()
         pauses = [later[0] - earlier[1] for earlier, later in itertools.pairwise(spans)]
-        assert min(pauses, default=99) > 20
-        assert SECONDS / 60 < len(spans) <= max(SECONDS / 20, 4)
+        assert min(pauses) > EARLIEST_SECONDS
+        assert len(spans) > SECONDS / LIFE_SECONDS
 
     versions = Counter(
         {row.username: row.version for row in AccessToken.objects.filter(connection__name__startswith="row-")}

@@ -130,6 +130,21 @@ def test_any_edit_makes_the_old_token_unusable(
         assert get_token("acme") != first
 
 
+def test_five_seconds_count_from_the_reading_of_the_row_not_from_the_end_of_a_slow_sign_in(
+    salesforce_org: ConnectableOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else an edit made meanwhile would come into force that much later."""
+    monkeypatch.setattr("sf_integration.tokens.process.LOOK_EVERY_SECONDS", 1.0)
+    connection = salesforce_org.connect("acme", expected_org_id="")
+    other = salesforce_org.add_user("other@nordhafen.example")
+    salesforce_org.fail("slow", seconds=1.5)
+    before = get_token("acme")
+    ConnectedApp.objects.filter(pk=connection.pk).update(username=other.username)
+    assert get_token("acme") != before
+    with get_client("acme") as client:
+        assert client.identity().username == other.username
+
+
 def test_an_edit_opens_the_gate(salesforce_org: ConnectableOrg) -> None:
     right = salesforce_org.app.consumer_key
     salesforce_org.connect("acme", consumer_key="3MVG9Mistyped")

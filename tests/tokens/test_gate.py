@@ -1,0 +1,175 @@
+"""Who must wait before a sign-in, for how long, and what it is told meanwhile."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from sf_integration.models import AccessToken, ConnectedApp, SigningKey, settings_fingerprint
+from sf_integration.salesforce import errors
+from sf_integration.salesforce.errors import AuthenticationError, LoginUnavailable, WrongOrg
+from sf_integration.tokens import gate, lifecycle, pin
+
+pytestmark = pytest.mark.once
+
+NOW = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
+seconds = lambda count: dt.timedelta(seconds=count)  # noqa: E731
+
+PASSING = {
+    "kind": "passing",
+    "message": "It took too long.",
+    "code": "timeout",
+    "description": "gateway",
+    "type": "TransportError",
+}
+RATE = PASSING | {"kind": "rate", "code": "login_rate_exceeded"}
+SET_UP = {
+    "kind": "set-up",
+    "type": "AuthenticationError",
+    "cause": "The app is unknown.",
+    "remedy": "Compare the consumer key.",
+    "who": "the org's admin",
+    "code": "invalid_client_id",
+    "description": "client identifier invalid",
+}
+
+
+def row(**columns: Any) -> AccessToken:
+    """Not stored, of settings that it fits."""
+    key = SigningKey(name="key", fingerprint="f" * 64, size=2048)
+    app = ConnectedApp(
+        name="acme", login_url="https://acme.my.salesforce.com", username="ops@acme.example", signing_key=key
+    )
+    made = AccessToken(connection=app, username=app.username, **columns)
+    made.settings_fingerprint = settings_fingerprint(app, app.username)
+    return made
+
+
+@pytest.mark.parametrize("shut", [gate.require_open, gate.require_logins_left])
+def test_a_shut_gate_tells_the_stored_error_and_how_long(shut: Any) -> None:
+    with pytest.raises(LoginUnavailable, match="It took too long") as told:
+        shut(row(last_error=RATE, next_try_at=NOW + seconds(90)), NOW)
+    assert (told.value.code, told.value.retry_after) == ("login_rate_exceeded", 90)
+    assert told.value.description == "gateway"
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"last_error": RATE, "next_try_at": None},
+        {"last_error": RATE, "next_try_at": NOW},
+        {"last_error": None, "next_try_at": NOW + seconds(90)},
+    ],
+)
+def test_an_open_gate_lets_pass(columns: dict[str, Any]) -> None:
+    gate.require_open(row(**columns), NOW)
+    gate.require_logins_left(row(**columns), NOW)
+
+
+def test_only_a_refused_rate_stops_what_passes_the_gate() -> None:
+    gate.require_logins_left(row(last_error=PASSING, next_try_at=NOW + seconds(90)), NOW)
+
+
+def test_other_settings_open_the_gate() -> None:
+    shut = row(last_error=SET_UP, next_try_at=NOW + seconds(90), last_try_at=NOW)
+    shut.settings_fingerprint = "that of before"
+    gate.require_open(shut, NOW)
+    gate.require_pause(shut, NOW)
+    assert gate.refusal(shut, NOW) is None
+
+
+def test_trying_now_is_held_back_for_ten_seconds() -> None:
+    tried = row(last_error=PASSING, last_try_at=NOW - seconds(7))
+    with pytest.raises(LoginUnavailable) as told:
+        gate.require_pause(tried, NOW)
+    assert told.value.retry_after == 3
+    gate.require_pause(tried, NOW + seconds(3))
+    gate.require_pause(row(last_error=None, last_try_at=NOW), NOW)
+    gate.require_pause(row(last_error=PASSING, last_try_at=None), NOW)
+
+
+@pytest.mark.parametrize(("left", "told"), [(90, 90), (1.5, 1.5), (0.2, 1), (-5, 1)])
+def test_nobody_is_told_to_come_back_at_once(left: float, told: float) -> None:
+    error = gate.stored_error(PASSING, retry_after=left)
+    assert isinstance(error, LoginUnavailable)
+    assert error.retry_after == told
+
+
+def test_a_stored_refusal_is_the_exception_that_it_was() -> None:
+    error = gate.stored_error(SET_UP, retry_after=30)
+    assert type(error) is AuthenticationError
+    assert (error.error, error.description) == ("invalid_client_id", "client identifier invalid")
+    assert (error.cause, error.remedy, error.who) == (
+        "The app is unknown.",
+        "Compare the consumer key.",
+        "the org's admin",
+    )
+
+
+def test_a_stored_wrong_org_tells_which() -> None:
+    stored = SET_UP | {"type": "WrongOrg", "code": "wrong_org", "organization_id": "00D000000000001EAA"}
+    error = gate.stored_error(stored, retry_after=30)
+    assert isinstance(error, WrongOrg)
+    assert (error.code, error.organization_id) == ("wrong_org", "00D000000000001EAA")
+    assert (error.cause, error.remedy, error.who) == (SET_UP["cause"], SET_UP["remedy"], SET_UP["who"])
+
+
+@pytest.mark.parametrize("kind", ["", "NoSuchError", "TransportError"])
+def test_a_stored_error_of_a_class_unknown_here_still_needs_action(kind: str) -> None:
+    """As another release may have written it."""
+    error = gate.stored_error({"kind": "set-up", "type": kind, "cause": "Something."}, retry_after=30)
+    assert type(error) is errors.ActionNeeded
+    assert (error.cause, error.remedy, error.who) == ("Something.", "", "")
+
+
+@pytest.mark.parametrize(("next_try_at", "retry_after"), [(NOW + seconds(40), 40), (None, 1)])
+def test_a_passing_failure_matters_while_no_token_is_left(
+    next_try_at: dt.datetime | None, retry_after: float
+) -> None:
+    error = gate.refusal(row(last_error=PASSING, next_try_at=next_try_at), NOW)
+    assert isinstance(error, LoginUnavailable)
+    assert error.retry_after == retry_after
+    assert gate.refusal(row(last_error=None), NOW) is None
+
+
+def test_under_way_is_told_with_a_time() -> None:
+    error = gate.still_signing_in()
+    assert (error.code, error.retry_after) == ("sign_in_under_way", 2)
+    assert "still signing in" in str(error)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("uncounted", [None, 0, 1])
+def test_the_fuse_stops_at_the_sixth_of_what_salesforce_allows(uncounted: int | None) -> None:
+    used = row()
+    used.connection.signing_key.save()
+    used.connection.save()
+    used.logins, used.logins_since = lifecycle.FUSE_LOGINS - 1, NOW - seconds(60)
+    used.save()
+    more = {} if uncounted is None else {"uncounted": uncounted}
+    if uncounted:
+        with pytest.raises(LoginUnavailable, match=r"signed in 600 times within the hour.*3,600") as told:
+            gate.require_fuse(used, NOW, **more)
+        assert (told.value.code, told.value.retry_after) == ("fuse_blown", 600)
+    else:
+        gate.require_fuse(used, NOW, **more)
+
+
+@pytest.mark.parametrize(
+    ("environment", "met_at", "refreshed"),
+    [
+        ("sandbox", {"login_url": "https://acme.my.salesforce.com"}, True),
+        ("sandbox", {}, True),
+        ("sandbox", {"login_url": "https://other.my.salesforce.com"}, False),
+        ("production", {}, False),
+    ],
+)
+def test_another_org_at_the_address_of_before_is_a_refreshed_sandbox(
+    environment: str, met_at: dict[str, str], refreshed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = row().connection
+    connection.organization = met_at
+    monkeypatch.setattr(type(connection), "known_environment", environment)
+    assert pin.was_refreshed(connection) is refreshed
