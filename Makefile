@@ -32,7 +32,7 @@ soak: .venv/dev  ## half an hour of calls and faults (make soak MINUTES=5; needs
 	@$(BIN)/python -m pytest -n0 -s tests/long/soak.py $(ARGS)
 
 chaos: .venv/dev  ## kill, stop and bring back every part of a site on many hosts (needs PostgreSQL, Redis, RabbitMQ)
-	@$(BIN)/python -m pytest -n0 -s tests/long/chaos.py $(ARGS)
+	@$(BIN)/python -m pytest -n0 -s tests/long/chaos.py tests/long/dead_hour.py $(ARGS)
 
 mutants: .venv/dev  ## change crypto, claim, token and access code bit by bit, and see whether tests notice
 	@$(BIN)/mutmut run

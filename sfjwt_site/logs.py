@@ -27,7 +27,7 @@ _STEERING = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 class LineFormatter(logging.Formatter):
     """`time level logger message`, in UTC. Tracebacks are indented: what begins at the left margin is a record."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
 
     def __init__(self) -> None:
         super().__init__("{asctime} {levelname} {name} {message}", style="{")

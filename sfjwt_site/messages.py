@@ -13,7 +13,7 @@ from kombu.exceptions import DecodeError
 MALFORMED = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
-class CarefulTask(Task):
+class CarefulTask(Task):  # type: ignore[type-arg]
     Strategy = "sfjwt_site.messages:careful"
 
 

@@ -15,8 +15,8 @@ UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError
 class Channel(redis.Channel):
     def _brpop_read(self, **options: Any) -> Any:
         try:
-            return super()._brpop_read(**options)
-        except self.connection_errors:
+            return super()._brpop_read(**options)  # type: ignore[misc]
+        except self.connection_errors:  # type: ignore[attr-defined]
             raise
         except UNREADABLE as exc:
             # It is out of the list already, so that it comes to nobody else.

@@ -40,6 +40,8 @@ PREFIX = "sf_integration"
 _USAGE_IS_OLD_AFTER = dt.timedelta(hours=24)
 _VERSION = re.compile(r"[0-9]\.[0-9]\.[0-9]", re.ASCII)
 
+_COLUMNS: Any = ("pk", "name", "state", "effective_environment", "failing_since", "organization__api_usage")
+
 Samples = Iterable[tuple[Sequence[str], float]]
 """Values of the labels, and the value."""
 
@@ -100,10 +102,10 @@ class Collector:
     @cached_property
     def _connections(self) -> dict[Any, _Connection]:
         found = access.visible_to(self._user).with_state(self._now).order_by("name")
-        columns = found.values_list(
-            "pk", "name", "state", "effective_environment", "failing_since", "organization__api_usage"
-        )
-        return {pk: _Connection(*rest[:-1], rest[-1] or {}) for pk, *rest in columns}
+        return {
+            pk: _Connection(name, state, environment, since, usage or {})
+            for pk, name, state, environment, since, usage in found.values_list(*_COLUMNS)
+        }
 
     def _of_connections(self) -> Iterator[Metric]:
         found = self._connections.values()
@@ -191,7 +193,7 @@ class Collector:
             "signing_key_certificate_end_timestamp_seconds",
             "When the certificate of a signing key ends that a connection uses or has staged.",
             ["signing_key"],
-            (([name], end.timestamp()) for name, end in ends.values_list("name", "not_after")),
+            (([name], end.timestamp()) for name, end in ends.values_list("name", "not_after") if end),
         )
 
 

@@ -16,7 +16,7 @@ from django.db.models.signals import m2m_changed, pre_delete, pre_save
 
 from .. import access, audit
 from ..access import Act, Deed
-from ..models import ConnectedApp
+from ..models import ConnectedApp, GroupAccess
 
 _FLAGS = ("is_superuser", "is_active", "is_staff")
 _ADDED, _REMOVED, _CLEARED = "post_add", "post_remove", "pre_clear"
@@ -123,7 +123,7 @@ def _is_ours(permission: Permission) -> bool:
 def _that_matter(groups: Any) -> list[str]:
     """Names of those that give one of our permissions, or that a connection is limited to."""
     gives = Q(permissions__content_type__app_label="sf_integration", permissions__codename__in=list(Act))
-    limits = Q(pk__in=ConnectedApp.groups.through._default_manager.values("group"))
+    limits = Q(pk__in=GroupAccess.objects.values("group"))
     return sorted(groups.filter(gives | limits).values_list("name", flat=True).distinct())
 
 

@@ -85,7 +85,7 @@ _SITE = (
     ("sf_integration:list", _("Connections")),
     ("sf_integration:alarms", _("Alarms")),
     ("sf_integration:keys", _("Signing keys")),
-    ("sf_integration:audit", _("Audit trail")),
+    ("sf_integration:audit", _("Audit")),
     ("sf_integration:explain", _("Explain an error")),
     ("sf_integration:guide", _("Set-up guide")),
     ("admin:index", _("Admin")),

@@ -161,7 +161,7 @@ def events(request: HttpRequest, kind: str) -> HttpResponseBase:
 
 
 def _rows(events: list[AuditEvent], filters: Filters) -> list[Row]:
-    ids = {event.subject_id for event in events}
+    ids = {event.subject_id for event in events if event.subject_id}
     there: dict[UUID | None, str] = dict(ConnectedApp.objects.filter(pk__in=ids).values_list("pk", "name"))
     return [
         Row(

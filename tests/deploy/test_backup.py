@@ -224,6 +224,7 @@ print(json.dumps({"states": states(), "refusal": refusal(), "renewed": tokens.re
 """
 
 
+@pytest.mark.once
 def test_a_copy_on_staging_calls_no_org_of_another_kind(
     copy: Path, salesforce_org: ConnectableOrg, process_environment: dict[str, str], tmp_path: Path
 ) -> None:

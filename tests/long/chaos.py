@@ -66,7 +66,7 @@ FAULTS = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", params=BROKERS)
 def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     missing = [
         name
@@ -106,7 +106,6 @@ def do(site: Site, fault: Fault) -> None:
         until(program.is_up, str(fault), seconds=60)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("site", BROKERS, indirect=True)
 def test_rolling_restart_fails_no_request(site: Site) -> None:
     """As a deployment does it: one after the other, each web out of service first, and at last a second beat."""
     began = time.time()
@@ -145,14 +144,10 @@ def restart_web(site: Site, balancer: Balancer, name: str, url: str) -> None:
     until(lambda: balancer.ready[url], f"{name} back", seconds=60)
 
 
-@pytest.mark.parametrize(
-    ("site", "fault"),
-    [("redis", fault) for fault in FAULTS]
-    + [("rabbitmq", fault) for fault in FAULTS if fault.part not in ("postgres", "web-1")],
-    indirect=["site"],
-    ids=str,
-)
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_the_site_lives_through_it(site: Site, fault: Fault) -> None:
+    if site.shape.broker == "rabbitmq" and fault.part in ("postgres", "web-1"):
+        pytest.skip("as with Redis: the broker has no part in it")
     before = facts(site)
     began = time.time()
     with Balancer(site.webs) as balancer, site.callers() as log, Traffic(site, balancer):

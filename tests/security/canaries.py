@@ -131,7 +131,12 @@ class Canaries:
         certificate = x509.load_pem_x509_certificate(self.certificate.encode())
         yield certificate.public_bytes(serialization.Encoding.DER)
         yield self._key.public_key().public_numbers().n.to_bytes(256)
-        yield from ("-----BEGIN ENCRYPTED PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----", "-----END PRIVATE KEY-----", "-----BEGIN CERTIFICATE-----")
+        yield from (
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----",
+            "-----BEGIN PRIVATE KEY-----",
+            "-----END PRIVATE KEY-----",
+            "-----BEGIN CERTIFICATE-----",
+        )
         other = credentials.new_private_key()
         yield keys.to_der(other)[:36]
 

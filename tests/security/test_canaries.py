@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import socket
 import subprocess
@@ -165,17 +166,20 @@ def test_no_secret_is_found_anywhere(canaries: Canaries, places: Places, tmp_pat
         walk.everything()
         found = {place: read() for place, read in places.all().items()}
     search = canaries.search()
-    import pprint
-    Path('/tmp/security/found.txt').write_text(pprint.pformat({place: told for place, data in found.items() if (told := search.told(data))}, width=250)+"\n"+pprint.pformat(({name for name, _ in addresses()} - walk.went_well,{verb.name for verb in VERBS} - walk.ran, {name for name in current_app.tasks if name.startswith("sf_integration.")} - walk.ran,{p:len(d) for p,d in found.items()},len(search.table),set(ConnectionEvent.Kind)-set(ConnectionEvent.objects.values_list("kind", flat=True)))))
-    assert {place: told for place, data in found.items() if (told := search.told(data))} == {}
+    told = {place: search.told(data) for place, data in found.items()}
+    assert {place: where for place, where in told.items() if where} == {}
     # It did look at something, and at everything there is.
     assert len(search.table) > 100_000
     assert {kind for kind in KINDS if not any(name.startswith(kind) for name in canaries.all())} == set()
-    assert {place for place, data in found.items() if not data} == {"files", "processes started"} - {
-        place for place, data in found.items() if data
+    empty = {place for place, data in found.items() if not data}
+    assert empty <= {
+        "files",
+        "processes started",
+        *(["database file"] if database.vendor != "sqlite" else []),
     }
-    assert {name for name, _ in addresses()} - walk.went_well - REFUSED == set()
-    assert {verb.name for verb in VERBS} - walk.ran - set(STOPS) == set()
+    asked = {name for name, _ in addresses()} - walk.went_well
+    assert {name for name in asked if not REFUSED.fullmatch(name)} == set()
+    assert {verb.name for verb in VERBS} - walk.ran == STOPS
     assert {name for name in current_app.tasks if name.startswith("sf_integration.")} - walk.ran == set()
     assert set(ConnectionEvent.objects.values_list("kind", flat=True)) == set(ConnectionEvent.Kind)
 
@@ -193,5 +197,13 @@ KINDS = (
     "encryption key",
     "SECRET_KEY",
 )
-REFUSED: set[str] = set()
-STOPS: dict[str, str] = {}
+REFUSED = re.compile(
+    # What the app itself writes is neither added nor deleted by people.
+    r"admin:sf_integration_(accesstoken|alarm|alarmmessage|auditevent|checkday|connectioncheck|connectionevent)_(add|delete)"
+    # Others' pages, of which there may be no row.
+    r"|admin:(axes|django_celery_beat)_\w+|admin:(autocomplete|view_on_site)"
+    # Asks for an address; only a script does.
+    r"|sf_integration:login_url"
+)
+STOPS = {"reencrypt", "register-key", "rotate-key"}
+"""They exit with 1 here: a key that doesn't open, a signer that there isn't, nothing staged."""

@@ -50,7 +50,7 @@ SPELT: dict[str, Callable[[str], bytes | str]] = {
     "in an address": lambda text: f"https://x/?q={quote(text, safe='')}",
     "in a mail": lambda text: quopri.encodestring(f"Dear all, {text}".encode()),
     "utf-16": lambda text: text.encode("utf-16"),
-    "base64": lambda text: in_base64(text),
+    "base64": in_base64,
     "base64 in a longer text": lambda text: in_base64(f"abcd{text}efgh"),
     "base64 in a longer text, shifted": lambda text: in_base64(f"abcde{text}efgh"),
     "base64 in a longer text, shifted again": lambda text: in_base64(f"abcdef{text}efgh"),

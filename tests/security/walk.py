@@ -19,7 +19,7 @@ from unittest import mock
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from celery import current_app
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.db import DatabaseError
@@ -27,7 +27,6 @@ from django.db import connection as database
 from django.test import Client, override_settings
 from django.urls import Resolver404, URLPattern, URLResolver, get_resolver, resolve, reverse
 from django.utils.log import AdminEmailHandler
-from django_celery_beat.models import PeriodicTask
 
 from sf_integration import get_client, health, keystore, tasks, tokens
 from sf_integration.management.commands.salesforce import VERBS, Command
@@ -41,6 +40,7 @@ from .places import Places
 LATE = re.compile(r"logout|delete|discard|revoke|/password|pause|break-it|shut|end")
 """Buttons that take away what others need: pressed after them."""
 OURS = ("/connections/", "/admin/sf_integration/")
+HEADS = {"token": "00D5g000004FaKe!", "assertion": "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiIifQ."}
 SHOWS_API_KEY = {"admin:sf_integration_apiclient_add", "admin:sf_integration_apiclient_replace"}
 GIVES_TOKEN = {"sf_token_api:jwtauth"}
 
@@ -157,7 +157,7 @@ class Walk:
         ]
         for echoed in map(str, told[-2:]):
             # As an answer may hold them: whole, the org's id before a token.
-            for whole in (f"00D5g000004FaKe!{echoed}", f"eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiIifQ.{echoed}"):
+            for whole in (f"{head}{echoed}" for head in HEADS.values()):
                 self._check_while("refuse", error="invalid_grant", description=f"bad {whole} given")
                 self._check_while("refuse", error=whole, description="no")
                 page = f"<html><p>{whole}</p></html>"
@@ -321,7 +321,7 @@ class Walk:
             "soql": "SELECT Id, Name FROM Account LIMIT 3",
             "sobject": "Account",
             "record": ACCOUNT,
-            "text": f"invalid_grant: user hasn't approved this consumer {self._last('token')}",
+            "text": f"invalid_grant: user hasn't approved this consumer {self._whole('token')}",
             "found": OTHER_ORG,
             "is_meant": "yes",
             "tag": "coffee",
@@ -332,6 +332,10 @@ class Walk:
             "password2": self.canaries.next_password,
         }
         return fill.get(name, value) if value in ("", [""], None) else value
+
+    def _whole(self, kind: str) -> str:
+        """With the parts that are no secret, by which it is known."""
+        return f"{HEADS[kind]}{self._last(kind)}"
 
     def _last(self, kind: str) -> str:
         return str([value for name, value in self.canaries.noted.items() if name.startswith(kind)][-1])
@@ -408,9 +412,11 @@ class Walk:
         values = ["--login-url", self.org.url, "--consumer-key", self.org.app.consumer_key]
         return {
             "list": [[], ["--json"]],
-            "alarms": [[], ["--json"]],
+            "alarms": [["--send"], [], ["--json"]],
+            "test-alarm": [[]],
+            "audit": [[], ["--json"], ["--csv"]],
             "check": [["acme", "--trace"], ["acme", "--trace", "--json"], ["lost", "--find-fault"]],
-            "explain": [[f"invalid_grant {self._last('assertion')}"], ["--json", self._last("token")]],
+            "explain": [[f"invalid_grant {self._whole('assertion')}"], ["--json", self._whole("token")]],
             "import": [
                 ["typed-here", *values, "--username", self.org.user.username, "--key-file", str(key_file), "--check"],
                 ["sealed", *values, "--username", self.org.user.username, "--key-file", str(encrypted)],
@@ -511,7 +517,7 @@ class Walk:
         return [
             (reverse("admin:sf_integration_signingkey_add"), prefixed),
             (reverse("admin:sf_integration_connectedapp_add"), prefixed),
-            ("/connections/explain/", {"text": self._last("token")}),
+            ("/connections/explain/", {"text": self._whole("token")}),
             ("/connections/acme/check/", {}),
             ("/login/", {"username": "admin", "password": canaries.password}),
             ("/password/", passwords | {"new_password2": canaries.next_password}),

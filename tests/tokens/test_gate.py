@@ -80,6 +80,16 @@ def test_other_settings_open_the_gate() -> None:
     assert gate.refusal(shut, NOW) is None
 
 
+def test_accepting_the_org_that_was_refused_opens_the_gate() -> None:
+    stored = SET_UP | {"type": "WrongOrg", "code": "wrong_org", "organization_id": "00D000000000001EAA"}
+    shut = row(last_error=stored, next_try_at=NOW + seconds(90))
+    shut.connection.expected_org_id = "00D000000000002EAA"
+    with pytest.raises(WrongOrg):
+        gate.require_open(shut, NOW)
+    shut.connection.expected_org_id = "00D000000000001EAA"
+    gate.require_open(shut, NOW)
+
+
 def test_trying_now_is_held_back_for_ten_seconds() -> None:
     tried = row(last_error=PASSING, last_try_at=NOW - seconds(7))
     with pytest.raises(LoginUnavailable) as told:
@@ -108,6 +118,12 @@ def test_a_stored_refusal_is_the_exception_that_it_was() -> None:
     )
 
 
+@pytest.mark.parametrize("stored", [PASSING, SET_UP])
+def test_without_words_of_salesforce_there_are_none(stored: dict[str, str]) -> None:
+    bare = {name: value for name, value in stored.items() if name != "description"}
+    assert gate.stored_error(bare, retry_after=30).description == ""
+
+
 def test_a_stored_wrong_org_tells_which() -> None:
     stored = SET_UP | {"type": "WrongOrg", "code": "wrong_org", "organization_id": "00D000000000001EAA"}
     error = gate.stored_error(stored, retry_after=30)
@@ -119,8 +135,10 @@ def test_a_stored_wrong_org_tells_which() -> None:
 @pytest.mark.parametrize("kind", ["", "NoSuchError", "TransportError"])
 def test_a_stored_error_of_a_class_unknown_here_still_needs_action(kind: str) -> None:
     """As another release may have written it."""
-    error = gate.stored_error({"kind": "set-up", "type": kind, "cause": "Something."}, retry_after=30)
+    stored = {"kind": "set-up", "type": kind, "cause": "Something.", "code": "something"}
+    error = gate.stored_error(stored, retry_after=30)
     assert type(error) is errors.ActionNeeded
+    assert error.code == "something"
     assert (error.cause, error.remedy, error.who) == ("Something.", "", "")
 
 
