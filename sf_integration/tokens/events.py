@@ -10,6 +10,7 @@ import datetime as dt
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 
 from django.db import Error, IntegrityError, transaction
@@ -68,17 +69,18 @@ def _store(events: Sequence[Values]) -> None:
 
 
 def _insert(events: Sequence[Values]) -> None:
+    counted = _counted(events)
     try:
-        with transaction.atomic():
+        with transaction.atomic() if counted else nullcontext():
             _INSERT.run(*events)
-            totals.add(totals.What.SIGN_IN, _counted(events))
+            totals.add(totals.What.SIGN_IN, counted)
     except IntegrityError:
         # A connection was deleted meanwhile, which the others have nothing to do with.
         if len(events) > 1:
             for event in events:
                 _insert([event])
         else:
-            totals.tell(totals.What.SIGN_IN, *_counted(events))
+            totals.tell(totals.What.SIGN_IN, *counted)
     except Error as exc:
         log.warning("%d events were not stored: %s", len(events), type(exc).__name__)
 
