@@ -28,7 +28,7 @@ check: .venv/dev  ## lint, format, types, import contracts, migrations, producti
 bench: .venv/dev  ## measure, beside references; also writes bench.json (make bench QUICK=1 for a minute's look)
 	@$(BIN)/python -m benchmarks
 
-soak: .venv/dev  ## half an hour of calls and faults (make soak MINUTES=5; needs PostgreSQL, see docs/faults.md)
+soak: .venv/dev  ## half an hour of calls and faults (make soak MINUTES=5; needs PostgreSQL, see docs/soak.md)
 	@$(BIN)/python -m pytest -n0 -s tests/long/soak.py $(ARGS)
 
 chaos: .venv/dev  ## kill, stop and bring back every part of a site on many hosts (needs PostgreSQL, Redis, RabbitMQ)

@@ -32,7 +32,7 @@ def functions_and_words(path: str) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(functions), frozenset(words)
 
 
-@pytest.mark.parametrize("fault", all_faults(), ids=lambda fault: fault.id)
+@pytest.mark.parametrize("fault", [*all_faults()], ids=lambda fault: fault.id)
 def test_each_fault_has_a_test_that_is_there(fault: Fault) -> None:
     assert fault.tests
     for node_id in fault.tests:
