@@ -119,7 +119,7 @@ class Canaries:
     def _of_the_key(self) -> dict[str, Secret]:
         numbers = self._key.private_numbers()
         return {
-            "private key, PEM": self.pem,
+            "private key, PEM": "\n".join(self.pem.strip().rstrip("=").splitlines()[1:-1]).rstrip("="),
             "private key, DER": keys.to_der(self._key),
             "private key, p": str(numbers.p),
             "private key, q": str(numbers.q),

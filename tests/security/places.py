@@ -65,7 +65,9 @@ class Places:
             "mails": lambda: b"\n".join(each.message().as_bytes() for each in mail.outbox),
             "channels": self._posted.getvalue,
             "files": lambda: files(self.temporary) + files(Path(settings.VAR_DIR)),
-            "addresses called at the org": lambda: repr([each.path for each in self.org.requests]).encode(),
+            "addresses called at the org": lambda: repr(
+                [(each.path, each.parameters) for each in self.org.requests]
+            ).encode(),
             "processes started": lambda: "\n".join(_started).encode(),
         }
 

@@ -152,16 +152,12 @@ class Walk:
             client.query("SELECT Id, Name FROM Account LIMIT 3")
         for kind in ("maintenance", "garbage", "html", "redirect", "close"):
             self._check_while(kind)
-        told = [
-            value for name, value in self.canaries.noted.items() if name.startswith(("token", "assertion"))
-        ]
-        for echoed in map(str, told[-2:]):
-            # As an answer may hold them: whole, the org's id before a token.
-            for whole in (f"{head}{echoed}" for head in HEADS.values()):
-                self._check_while("refuse", error="invalid_grant", description=f"bad {whole} given")
-                self._check_while("refuse", error=whole, description="no")
-                page = f"<html><p>{whole}</p></html>"
-                self._check_while("answer", status=500, body=page, content_type="text/html")
+        # An answer that throws back what was sent or given.
+        for whole in (self._whole("assertion"), self._whole("token")):
+            self._check_while("refuse", error="invalid_grant", description=f"bad {whole} given")
+            self._check_while("refuse", error=whole, description="no")
+            page = f"<html><p>{whole}</p></html>"
+            self._check_while("answer", status=500, body=page, content_type="text/html")
         self.org.heal()
         self._check_while("")
 
