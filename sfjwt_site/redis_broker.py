@@ -1,4 +1,5 @@
-"""Celery messages in Redis: one that can't be read is dropped, where kombu's own transport would end the worker."""
+"""Celery messages in Redis, where kombu's own transport would end the worker: by a message that can't be read, which is dropped,
+and by a server that goes away during a task, which is waited for."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import logging
 from typing import Any
 
 from kombu.transport import redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +24,13 @@ class Channel(redis.Channel):
             # It is out of the list already, so that it comes to nobody else.
             logger.error("A message can't be read and is dropped: %s.", type(exc).__name__)
             return True
+
+    def _connparams(self, *args: Any, **options: Any) -> Any:
+        """A channel that outlives its connection is asked to put back the messages under way: what it raises then has to be
+        an error that Celery reconnects after."""
+        if self.connection.client is None:
+            raise RedisConnectionError("the connection of this channel was given up")
+        return super()._connparams(*args, **options)  # type: ignore[misc]
 
 
 class Transport(redis.Transport):

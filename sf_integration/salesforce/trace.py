@@ -36,7 +36,7 @@ _ANSWER_SHOWN = {
     "token_type",
 }
 # What an assertion or a token is when it comes back in pieces: wrapped into lines, or without its beginning.
-_LONG_WORD = re.compile(r"[\w+=-]{40,}(?:[.\s]+[\w+=-]{16,})*", re.ASCII)
+_LONG_WORD = re.compile(r"[\w+=-]{40,}(?:\.[\w+=-]+|[.\s]+[\w+=-]{16,})*", re.ASCII)
 
 
 def describe(request: SignIn, outcome: Outcome) -> dict[str, Any]:

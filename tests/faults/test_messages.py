@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from django.conf import settings as site
 from django.utils import timezone
-from kombu import Connection
+from kombu import Connection, Queue
 
 from sf_integration import tasks, tokens
 from sf_integration.models import AccessToken
@@ -168,3 +168,23 @@ def test_a_late_batch_renews_only_what_is_due(salesforce_org: ConnectableOrg) ->
     tasks.refresh_batch(ids)
     tasks.refresh_batch(ids)
     assert salesforce_org.token_requests == 2
+
+
+@pytest.mark.redis_worker
+def test_a_channel_that_outlives_its_connection_raises_what_celery_reconnects_after() -> None:
+    """So does Celery leave it when Redis goes away during a task."""
+    connection = Connection(site.CELERY_BROKER_URL)
+    channel = connection.default_channel
+    queue = Queue(f"trial-{uuid.uuid4()}", channel=channel, expires=60)
+    queue.declare()
+    connection.Producer().publish({}, routing_key=queue.name)
+    assert queue.get() is not None  # under way: taken and not acknowledged
+    channel._disconnect_pools()
+    connection.transport.client = None
+    with pytest.raises(connection.connection_errors):
+        channel.qos.restore_unacked()
+    connection.transport.client = connection
+    channel.qos.restore_unacked()
+    assert queue.get() is not None
+    queue.delete()
+    connection.release()
