@@ -20,8 +20,10 @@ FORMATS = ("line", "json")
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 """Of the request, or the task, that this is done for; empty outside of any."""
 
-# Line ends and other control characters but the tab, and what turns the direction of writing.
-_STEERING = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+# Line ends and other control characters but the tab, what turns the direction of writing, and what no file can take.
+_STEERING = re.compile(
+    "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 class LineFormatter(logging.Formatter):

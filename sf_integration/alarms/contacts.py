@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MAIL, CHANNEL = "mail:", "channel:"
 _OF_THE_SITE = (Alarm.Kind.ENCRYPTION_KEY, Alarm.Kind.SCHEDULER)
 _PRINTING = ("django.core.mail.backends.console.", "django.core.mail.backends.dummy.")
+_MOST_ADDRESSES = 20
+"""Of one connection: whoever may edit it makes no mailing list of it."""
 _LOUD = 1
 """From this level on the site's contacts are told of everything."""
 
@@ -51,8 +53,8 @@ def site_addresses() -> tuple[str, ...]:
 
 
 def addresses_in(text: str) -> tuple[str, ...]:
-    """One per line; what is none is passed over."""
-    return _valid(text.splitlines()) if text else ()
+    """The first few, one per line; what is none is passed over."""
+    return _valid(text.splitlines())[:_MOST_ADDRESSES] if text else ()
 
 
 def mail_is_set_up() -> bool:
@@ -77,7 +79,7 @@ def is_address(text: str) -> bool:
         validate_email(text)
     except ValidationError:
         return False
-    return text.isascii() and len(MAIL + text) <= 254
+    return text.isascii() and text.isprintable() and len(MAIL + text) <= 254
 
 
 def _valid(texts: Collection[str]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import smtplib
 import subprocess
 import sys
@@ -26,6 +27,9 @@ MAIL_SECONDS = 10
 """For each answer of the mail server."""
 CHANNEL_SECONDS = 20
 """In all."""
+_MARK_UP = re.compile(r"@(?=everyone|here|channel)|(?<!\w)@|<(?=\S)|](?=\()")
+"""What calls people or hides where a link leads, in one chat or another: Apprise escapes it for some of them only."""
+_WORD_JOINER = "\u2060"
 _PROBLEMS = {
     channel.REFUSED: "the channel did not take it",
     channel.NO_CHANNEL: "its URL is none that Apprise knows",
@@ -126,6 +130,11 @@ def _kind(exc: BaseException) -> str:
     return f"{type(exc).__name__} {code}" if code else type(exc).__name__
 
 
+def _without_mark_up(text: str) -> str:
+    """Looks the same; a character that nobody sees keeps apart what would mean something together."""
+    return _MARK_UP.sub(lambda found: found[0] + _WORD_JOINER, text)
+
+
 def _by_channel(name: str, letter: Letter) -> None:
     """The URL goes through a pipe: arguments and environment of a process can be seen by others."""
     configured = settings.ALARM_CHANNELS.get(name)
@@ -133,7 +142,11 @@ def _by_channel(name: str, letter: Letter) -> None:
         raise NotSent("no channel of this name is configured any more", is_of_target=False)
     # -P: the modules beside it are no modules of Apprise's.
     command = [sys.executable, "-P", str(Path(channel.__file__))]
-    given = {"url": configured.url, "title": letter.subject, "body": letter.body}
+    given = {
+        "url": configured.url,
+        "title": _without_mark_up(letter.subject),
+        "body": _without_mark_up(letter.body),
+    }
     try:
         ended = subprocess.run(  # noqa: S603 - our own program
             command,

@@ -29,6 +29,7 @@ _TOLD = ("cause", "who", "remedy", "where", "code")
 _OF_MEMBERS = ("pk", "name", "label", "our_contacts", "tags", "signing_key_id")
 _OF_FAILURES = ("login_url", "failing_since", "last_success_at", "last_error", "settings_since", "created_at")
 _OF_KEYS = ("signing_key__name", "signing_key__not_after", "signing_key__signer")
+LOUDER_AFTER_DAYS = (1, 3, 7, 14, 30)
 _LARGEST_STEP = 500
 """So many ids go into one question."""
 
@@ -222,9 +223,6 @@ def _stage_level(key: SigningKey, now: dt.datetime) -> int:
     stage = key.ending_stage(now)
     level = CERTIFICATE_STAGES.index(stage) if stage is not None else 0
     return level + (loudness(now - key.not_after) if key.not_after else 0)
-
-
-LOUDER_AFTER_DAYS = (1, 3, 7, 14, 30)
 
 
 def loudness(lasted: dt.timedelta) -> int:

@@ -100,21 +100,20 @@ class _Round:
             self._begin(matter)
 
     def _counts_at_once(self, matter: Matter) -> bool:
-        """Whether it is known to last. Of the scheduler only watching tells: the whole site may just have been started."""
-        if not self.after:
-            return True
-        known = matter.since is not None and matter.kind != Kind.SCHEDULER
-        return known and matter.since <= self.now - self.after  # type: ignore[operator]
+        """Whether it is known to have lasted."""
+        began = _known_beginning(matter)
+        return not self.after or (began is not None and began <= self.now - self.after)
 
     def _begin(self, matter: Matter) -> None:
-        if not self._counts_at_once(matter) and matter.since is not None and matter.kind != Kind.SCHEDULER:
-            return
+        counts = self._counts_at_once(matter)
+        if not counts and _known_beginning(matter) is not None:
+            return  # a later round will see how long it has lasted
         alarm = Alarm(
             kind=matter.kind, about=matter.about, since=matter.since or self.now, raised_at=self.now, count=0
         )
         self._describe(alarm, matter)
         self._new.append(alarm)
-        if self._counts_at_once(matter):
+        if counts:
             self._raise(alarm, matter)
 
     def _go_on(self, alarm: Alarm, matter: Matter) -> None:
@@ -190,7 +189,7 @@ class _Round:
             self._close(alarm, "merged")
 
     def _calm_down(self, alarm: Alarm, ending: str, members: Sequence[Member]) -> None:
-        """Told only once it lasts: what comes back within two minutes was not over."""
+        """Told only once it lasts: what comes back at once was not over."""
         alarm.calm_since = alarm.calm_since or self.now
         if alarm.calm_since > self.now - self.after:
             return
@@ -250,6 +249,11 @@ def _elsewhere(found: Iterable[Matter]) -> dict[str, Matter]:
     """By connection: what else says that it does not work."""
     broken = (Kind.HOST, Kind.CONNECTION, Kind.ENCRYPTION_KEY)
     return {str(member.pk): matter for matter in found if matter.kind in broken for member in matter.members}
+
+
+def _known_beginning(matter: Matter) -> dt.datetime | None:
+    """None where only watching tells how long it lasts. So with the scheduler: the whole site may just have been started."""
+    return None if matter.kind == Kind.SCHEDULER else matter.since
 
 
 def _is_of_one(alarm: Alarm) -> bool:

@@ -11,8 +11,6 @@ from django.db.models import QuerySet
 from .. import access
 from ..models import Alarm
 
-_OF_THE_SITE = (Alarm.Kind.ENCRYPTION_KEY, Alarm.Kind.SCHEDULER)
-
 
 @dataclass(frozen=True)
 class Seen:
@@ -27,7 +25,7 @@ def told_alarms() -> QuerySet[Alarm]:
 
 
 def visible(user: Any, alarms: Iterable[Alarm]) -> list[Seen]:
-    """Those of connections in sight, and those of the site itself. By one query."""
+    """Those of connections in sight, and the scheduler's. By one query."""
     found = list(alarms)
     wanted = {each for alarm in found for each in alarm.connections}
     rows = access.visible_to(user).order_by("name").values_list("pk", "name") if wanted else []
@@ -37,4 +35,6 @@ def visible(user: Any, alarms: Iterable[Alarm]) -> list[Seen]:
         for alarm in found
     ]
     # Of a deleted connection nothing is left that could hide it but who sees everything.
-    return [each for each in seen if each.names or each.alarm.kind in _OF_THE_SITE or user.is_superuser]
+    return [
+        each for each in seen if each.names or each.alarm.kind == Alarm.Kind.SCHEDULER or user.is_superuser
+    ]

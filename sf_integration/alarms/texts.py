@@ -120,8 +120,8 @@ def _prefix() -> str:
 
 def _urgency(item: Item) -> tuple[int, int, str]:
     """News first, the end last; attention and certificates after what does not work."""
-    changes, mild = (RAISED, LOUDER, ENDED), (Kind.ATTENTION, Kind.CERTIFICATE)
-    return changes.index(item.change), item.alarm.kind in mild, item.alarm.title
+    changes = (RAISED, LOUDER, ENDED)
+    return changes.index(item.change), item.alarm.kind in Alarm.MILD, item.alarm.title
 
 
 def _subject(items: Sequence[Item], now: dt.datetime) -> str:

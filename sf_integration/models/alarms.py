@@ -19,6 +19,9 @@ class Alarm(Base):
         ENCRYPTION_KEY = "encryption_key", "encryption key or signer missing"
         SCHEDULER = "scheduler", "scheduler is silent"
 
+    MILD = (Kind.ATTENTION, Kind.CERTIFICATE)
+    """Kinds by which all works yet."""
+
     kind = models.CharField(max_length=20, choices=Kind.choices)
     about = models.CharField(
         max_length=255,

@@ -18,7 +18,8 @@ from .. import access, audit
 from ..access import Act, Deed
 from ..models import ConnectedApp, GroupAccess
 
-_FLAGS = ("is_superuser", "is_active", "is_staff")
+_FLAGS = {"is_superuser", "is_active", "is_staff", "password"}
+"""What decides who is who; whoever gives somebody a password can be that person."""
 _ADDED, _REMOVED, _CLEARED = "post_add", "post_remove", "pre_clear"
 
 
@@ -92,7 +93,10 @@ def _limits_of(instance: Any, action: str, pk_set: set[Any] | None, reverse: boo
 
 
 def _flags_of(instance: Any, raw: bool, update_fields: Iterable[str] | None, **_: Any) -> None:
-    watched = [flag for flag in _FLAGS if update_fields is None or flag in update_fields]
+    # A model of the site's own may lack some of them, or have properties of these names.
+    watched = _FLAGS & {field.name for field in instance._meta.concrete_fields}
+    if update_fields is not None:
+        watched &= {*update_fields}
     if raw or not watched or audit.acting() is None:
         return
     before = type(instance)._default_manager.filter(pk=instance.pk).values(*watched).first()

@@ -33,7 +33,6 @@ _MOST_ENDED = 25
 _MOST_MESSAGES = 25
 _MOST_UNUSABLE = 10
 _NAMED = 5
-_MILD = (Alarm.Kind.ATTENTION, Alarm.Kind.CERTIFICATE)
 seeing_alarms = allowed(Deed.SEE_ALARMS)
 managing = allowed(Deed.MANAGE_ALARMS)
 
@@ -56,7 +55,7 @@ class Row:
     @classmethod
     def of(cls, seen: Seen) -> Row:
         alarm, told = seen.alarm, seen.alarm.facts
-        over, mild = alarm.ended_at is not None, alarm.kind in _MILD
+        over, mild = alarm.ended_at is not None, alarm.kind in Alarm.MILD
         return cls(
             alarm=alarm,
             title=texts.ending(alarm) if over else texts.headline(alarm, count=len(seen.names)),
@@ -87,7 +86,7 @@ def index(request: HttpRequest) -> HttpResponse:
     now, alarms = timezone.now(), seeing.told_alarms().defer("told")
     still = seeing.visible(request.user, alarms.filter(ended_at=None).order_by("-raised_at"))
     over = alarms.filter(ended_at__gt=now - OF_LATE).order_by("-ended_at")[: 10 * _MOST_ENDED]
-    still.sort(key=lambda seen: seen.alarm.kind in _MILD)  # what does not work comes first
+    still.sort(key=lambda seen: seen.alarm.kind in Alarm.MILD)  # what does not work comes first
     page = Paginator(still, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {
         "page": page,

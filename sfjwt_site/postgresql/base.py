@@ -8,6 +8,7 @@ may take is another question, which nobody asks here: while the server lives, it
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import psycopg
@@ -20,14 +21,6 @@ ANSWERS_WITHIN_SECONDS = 3
 """How long a living server may take to answer a new connection; libpq knows whole seconds."""
 
 _Result = TypeVar("_Result")
-
-
-class DatabaseWrapper(base.DatabaseWrapper):
-    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        connection = super().get_new_connection(conn_params)
-        if type(connection) is psycopg.Connection:  # of a pool it may be another
-            connection.__class__ = WatchedConnection
-        return connection
 
 
 class WatchedConnection(psycopg.Connection[Any]):
@@ -60,3 +53,8 @@ class WatchedConnection(psycopg.Connection[Any]):
             raise psycopg.OperationalError("the database server no longer answers") from exc
         except psycopg.Error:
             return  # refused at once: then this connection ends as well, or the server has its reasons
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    Database = SimpleNamespace(**vars(psycopg) | {"connect": WatchedConnection.connect})
+    """The driver, as Django asks for it. A pool asks for none: name WatchedConnection as its `connection_class`."""

@@ -18,7 +18,7 @@ from django.utils import timezone
 from sf_integration import audit, keystore
 from sf_integration.access import SHELL
 from sf_integration.models import AuditEvent, ConnectedApp
-from sf_integration.services import trail
+from sf_integration.services import rights, trail
 from tests.access.test_matrix import salesforce
 
 pytestmark = pytest.mark.django_db
@@ -262,6 +262,28 @@ def test_rights_given_and_taken_on_the_pages_of_users_are_in_the_trail(admin_cli
         "gave permission": "took permission",
     }
     assert sorted(acts()) == sorted((actor, words[act], name, fields) for actor, act, name, fields in gave)
+
+
+def test_a_password_that_one_gives_another_is_in_the_trail(admin_client: Client) -> None:
+    alice = User.objects.create_superuser("alice")
+    new = {"password1": "quite-another-1", "password2": "quite-another-1", "usable_password": "true"}
+    assert admin_client.post(f"/admin/auth/user/{alice.pk}/password/", new).status_code == 302
+    assert acts() == [("admin", "changed user", "alice", ["password"])]
+
+
+def test_users_of_a_sites_own_model_may_lack_the_flags(admin_user: User, rf: Any) -> None:
+    class Person:
+        """A model without columns of these names, as where `is_staff` is a property."""
+
+        _meta = Group._meta
+        _default_manager = Group.objects
+        is_staff = True
+
+    request, saved = rf.post("/"), Person()
+    saved.pk = Group.objects.get(name="Salesforce: look").pk  # type: ignore[attr-defined]
+    request.user = admin_user
+    audit.middleware(lambda _: rights._flags_of(saved, raw=False, update_fields=None))(request)  # type: ignore[arg-type,func-returns-value]
+    assert acts() == []
 
 
 def test_permissions_of_a_group_and_its_end_are_in_the_trail(admin_client: Client) -> None:

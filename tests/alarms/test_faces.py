@@ -13,7 +13,8 @@ from django.test import Client
 from django.utils import timezone
 
 from sf_integration import checks, health, tasks
-from sf_integration.models import Alarm, AlarmMessage, AuditEvent, ConnectedApp, GroupAccess
+from sf_integration.fields import Sealed
+from sf_integration.models import Alarm, AlarmMessage, AuditEvent, ConnectedApp, GroupAccess, SigningKey
 from tests.alarms.conftest import SILENCE, World, minutes
 from tests.test_command_line import salesforce
 
@@ -77,6 +78,18 @@ def test_who_does_not_see_a_connection_does_not_see_its_alarm(troubled: World) -
     assert "refused fails" in text(insider, "/admin/sf_integration/alarm/")
     assert "refused" not in text(outsider, "/admin/sf_integration/alarmmessage/")
     assert person("run_checks").get(PAGE).status_code == 403
+
+
+def test_a_missing_key_of_hidden_connections_alone_is_not_told(world: World) -> None:
+    inside = Group.objects.create(name="inside")
+    GroupAccess.objects.create(connection=world.connect("acme"), group=inside)
+    SigningKey.objects.update(
+        private_key=Sealed(f"v1.deadbeef{world.key.private_key.ciphertext[11:]}", "deadbeef")
+    )
+    world.after(1)
+    assert world.after(2) == [("raised", "The encryption key deadbeef")]
+    assert "deadbeef is missing: 1 connection" in text(person("view_health", groups=(inside,)))
+    assert "deadbeef" not in text(person("view_health"))
 
 
 def test_who_may_only_look_sees_neither_recipients_nor_messages_and_sends_no_test(troubled: World) -> None:

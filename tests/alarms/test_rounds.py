@@ -301,6 +301,16 @@ def test_missing_encryption_keys_are_told_by_their_id(world: World) -> None:
     assert told[OPS].subject.endswith("The encryption key deadbeef is missing: 2 connections")
 
 
+def test_contacts_of_one_connection_are_no_mailing_list(world: World) -> None:
+    contacts = "".join(f"someone-{number}@other.example\n" for number in range(1_000))
+    world.connect("acme", our_contacts='"\x1b[2J"@other.example\n' + contacts)
+    world.fail("acme")
+    world.after(3)
+    told = world.messages()
+    assert len(told) == 20
+    assert all(target.isprintable() for target in told)
+
+
 def test_a_silent_scheduler_is_told_only_when_it_was_watched(world: World) -> None:
     """After a weekend switched off, the first minute is no alarm."""
     assert world.after(3 * DAY, beat=False) == []

@@ -200,12 +200,12 @@ def test_channels_are_sent_to_and_their_urls_told_to_nobody(
         }
     )
     for name in ("chat", "sick", "none", "gone"):
-        written(world, f"channel:{name}", body="<b>& plain</b>")
+        written(world, f"channel:{name}", body="1 < 2 & plain")
     with caplog.at_level(logging.DEBUG):
         assert world.send() == sending.Sent(sent=1, failed=3)
     assert [each["path"] for each in came if "broken" not in each["path"]] == [f"/{CANARY}"]
     assert came[0]["title"] == "acme fails"
-    assert came[0]["message"] == "<b>& plain</b>"
+    assert came[0]["message"] == "1 < 2 & plain"
     problems = dict(AlarmMessage.objects.values_list("target", "problem"))
     assert problems == {
         "channel:chat": "",
@@ -216,6 +216,23 @@ def test_channels_are_sent_to_and_their_urls_told_to_nobody(
     told = caplog.text + "".join(capfd.readouterr()) + repr(list(AlarmMessage.objects.values()))
     assert "channel:sick" in told
     assert CANARY not in told
+
+
+@pytest.mark.once
+def test_no_text_calls_a_whole_room_or_hides_a_link_in_a_channel(
+    world: World, webhook: tuple[str, list[dict[str, Any]]]
+) -> None:
+    address, came = webhook
+    world.configure(ALARM_CHANNELS={"chat": f"json://{address}"})
+    hostile = (
+        "@everyone x@here <!channel> <@U123> <users/all> [log in](https://evil.example) <https://e.example|x>"
+    )
+    written(world, "channel:chat", subject=hostile, body=f"{hostile}\nfrom mia@acme.example")
+    assert world.send() == sending.Sent(sent=1)
+    for told in (came[0]["title"], came[0]["message"]):
+        for call in ("@everyone", "@here", "<!", "<@", "<users", "](", "<https"):
+            assert call not in told
+    assert "mia@acme.example" in came[0]["message"]
 
 
 @pytest.mark.once

@@ -205,5 +205,5 @@ REFUSED = re.compile(
     # Asks for an address; only a script does.
     r"|sf_integration:login_url"
 )
-STOPS = {"reencrypt", "register-key", "rotate-key"}
-"""They exit with 1 here: a key that doesn't open, a signer that there isn't, nothing staged."""
+STOPS = {"reencrypt", "register-key"}
+"""They exit with 1 here: a key that doesn't open, a signer that there isn't."""

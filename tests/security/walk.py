@@ -433,7 +433,7 @@ class Walk:
             "try-api-key": [[], ["--json"]],
             "make-key": [["by-verb", "--out", str(folder / "made.crt")]],
             "register-key": [["elsewhere", "--signer", "none", "--reference", "x"]],
-            "rotate-key": [["acme"], ["acme", "--try"]],
+            "rotate-key": [["acme", "--out", str(folder / "rotated.crt")], ["acme", "--try"]],
             "reencrypt": [["--dry-run"], [], ["--json"]],
         }  # fmt: skip
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from sf_integration.fields import seal
 from sf_integration.models import AccessToken, ConnectedApp, SigningKey, settings_fingerprint
 from sf_integration.salesforce import errors
 from sf_integration.salesforce.errors import AuthenticationError, LoginUnavailable, WrongOrg
-from sf_integration.tokens import gate, lifecycle, pin
+from sf_integration.tokens import gate, lifecycle
 
 pytestmark = pytest.mark.once
 
@@ -68,6 +69,14 @@ def test_an_open_gate_lets_pass(columns: dict[str, Any]) -> None:
     gate.require_logins_left(row(**columns), NOW)
 
 
+@pytest.mark.parametrize("stored", [PASSING, RATE, SET_UP, {"message": "By another release."}])
+def test_a_gate_that_is_shut_for_too_long_was_shut_by_a_wrong_clock(stored: dict[str, str]) -> None:
+    longest = lifecycle.LONGEST_WAIT[stored.get("kind", "set-up")]
+    with pytest.raises(errors.SalesforceError):
+        gate.require_open(row(last_error=stored, next_try_at=NOW + longest), NOW)
+    gate.require_open(row(last_error=stored, next_try_at=NOW + longest + seconds(1)), NOW)
+
+
 def test_only_a_refused_rate_stops_what_passes_the_gate() -> None:
     gate.require_logins_left(row(last_error=PASSING, next_try_at=NOW + seconds(90)), NOW)
 
@@ -96,6 +105,8 @@ def test_trying_now_is_held_back_for_ten_seconds() -> None:
         gate.require_pause(tried, NOW)
     assert told.value.retry_after == 3
     gate.require_pause(tried, NOW + seconds(3))
+    with pytest.raises(LoginUnavailable):
+        gate.require_pause(tried, NOW - seconds(7))
     gate.require_pause(row(last_error=None, last_try_at=NOW), NOW)
     gate.require_pause(row(last_error=PASSING, last_try_at=None), NOW)
 
@@ -129,13 +140,17 @@ def test_a_stored_wrong_org_tells_which() -> None:
     error = gate.stored_error(stored, retry_after=30)
     assert isinstance(error, WrongOrg)
     assert (error.code, error.organization_id) == ("wrong_org", "00D000000000001EAA")
+    del stored["organization_id"]
+    unknown = gate.stored_error(stored, retry_after=30)
+    assert isinstance(unknown, WrongOrg)
+    assert unknown.organization_id == ""
     assert (error.cause, error.remedy, error.who) == (SET_UP["cause"], SET_UP["remedy"], SET_UP["who"])
 
 
-@pytest.mark.parametrize("kind", ["", "NoSuchError", "TransportError"])
-def test_a_stored_error_of_a_class_unknown_here_still_needs_action(kind: str) -> None:
+@pytest.mark.parametrize("kind", [{}, {"type": ""}, {"type": "NoSuchError"}, {"type": "TransportError"}])
+def test_a_stored_error_of_a_class_unknown_here_still_needs_action(kind: dict[str, str]) -> None:
     """As another release may have written it."""
-    stored = {"kind": "set-up", "type": kind, "cause": "Something.", "code": "something"}
+    stored = {"kind": "set-up", "cause": "Something.", "code": "something"} | kind
     error = gate.stored_error(stored, retry_after=30)
     assert type(error) is errors.ActionNeeded
     assert error.code == "something"
@@ -150,6 +165,17 @@ def test_a_passing_failure_matters_while_no_token_is_left(
     assert isinstance(error, LoginUnavailable)
     assert error.retry_after == retry_after
     assert gate.refusal(row(last_error=None), NOW) is None
+
+
+def test_while_there_is_a_token_only_what_needs_a_person_matters() -> None:
+    times = {"expected_expiry": NOW + seconds(90), "next_try_at": NOW + seconds(40)}
+    served = {stored["kind"]: row(last_error=stored, **times) for stored in (PASSING, RATE, SET_UP)}
+    for each in served.values():
+        each.value = seal(AccessToken, "value", each.pk, b"token")
+    assert gate.refusal(served["passing"], NOW) is None
+    assert gate.refusal(served["rate"], NOW) is None
+    assert isinstance(gate.refusal(served["set-up"], NOW), AuthenticationError)
+    assert isinstance(gate.refusal(served["passing"], NOW + seconds(90)), LoginUnavailable)
 
 
 def test_under_way_is_told_with_a_time() -> None:
@@ -175,19 +201,9 @@ def test_the_fuse_stops_at_the_sixth_of_what_salesforce_allows(uncounted: int | 
         gate.require_fuse(used, NOW, **more)
 
 
-@pytest.mark.parametrize(
-    ("environment", "met_at", "refreshed"),
-    [
-        ("sandbox", {"login_url": "https://acme.my.salesforce.com"}, True),
-        ("sandbox", {}, True),
-        ("sandbox", {"login_url": "https://other.my.salesforce.com"}, False),
-        ("production", {}, False),
-    ],
-)
-def test_another_org_at_the_address_of_before_is_a_refreshed_sandbox(
-    environment: str, met_at: dict[str, str], refreshed: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    connection = row().connection
-    connection.organization = met_at
-    monkeypatch.setattr(type(connection), "known_environment", environment)
-    assert pin.was_refreshed(connection) is refreshed
+@pytest.mark.django_db
+def test_the_fuse_of_a_user_without_sign_ins_counts_those_that_no_row_has() -> None:
+    gate.require_fuse(row(), NOW)
+    gate.require_fuse(row(), NOW, uncounted=lifecycle.FUSE_LOGINS - 1)
+    with pytest.raises(LoginUnavailable):
+        gate.require_fuse(row(), NOW, uncounted=lifecycle.FUSE_LOGINS)

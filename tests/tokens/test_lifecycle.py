@@ -22,9 +22,21 @@ minutes = lambda count: dt.timedelta(minutes=count)  # noqa: E731
 
 @pytest.mark.parametrize(
     ("life", "window"),
-    [(2, 1), (10, 5), (15, 5), (20, 5), (30, 15), (60, 15), (90, 15), (120, 60), (240, 60), (1440, 60)],
+    [
+        (2, 1),
+        (10, 5),
+        (15, 5),
+        (20, 5),
+        (21, 10.5),
+        (30, 15),
+        (60, 15),
+        (90, 15),
+        (91, 45.5),
+        (120, 60),
+        (1440, 60),
+    ],
 )
-def test_early_window_follows_the_life(life: int, window: int) -> None:
+def test_early_window_follows_the_life(life: int, window: float) -> None:
     assert lifecycle.early_window(minutes(life)) == minutes(window)
 
 
@@ -33,6 +45,13 @@ def test_refresh_lies_between_issue_and_expiry(life: int, jitter: float) -> None
     expiry = NOW + minutes(life)
     moment = lifecycle.refresh_time(NOW, expiry, jitter=jitter)
     assert NOW < moment <= expiry - lifecycle.early_window(minutes(life))
+
+
+def test_each_token_draws_its_own_jitter() -> None:
+    expiry = NOW + minutes(120)
+    drawn = {lifecycle.refresh_time(NOW, expiry) for _ in range(5)}
+    assert len(drawn) > 1
+    assert all(minutes(48) <= moment - NOW <= minutes(60) for moment in drawn)
 
 
 def test_jitter_spreads_by_a_tenth_of_the_life() -> None:
@@ -82,6 +101,25 @@ def test_passing_errors_without_a_token_start_at_five_seconds() -> None:
     assert waits == [5, 10, 20, 300, 300]
 
 
+def test_passing_errors_are_spread_by_a_tenth_either_way() -> None:
+    assert seconds_until_next_try("passing", 1, chance=0) == 4.5
+    assert seconds_until_next_try("passing", 1, chance=1) == 5.5
+    drawn = {seconds_until_next_try("passing", 1) for _ in range(5)}
+    assert len(drawn) > 1
+    assert all(4.5 <= wait <= 5.5 for wait in drawn)
+
+
+@pytest.mark.parametrize(
+    ("left", "chance", "wait"),
+    [(3600, 0, 300), (3600, 0.5, 450), (3600, 1, 600), (200, 1, 140), (30, 0, 60), (0, 0.5, 5)],
+)
+def test_passing_errors_wait_for_minutes_while_a_token_is_served(
+    left: int, chance: float, wait: float
+) -> None:
+    expiry = NOW + dt.timedelta(seconds=left)
+    assert seconds_until_next_try("passing", 1, expiry=expiry, chance=chance) == wait
+
+
 @given(attempts=st.integers(1, 50), chance=st.floats(0, 1), left=st.integers(1, 86_400))
 def test_passing_errors_with_a_token_wait_but_not_past_its_end(
     attempts: int, chance: float, left: int
@@ -100,6 +138,9 @@ def test_passing_errors_with_a_token_wait_but_not_past_its_end(
         (TransportError("x", code="cut_off"), "passing"),
         (LoginUnavailable("x", code="unknown_error"), "passing"),
         (LoginUnavailable("x", code="invalid_grant", retry_after=900), "rate"),
+        (LoginUnavailable("x", code="invalid_grant", retry_after=600), "rate"),
+        (LoginUnavailable("x", code="invalid_grant", retry_after=599), "passing"),
+        (LoginUnavailable("x", code="rate_limit_exceeded", retry_after=30), "rate"),
         (AuthenticationError("x", error="invalid_client_id"), "set-up"),
         (AuthenticationError("x", error="something_new"), "set-up"),
         (WrongOrg("x"), "set-up"),
