@@ -125,7 +125,9 @@ def _database() -> dict[str, Any]:
     if database["ENGINE"].endswith("sqlite3"):
         options.update(SQLITE_OPTIONS)
     elif database["ENGINE"].endswith("postgresql"):
-        database["ENGINE"] = "sfjwt_site.postgresql"  # Django's own, which never waits for a server that is gone
+        database["ENGINE"] = (
+            "sfjwt_site.postgresql"  # Django's own, which never waits for a server that is gone
+        )
         options.setdefault("connect_timeout", 3)
         database.setdefault("CONN_MAX_AGE", 60)
         database["CONN_HEALTH_CHECKS"] = True
@@ -219,7 +221,13 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds: how late an edited schedule is noticed
 
 # Alarms go by mail. Without an address of a server they are printed, and a check says so.
-_mail = env.email_url("EMAIL_URL", default="consolemail://")
+try:
+    _mail = env.email_url("EMAIL_URL", default="consolemail://")
+except (ValueError, ImproperlyConfigured):  # whose words may be a part of the password
+    raise ImproperlyConfigured(
+        "EMAIL_URL is no address of a mail server. Write smtp+tls://user:password@host:587; in a name or "
+        "password write @ / : # ? as %40 %2F %3A %23 %3F."
+    ) from None
 globals().update({name: value for name, value in _mail.items() if name.startswith("EMAIL_")})
 DEFAULT_FROM_EMAIL = env.str(
     "DEFAULT_FROM_EMAIL", default=f"salesforce-connections@{_site.hostname or 'localhost'}"

@@ -65,7 +65,7 @@ def links(client: Client, path: str) -> dict[str, str | None]:
 
 def test_navigation_says_where_one_is(salesforce_org: ConnectableOrg, bob: Client) -> None:
     salesforce_org.connect("acme")
-    rest = {"Signing keys": None, "Explain an error": None, "Set-up guide": None}
+    rest = {"Alarms": None, "Signing keys": None, "Explain an error": None, "Guide": None}
     assert links(bob, "/connections/") == {"Connections": "page", **rest}
     assert links(bob, "/connections/acme/") == {"Connections": "true", **rest}
     assert links(bob, "/connections/keys/") == {"Connections": None, **rest, "Signing keys": "page"}

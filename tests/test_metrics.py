@@ -17,7 +17,7 @@ from unittest import mock
 import pytest
 import yaml
 from django.contrib.auth.models import Group, Permission, User
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.db import connection as database
 from django.test import Client
 from django.utils import timezone
@@ -122,6 +122,13 @@ def test_who_does_not_show_the_token_is_turned_away(admin_client: Client, shown:
 
 
 @pytest.mark.once
+def test_a_token_may_have_any_letters(client: Client, settings: Any) -> None:
+    settings.SF_INTEGRATION = {**settings.SF_INTEGRATION, "METRICS_TOKEN": "schlüssel"}
+    as_servers_read_it = "Bearer schlüssel".encode().decode("latin-1")
+    assert client.get("/metrics", headers={"Authorization": as_servers_read_it}).status_code == 200
+
+
+@pytest.mark.once
 @pytest.mark.parametrize(("configured", "status"), [("", 302), (TOKEN, 401)])
 def test_an_empty_token_opens_nothing(client: Client, settings: Any, configured: str, status: int) -> None:
     settings.SF_INTEGRATION = {**settings.SF_INTEGRATION, "METRICS_TOKEN": configured}
@@ -143,9 +150,10 @@ def test_without_the_library_there_is_no_such_address(client: Client) -> None:
     assert client.get("/metrics", headers=SHOWN).status_code == 200
 
 
-def test_a_database_that_is_away_is_said_in_a_line(client: Client) -> None:
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_a_database_that_is_away_is_said_in_a_line(client: Client, error: type[Exception]) -> None:
     def away(*_: object) -> None:
-        raise OperationalError("the database is gone")
+        raise error("the database is gone")
 
     with database.execute_wrapper(away):
         answer = client.get("/metrics", headers=SHOWN)

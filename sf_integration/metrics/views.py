@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 
 from django.contrib.auth.decorators import login_required
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -39,7 +39,8 @@ def _to_people(request: HttpRequest) -> HttpResponse:
 
 def _shows_token(request: HttpRequest) -> bool:
     scheme, _, shown = request.headers.get("Authorization", "").partition(" ")
-    same = hmac.compare_digest(shown.strip().encode(), settings.METRICS_TOKEN.encode())
+    sent = shown.strip().encode("latin-1", "replace")  # the bytes that came
+    same = hmac.compare_digest(sent, settings.METRICS_TOKEN.encode())
     return same and scheme.lower() == "bearer"
 
 
@@ -52,6 +53,6 @@ def _told(request: HttpRequest, user: object) -> HttpResponse:
         raise Http404("The extra “metrics” is not installed.") from exc
     try:
         body, content_type = exposition(user, request.headers.get("Accept", ""))
-    except DatabaseError:
+    except (DatabaseError, InterfaceError):
         return HttpResponse("The database does not answer.\n", status=503, content_type=_PLAIN)
     return HttpResponse(body, content_type=content_type)

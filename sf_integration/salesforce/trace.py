@@ -140,7 +140,8 @@ def _excerpt(answer: Answer) -> str:
 
 def _hidden(text: str) -> str:
     """Without tokens and assertions, whole or in pieces."""
-    return mask(_LONG_WORD.sub(lambda match: _length(match.group()), text))
+    # What has its beginning first: without it, the rest of a token with several dots is not known for what it is.
+    return _LONG_WORD.sub(lambda match: _length(match.group()), mask(text))
 
 
 def _length(secret: str) -> str:

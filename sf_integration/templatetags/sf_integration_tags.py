@@ -87,7 +87,7 @@ _SITE = (
     ("sf_integration:keys", _("Signing keys")),
     ("sf_integration:audit", _("Audit")),
     ("sf_integration:explain", _("Explain an error")),
-    ("sf_integration:guide", _("Set-up guide")),
+    ("sf_integration:guide", _("Guide")),
     ("admin:index", _("Admin")),
 )
 

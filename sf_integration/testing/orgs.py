@@ -37,7 +37,7 @@ class Policy:
     active: bool = True
     session_seconds: float = 7200
     """Idle time after which a session ends, unless the user's profile or the app says otherwise."""
-    token_format: Literal["opaque", "jwt"] = "opaque"  # noqa: S105
+    token_format: Literal["opaque", "jwt"] = "opaque"  # noqa: S105  name of a format
     reuse_sessions: bool = False
     """A further sign-in of the same user and app gets the live session's token."""
     expiry_tolerance_seconds: float = 180

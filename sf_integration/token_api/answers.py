@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,13 +18,16 @@ from ..salesforce.errors import (
     RetryableError,
     SalesforceError,
 )
+from ..salesforce.http import mask
 from ..salesforce.problem import problem_of
+from ..services.api_clients import API_KEY_PATTERN
 
 log = logging.getLogger("sf_integration.token_api")
 
 _CALLER = "whoever wrote the calling program"
 _SITE = "whoever runs this site"
 _DATABASE_SECONDS = 5
+_API_KEY = re.compile(API_KEY_PATTERN)
 
 
 class Unacceptable(InvalidInput):
@@ -116,7 +120,8 @@ def _shaped(
 ) -> HttpResponse:
     body: dict[str, Any] = {
         "error": code,
-        "message": message,
+        # It repeats names that the caller sent: who mixes up the fields should not find a secret in his log.
+        "message": _API_KEY.sub("[API key hidden]", mask(message)),
         "cause": cause,
         "remedy": remedy,
         "who": who,

@@ -56,5 +56,5 @@ class WatchedConnection(psycopg.Connection[Any]):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    Database = SimpleNamespace(**vars(psycopg) | {"connect": WatchedConnection.connect})
+    Database = SimpleNamespace(**vars(psycopg) | {"connect": WatchedConnection.connect})  # type: ignore[assignment]
     """The driver, as Django asks for it. A pool asks for none: name WatchedConnection as its `connection_class`."""

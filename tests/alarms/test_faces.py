@@ -74,7 +74,14 @@ def test_who_does_not_see_a_connection_does_not_see_its_alarm(troubled: World) -
     assert "acme.my.salesforce.com does not answer: 1 connection" in seen
     for word in ("refused", "down-2", "well works", "Messages", "2 connections"):
         assert word not in seen
-    assert "refused" not in text(outsider, "/admin/sf_integration/alarm/")
+    listed = text(outsider, "/admin/sf_integration/alarm/")
+    assert "acme.my.salesforce.com" in listed
+    for word in ("refused", "2 connections"):
+        assert word not in listed
+    changed = text(outsider, f"/admin/sf_integration/alarm/{Alarm.objects.get(kind=Alarm.Kind.HOST).pk}/change/")
+    assert "acme.my.salesforce.com" in changed
+    for word in ("2 connections", "Count"):
+        assert word not in changed
     assert "refused fails" in text(insider, "/admin/sf_integration/alarm/")
     assert "refused" not in text(outsider, "/admin/sf_integration/alarmmessage/")
     assert person("run_checks").get(PAGE).status_code == 403

@@ -81,6 +81,16 @@ RUN_AXE = """async ([rules, without]) => (await axe.run(document, {
     rules: Object.fromEntries(without.map(rule => [rule, {enabled: false}])),
 })).violations.map(each => `axe ${each.id}: ${each.help}: ` +
     each.nodes.map(node => `${node.target.join(' ')} ${node.any.map(check => check.message).join(' ')}`).join(' | '))"""
+# Also beside somebody whose username is an address of mail.
+NAVIGATION_WRAPS = """() => {
+    const user = document.querySelector('.sf-username'), link = document.querySelector('.sf-site a');
+    if (!user || !link) return false;
+    const name = user.textContent;
+    user.textContent = 'maximiliane.mustermann@connections.example';
+    const height = document.querySelector('.sf-top').offsetHeight;
+    user.textContent = name;
+    return height > 1.5 * link.offsetHeight;
+}"""
 
 
 def misshapen(page: Page) -> Iterator[str]:
@@ -89,6 +99,8 @@ def misshapen(page: Page) -> Iterator[str]:
     found = page.evaluate("document.documentElement.scrollWidth")
     if found > width:
         yield f"is {found} wide"
+    if width >= 1280 and page.evaluate(NAVIGATION_WRAPS):
+        yield "its navigation takes more than one line"
     for name, script in (("too small", TOO_SMALL), ("clipped", CLIPPED), ("overlapping", OVERLAPPING)):
         yield from (f"{name}: {element}" for element in page.evaluate(script))
 

@@ -47,6 +47,11 @@ def test_the_audience_has_no_trailing_slash(audience):
     assert claims.audience == "https://acme.my.salesforce.com"
 
 
+def test_nothing_but_slashes_is_taken_off_the_audience():
+    claims = assertion.claims(**(CLAIMS | {"audience": "https://acme.my.salesforce.com/siteX//"}), now=0)
+    assert claims.audience == "https://acme.my.salesforce.com/siteX"
+
+
 def test_the_assertion_is_compact_and_unpadded():
     text = assertion.sign(assertion.claims(**CLAIMS, now=0), app_key())
     assert text.count(".") == 2

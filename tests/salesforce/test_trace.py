@@ -100,8 +100,10 @@ CANARY = "CANARY"
         "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJDQU5BUlkiQ0FOQVJZ." + CANARY * 50,
         "\n".join(textwrap.wrap("eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJhYmMi." + CANARY * 50, 76)),
         CANARY * 50,
+        f"eyJhbGciOiJSUzI1NiJ9.eyJ{CANARY * 9}.{CANARY}",
+        f"00D5g000004FaKe!{CANARY * 8}..{CANARY}.{CANARY}",
     ],
-    ids=["token", "quoted", "half", "assertion", "wrapped", "bare"],
+    ids=["token", "quoted", "half", "assertion", "wrapped", "bare", "short end", "dots"],
 )
 @pytest.mark.parametrize("form", ["description", "error", "html", "name", "text", "header"])
 def test_what_a_host_sends_back_does_not_come_through(org, http, said, form):

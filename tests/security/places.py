@@ -23,6 +23,8 @@ from django.http.response import HttpResponseBase
 
 from sf_integration.testing.django import ConnectableOrg
 
+from .search import unpacked
+
 _started: list[str] = []
 
 
@@ -74,9 +76,10 @@ class Places:
     def see(self, answer: HttpResponseBase, *, body: bool = True) -> bytes:
         """Note what a browser was shown; gives the body."""
         content = answer.getvalue()  # type: ignore[attr-defined]
-        self.shown.write(f"{answer.status_code} {sorted(answer.headers.items())} {answer.cookies}".encode())
+        self.shown.write(f"{answer.status_code} {sorted(answer.headers.items())} {answer.cookies}\n".encode())
         if body:
-            self.shown.write(b"\n" + content + b"\n")
+            # The search knows what is packed by its first bytes.
+            self.shown.writelines(part + b"\n" for part in unpacked(content))
         return bytes(content)
 
     @contextmanager
@@ -220,7 +223,7 @@ def cached() -> bytes:
 def files(folder: Path) -> bytes:
     """Names and contents, databases apart."""
     return b"\n".join(
-        str(path).encode() + b"\n" + path.read_bytes()
+        b"\n".join((str(path).encode(), *unpacked(path.read_bytes())))
         for path in sorted(folder.rglob("*"))
         if path.is_file() and ".sqlite3" not in path.name
     )

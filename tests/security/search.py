@@ -2,7 +2,8 @@
 
 All windows of WINDOW bytes of every spelling of every secret stand in one table; of what is searched, every STRIDE-th window is
 looked up. So any part of a secret of `WINDOW + STRIDE - 1` bytes is found, and the cost does not depend on how many secrets
-there are.
+there are. Spellings that take three or four letters for a byte are looked for in windows that are WIDE times as long: few bytes
+are found in anything by chance, such as zeros in a pickle.
 """
 
 from __future__ import annotations
@@ -17,33 +18,41 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from urllib.parse import quote, quote_plus
 
 WINDOW = 12
 STRIDE = 4
+WIDE = 3
 
 Secret = str | bytes
 
 
 def spellings(secret: Secret) -> Iterator[bytes]:
-    """How a secret may be written down: escaped for a page, JSON, an address, a mail or Python; in hex; in base64 of any alignment."""
+    """How a secret may be written down: for a page or JSON, in hex, in base64 of any alignment."""
     raw = secret if isinstance(secret, bytes) else secret.encode()
     yield raw
     yield raw.hex().encode()
     yield raw.hex().upper().encode()
+    yield from in_base64(raw)
+    if isinstance(secret, str):
+        yield json.dumps(secret)[1:-1].encode()
+        yield html.escape(secret).encode()
+        # Base64 within base64, as of a token in a signed cookie within a message of Celery.
+        for inner in set(in_base64(raw)):
+            yield from in_base64(inner)
+
+
+def wide_spellings(secret: Secret) -> Iterator[bytes]:
+    """Those that take several letters for a byte: of Python, addresses, mails and fingerprints."""
+    raw = secret if isinstance(secret, bytes) else secret.encode()
     yield raw.hex(":").encode()
     yield repr(raw)[2:-1].encode()
     yield quote(raw, safe="").encode()
     yield quote_plus(raw).encode()
     yield quopri.encodestring(raw)
-    yield from in_base64(raw)
     if isinstance(secret, str):
-        yield json.dumps(secret)[1:-1].encode()
-        yield html.escape(secret).encode()
         yield secret.encode("utf-16-le")
-        # Base64 within base64, as of a token in a signed cookie within a message of Celery.
-        for inner in set(in_base64(raw)):
-            yield from in_base64(inner)
 
 
 def in_base64(raw: bytes) -> Iterator[bytes]:
@@ -55,9 +64,9 @@ def in_base64(raw: bytes) -> Iterator[bytes]:
         yield encoded[:-1].translate(bytes.maketrans(b"+/", b"-_"))
 
 
-def windows(data: bytes, step: int = 1) -> Iterator[bytes]:
-    for start in range(0, len(data) - WINDOW + 1, step):
-        yield data[start : start + WINDOW]
+def windows(data: bytes, step: int = 1, width: int = WINDOW) -> Iterator[bytes]:
+    for start in range(0, len(data) - width + 1, step):
+        yield data[start : start + width]
 
 
 class Search:
@@ -68,31 +77,37 @@ class Search:
         for name, secret in secrets.items():
             if len(secret) < WINDOW + STRIDE - 1:
                 raise ValueError(f"{name} is too short to be found")
-            for spelling in spellings(secret):
-                self.table |= dict.fromkeys(windows(spelling), name)
+            self.table |= dict.fromkeys(_all_windows(secret), name)
         for each in public:
-            for spelling in spellings(each):
-                for window in windows(spelling):
-                    self.table.pop(window, None)
+            for window in _all_windows(each):
+                self.table.pop(window, None)
         # Zeros, lines and the like.
         for window in [window for window in self.table if len(set(window)) < 4]:
             del self.table[window]
 
     def found_in(self, data: bytes) -> set[str]:
         """Names of the secrets of which `data` has a part, packed or not."""
-        table = self.table
-        return {
-            table[window] for part in unpacked(data) for window in windows(part, STRIDE) if window in table
-        }
+        return {name for name, _ in self._finds(data)}
 
     def told(self, data: bytes) -> list[str]:
         """As `found_in`, with where: for messages of a test that fails."""
-        return [
-            f"{self.table[window]}: …{part[max(0, start - 120) : start + 60]!r}…"
-            for part in unpacked(data)
-            for start, window in zip(range(0, len(part), STRIDE), windows(part, STRIDE), strict=False)
-            if window in self.table
-        ][:5]
+        return [f"{name}: …{around!r}…" for name, around in islice(self._finds(data), 5)]
+
+    def _finds(self, data: bytes) -> Iterator[tuple[str, bytes]]:
+        table = self.table
+        for part in unpacked(data):
+            for wide in (1, WIDE):
+                step = STRIDE * wide
+                for number, window in enumerate(windows(part, step, WINDOW * wide)):
+                    if window in table:
+                        yield table[window], part[max(0, number * step - 120) : number * step + 60]
+
+
+def _all_windows(secret: Secret) -> Iterator[bytes]:
+    for spelling in spellings(secret):
+        yield from windows(spelling)
+    for spelling in wide_spellings(secret):
+        yield from windows(spelling, width=WINDOW * WIDE)
 
 
 _PACKED_TEXT = re.compile(rb"eJ[\w-]{20,}")

@@ -87,7 +87,7 @@ def plant_in_page(places: Places, text: str) -> None:
     change = reverse("admin:sf_integration_connectedapp_change", args=[ConnectedApp.objects.get().pk])
     answer = browser.get(change)
     assert answer.headers["Content-Encoding"] == "gzip"
-    places.shown.write(answer.content)
+    places.see(answer)
 
 
 def log(text: str) -> None:

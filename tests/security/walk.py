@@ -19,7 +19,7 @@ from unittest import mock
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 from celery import current_app
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.db import DatabaseError
@@ -142,6 +142,7 @@ class Walk:
         admin = User.objects.get(username="admin")
         admin.set_password(self.canaries.password)
         admin.save()
+        Group.objects.create(name="walkers")
         key = keystore.take_in(
             self.canaries.encrypted_pem(), name="canary", passphrase=self.canaries.passphrase
         )

@@ -119,6 +119,16 @@ def test_sqlite_takes_the_write_lock_first(tmp_path: Path, url: str) -> None:
     assert "journal_mode=WAL" in options["init_command"]
 
 
+@pytest.mark.parametrize("url", ["smtp+tls://user:s3cr#et@host:587", "mail://user:s3cr@host"])
+def test_an_address_of_a_mail_server_that_is_none_is_told_without_its_password(
+    tmp_path: Path, url: str
+) -> None:
+    finished = run("manage.py", "check", var=tmp_path, EMAIL_URL=url, **NEEDED)
+    assert finished.returncode == 1
+    assert "EMAIL_URL is no address of a mail server" in finished.stderr
+    assert "s3cr" not in finished.stderr
+
+
 def test_lists_may_have_blanks_and_environments_default_to_all(tmp_path: Path) -> None:
     found = settings(tmp_path, "SF_INTEGRATION", SF_ALLOWED_HOSTS=" 127.0.0.1:8100 , sf.example:443,")
     assert found["SF_INTEGRATION"]["ALLOWED_HOSTS"] == ["127.0.0.1:8100", "sf.example:443"]

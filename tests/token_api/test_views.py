@@ -89,6 +89,16 @@ def test_it_answers_what_salesforce_answered_from_the_shared_store(acme, shop, p
     assert salesforce_org.logins == logins
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("field", ["connection", "sub", "{}"])
+def test_a_secret_in_the_wrong_field_is_not_thrown_back(acme, shop, post, field):
+    """Callers log what they are told."""
+    for secret in (shop.api_key, tokens.get("acme").value):
+        body = told(post(shop, {field.format(secret): secret}))
+        assert secret[-20:] not in str(body)
+        assert "hidden" in body["message"]
+
+
 def test_the_only_connection_need_not_be_named(shop, post):
     assert post(shop, {}).status_code == 200
     assert post(shop, {"connection": None}).status_code == 200

@@ -200,7 +200,7 @@ def show_users(store: Store, users: Iterable[User]) -> None:
     """Let the users' records say what the users are now: tests change `user.active` and the like."""
     sobject = schema.get("User")
     columns = ", ".join(f'"{name}"' for name in _USER_COLUMNS)
-    shown = {row[0]: row[1:] for row in store.rows(f'SELECT "Id", {columns} FROM "User"')}  # noqa: S608
+    shown = {row[0]: row[1:] for row in store.rows(f'SELECT "Id", {columns} FROM "User"')}  # noqa: S608  our own names
     for user in users:
         values = _user_values(user)
         if user.id in shown and shown[user.id] != tuple(values.values()):
@@ -264,7 +264,7 @@ class _Founder:
         return enumerate(self._store.new_ids(sobject, count), first)
 
     def _ids(self, columns: str, name: str) -> list[tuple[Any, ...]]:
-        return self._store.rows(f'SELECT {columns} FROM "{name}" WHERE "IsDeleted" = 0 ORDER BY rowid')  # noqa: S608
+        return self._store.rows(f'SELECT {columns} FROM "{name}" WHERE "IsDeleted" = 0 ORDER BY rowid')  # noqa: S608  our own names
 
     # Accounts
 

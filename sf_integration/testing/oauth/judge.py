@@ -205,7 +205,7 @@ def _granted(org: Org, session: Session, wanted_format: str) -> Answer:
         "token_type": "Bearer",
     }
     if session.fixed_end is not None:
-        fields["token_format"] = "jwt"  # noqa: S105
+        fields["token_format"] = "jwt"  # noqa: S105  name of a format
     if wanted_format == "urlencoded":
         return formats.as_form(fields)
     if wanted_format == "xml":
