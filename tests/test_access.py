@@ -12,13 +12,16 @@ from sf_integration.access import (
     Act,
     Deed,
     may,
+    own_drafts,
     require,
+    require_all,
     require_key,
     sees_all,
+    visible_drafts,
     visible_keys,
     visible_to,
 )
-from sf_integration.models import ConnectedApp, SigningKey
+from sf_integration.models import ConnectedApp, ConnectionDraft, SigningKey
 from sf_integration.salesforce.errors import PermissionMissing
 
 pytestmark = pytest.mark.django_db
@@ -197,7 +200,7 @@ def test_keys_are_seen_by_who_sees_their_connections_and_spare_ones_by_all(keys,
     assert key_names(charlie) == ["k", "of both", "spare"]
     require_key(charlie, keys["of both"])
     for name in ("of sales", "staged for sales"):
-        with pytest.raises(AccessDenied):
+        with pytest.raises(AccessDenied, match=f"You may not use the signing key “{name}”"):
             require_key(charlie, keys[name])
     # A key that is staged for a visible connection is in sight, whoever else uses it.
     ConnectedApp.objects.filter(name="both").update(staged_signing_key=keys["of sales"])
@@ -230,6 +233,71 @@ def test_a_refusal_is_djangos_403_and_one_of_our_errors(connections):
     assert isinstance(caught.value, PermissionDenied)
     assert isinstance(caught.value, PermissionMissing)
     assert caught.value.remedy
+
+
+@pytest.mark.parametrize(("named", "what"), [(True, "the connection “sales”"), (False, "connections")])
+@pytest.mark.parametrize(
+    ("deed", "words"),
+    [
+        (Deed.SEE, "see {}"),
+        (Deed.CHECK, "check or renew {}"),
+        (Deed.LOOK_UP, "look up records through {}"),
+        (Deed.CHANGE, "manage {}"),
+        (Deed.TAKE_TOKEN, "take tokens of {}"),
+    ],
+)
+def test_a_refusal_tells_what_may_not_be_done_and_whom_to_ask(connections, deed, words, named, what):
+    """The same words for want of the permission and of sight."""
+    told = [access.denied(deed, "sales") if named else access.denied(deed)]
+    for user in (person("bob"), person("alice", *Act)):
+        if named or user.username == "bob":
+            with pytest.raises(AccessDenied) as caught:
+                require(user, deed, connections["sales"] if named else None)
+            told.append(caught.value)
+    for error in told:
+        assert error.cause == f"You may not {words.format(what)}."
+        assert error.remedy == "Ask an administrator of this site for the permission."
+        assert error.who == "an administrator of this site"
+    assert len(told) == (3 if named else 2)
+
+
+def test_of_several_permissions_the_first_lacking_is_told(connections):
+    for held, told in ((Act.MANAGE_KEYS, "check or renew"), (Act.RUN_CHECKS, "manage")):
+        with pytest.raises(AccessDenied, match=f"You may not {told} connections"):
+            require(person(f"with {held}", held), Deed.TRY_VALUES)
+
+
+def test_what_is_done_to_many_needs_sight_of_each(connections, support, django_assert_num_queries):
+    charlie = person("charlie", *Act, groups=(support,))
+    charlie.has_perm("x")
+    with django_assert_num_queries(1):
+        require_all(charlie, Deed.CHECK, [connections["open"], connections["both"]])
+    with django_assert_num_queries(0):
+        require_all(charlie, Deed.CHECK, iter(()))
+    with pytest.raises(AccessDenied, match="You may not check or renew the connection “sales”"):
+        require_all(charlie, Deed.CHECK, iter(connections.values()))
+    with pytest.raises(AccessDenied, match="You may not check or renew connections"):
+        require_all(person("bob", Act.VIEW_HEALTH), Deed.CHECK, [connections["open"]])
+
+
+def test_an_unfinished_set_up_is_its_makers(connections, support):
+    makers = (Act.VIEW_HEALTH, Act.MANAGE_KEYS)
+    alice, charlie = person("alice", *makers), person("charlie", *makers, groups=(support,))
+    root, bob = person("root", is_superuser=True), person("bob", Act.VIEW_HEALTH)
+    former = person("former", *makers, is_active=False, is_superuser=True)
+    for user in (alice, charlie, root, bob, former):
+        for name in (None, "open", "sales"):
+            ConnectionDraft.objects.create(name=user.username, made_by=user, connection=connections.get(name))
+
+    def found(drafts) -> list[tuple[str, str]]:
+        return sorted((draft.name, draft.connection.name if draft.connection else "") for draft in drafts)
+
+    for user in (alice, charlie):
+        assert found(visible_drafts(user)) == [(user.username, ""), (user.username, "open")]
+    assert visible_drafts(root).count() == visible_drafts(SHELL).count() == 15
+    assert found(own_drafts(root)) == [("root", ""), ("root", "open"), ("root", "sales")]
+    for user in (bob, former):
+        assert found(visible_drafts(user)) == found(own_drafts(user)) == []
 
 
 def test_every_act_is_a_permission_that_exists():

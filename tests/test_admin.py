@@ -222,8 +222,12 @@ def test_groups_are_chosen_and_audited(salesforce_org: ConnectableOrg, admin_cli
     page.pop("visible_to_groups")
     admin_client.post(f"{ADMIN}/connectedapp/{connection.pk}/change/", page)
     assert not connection.groups.exists()
-    fields = AuditEvent.objects.order_by("at").values_list("fields", flat=True)
-    assert ["visible_to_groups" in names for names in fields] == [True, True]
+    acts = AuditEvent.objects.order_by("at").values_list("act", "fields")
+    assert [(act, "sales" in names) for act, names in acts if "limited" in act] == [
+        ("limited to group", True),
+        ("no longer limited to group", True),
+    ]
+    assert ["visible_to_groups" in names for act, names in acts if "limited" not in act] == [True, True]
 
 
 def test_group_that_limits_a_connection_cannot_be_deleted(

@@ -51,6 +51,9 @@ ACTS: dict[str, Sequence[str]] = {
     "register-key": ("new", "--signer", "kms", "--reference", "x", "--certificate-file", "x.crt"),
     "rotate-key": ("acme", "--out", "new.crt"),
     "reencrypt": (),
+    "alarms": (),
+    "test-alarm": (),
+    "audit": (),
 }
 FOR_EVERYBODY = {"explain", "try-api-key"}
 """The one asks nobody, the other whoever has the API key."""

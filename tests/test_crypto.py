@@ -85,7 +85,7 @@ def test_one_changed_bit_is_noticed(data):
     ],
 )
 def test_what_is_no_stored_value_is_told_as_damaged(stored):
-    with pytest.raises(Tampered, match="^the stored value is not of the known form$"):
+    with pytest.raises(Tampered, match=r"^the stored value is not of the known form$"):
         ring(NEW).open(stored, CONTEXT)
 
 
@@ -116,7 +116,7 @@ def test_clear_text_never_has_the_form_of_a_sealed_value(text):
     "encoded", ["", "A", "AAAA", "!!!!", "ä", "A" * 15, "A" * 16, "A" * 40, "A b=", "=" * 8]
 )
 def test_a_stored_value_that_is_cut_or_garbled_is_told_as_damaged(encoded):
-    with pytest.raises(Tampered, match="^the stored value is damaged or belongs to another row$"):
+    with pytest.raises(Tampered, match=r"^the stored value is damaged or belongs to another row$"):
         ring(NEW).open(f"v1.{crypto.key_id(NEW)}.{encoded}", CONTEXT)
 
 

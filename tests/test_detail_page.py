@@ -250,6 +250,8 @@ def test_every_act_of_the_trail_has_its_words_in_the_timeline() -> None:
         "deleted key",
         "discarded set-up",
         "exported connections",
+        "exported audit trail",
+        "tested alarms",
         "re-encrypted",
         "made API client",
         "changed API client",

@@ -110,6 +110,22 @@ def test_all_that_one_missing_key_sealed_is_named_together(encryption_keys: Call
     assert stored_key_ids([COLUMN]) == {LOST_ID: 1}
 
 
+def test_only_values_that_are_still_the_seen_ones_are_swapped(encryption_keys: Callable[..., None]) -> None:
+    first, second, third = (key_row(name) for name in ("one", "two", "three"))
+    new = {row.pk: seal(SigningKey, "private_key", row.pk, b"new") for row in (first, second)}
+    seen = {first.pk: first.private_key, second.pk: third.private_key}
+    swaps = (
+        (pk, seen[pk], {"private_key": new[pk], "name": f"swapped {pk}"}) for pk in (first.pk, second.pk)
+    )
+    assert COLUMN.swap(swaps) == 1
+    assert {row.pk: (row.private_key.open(), row.name) for row in SigningKey.objects.all()} == {
+        first.pk: (b"new", f"swapped {first.pk}"),
+        second.pk: (b"secret", "two"),
+        third.pk: (b"secret", "three"),
+    }
+    assert COLUMN.swap([]) == 0
+
+
 def test_a_check_with_the_database_warns_and_blocks_nothing(lost_keys: None) -> None:
     errors = io.StringIO()
     call_command("check", databases=["default"], stderr=errors)  # would raise for an error

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from .. import access
 from ..access import Deed
-from ..alarms import seeing, texts
+from ..alarms import seeing
 from ..models import Alarm, AlarmMessage
 from .cells import EMPTY, exactly
 from .filters import Choice, Choices
@@ -28,19 +28,19 @@ class AlarmKind(Choice):
 class AlarmAdmin(ReadOnlyAdmin):
     deeds = Deeds(view=Deed.SEE_ALARMS)
     what = gettext_lazy("What people were told of, from when it began to when it was over.")
-    list_display = ("headline", "kind", "began", "told", "ended", "level")
+    list_display = ("title", "kind", "began", "last_told", "ended", "level")
     list_filter = (AlarmKind,)
     search_fields = ("title",)
     search_help_text = gettext_lazy("Connection, host or key")
     ordering = ("-raised_at",)
+    # Not how many connections it concerns: some may be hidden from the reader.
     fields = (
-        "headline",
+        "title",
         "kind",
         "began",
         "noticed",
-        "told",
+        "last_told",
         "level",
-        "count",
         "cause",
         "who",
         "remedy",
@@ -49,7 +49,7 @@ class AlarmAdmin(ReadOnlyAdmin):
     )
     began = exactly("since", gettext_lazy("Since"))
     noticed = exactly("raised_at", gettext_lazy("Noticed"))
-    told = exactly("told_at", gettext_lazy("Last told"))
+    last_told = exactly("told_at", gettext_lazy("Last told"))
     ended = exactly("ended_at", gettext_lazy("Ended"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Alarm]:
@@ -59,10 +59,6 @@ class AlarmAdmin(ReadOnlyAdmin):
         # Few are kept: which of them are of connections in sight stands in a column that databases compare differently.
         seen = seeing.visible(request.user, alarms)
         return alarms.filter(pk__in=[each.alarm.pk for each in seen])
-
-    @admin.display(description=gettext_lazy("Alarm"), ordering="title")
-    def headline(self, alarm: Alarm) -> str:
-        return texts.headline(alarm)
 
     @admin.display(description=gettext_lazy("Cause"))
     def cause(self, alarm: Alarm) -> str:

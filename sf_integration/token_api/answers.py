@@ -120,12 +120,16 @@ def _shaped(
 ) -> HttpResponse:
     body: dict[str, Any] = {
         "error": code,
-        # It repeats names that the caller sent: who mixes up the fields should not find a secret in his log.
-        "message": _API_KEY.sub("[API key hidden]", mask(message)),
-        "cause": cause,
+        "message": _harmless(message),
+        "cause": _harmless(cause),
         "remedy": remedy,
         "who": who,
         "retry_after": retry_after,
     }
     wait = {} if retry_after is None else {"Retry-After": str(retry_after)}
     return answer(body, status=status, headers={**headers, **wait})
+
+
+def _harmless(text: str) -> str:
+    """Names that the caller sent are repeated: who mixes up the fields should not find a secret in a log."""
+    return _API_KEY.sub("[API key hidden]", mask(text))

@@ -76,13 +76,15 @@ def test_who_does_not_see_a_connection_does_not_see_its_alarm(troubled: World) -
         assert word not in seen
     listed = text(outsider, "/admin/sf_integration/alarm/")
     assert "acme.my.salesforce.com" in listed
-    for word in ("refused", "2 connections"):
+    for word in ("refused", "2 connections", "ann@acme.example"):
         assert word not in listed
-    changed = text(outsider, f"/admin/sf_integration/alarm/{Alarm.objects.get(kind=Alarm.Kind.HOST).pk}/change/")
+    changed = text(
+        outsider, f"/admin/sf_integration/alarm/{Alarm.objects.get(kind=Alarm.Kind.HOST).pk}/change/"
+    )
     assert "acme.my.salesforce.com" in changed
-    for word in ("2 connections", "Count"):
+    for word in ("2 connections", "Count", "ann@acme.example"):
         assert word not in changed
-    assert "refused fails" in text(insider, "/admin/sf_integration/alarm/")
+    assert "refused connection fails" in text(insider, "/admin/sf_integration/alarm/")
     assert "refused" not in text(outsider, "/admin/sf_integration/alarmmessage/")
     assert person("run_checks").get(PAGE).status_code == 403
 

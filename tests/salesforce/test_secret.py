@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import operator
 import pickle
 import traceback
 from typing import Any
@@ -23,7 +24,7 @@ def test_only_its_length_is_shown_and_it_is_copied_but_not_pickled(secret: Any, 
     assert copy.copy(secret) is secret
     assert copy.deepcopy([secret])[0] is secret
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        with pytest.raises(TypeError, match="A secret is not pickled.*ask for a token themselves"):
+        with pytest.raises(TypeError, match=r"^A secret is not pickled:.*ask for a token themselves\.$"):
             pickle.dumps(secret, protocol)
 
 
@@ -63,11 +64,15 @@ def work(name: str, secret: str, more: bytes | None = None, *, fail: bool = Fals
     """Of use."""
     found = [name, secret, more]
     if fail:
-        try:
-            int(secret)
-        except ValueError as behind:
-            raise LookupError("no good") from behind
+        refuse(secret)
     return found
+
+
+def refuse(secret: str) -> None:
+    try:
+        int(secret)
+    except ValueError as behind:
+        raise LookupError("no good") from behind
 
 
 def test_the_named_arguments_arrive_as_secrets_however_they_are_given() -> None:
@@ -87,9 +92,10 @@ def test_what_is_raised_within_comes_without_frames_and_what_was_behind_it() -> 
     assert error.__cause__ is None
     assert error.__context__ is None
     (note,) = error.__notes__
-    assert note.startswith("Raised in (variables are left out):\n  File ")
-    assert "\n  File " not in note.partition("\n  File ")[2]
-    assert 'raise LookupError("no good")' in note
+    first, *frames = note.split("\n  File ")
+    assert first == "Raised in (variables are left out):"
+    assert ["in work\n" in frame for frame in frames] == [True, False]
+    assert frames[1].endswith('in refuse\n    raise LookupError("no good") from behind\n')
     assert TEXT not in "".join(traceback.format_exception(error))
 
 
@@ -103,6 +109,6 @@ def test_a_wrong_call_is_told_without_what_was_given() -> None:
 
 
 def test_an_error_without_frames_below_gets_no_note() -> None:
-    with pytest.raises(ValueError, match="invalid literal") as raised:
-        takes_secrets("secret")(int)(TEXT)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="'Secret' object cannot be interpreted") as raised:
+        takes_secrets("a")(operator.index)(TEXT)  # type: ignore[arg-type]
     assert not hasattr(raised.value, "__notes__")

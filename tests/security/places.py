@@ -25,6 +25,9 @@ from sf_integration.testing.django import ConnectableOrg
 
 from .search import unpacked
 
+LONGEST_LOG = 100_000_000
+"""Characters. Beyond, some logger tells the same again and again, and is to be found rather than searched."""
+
 _started: list[str] = []
 
 
@@ -49,7 +52,7 @@ class Places:
         """Standard output and standard error of the verbs."""
         self.reports = io.BytesIO()
         """Pages of crashes with DEBUG, and mails to ADMINS."""
-        self._logged = io.StringIO()
+        self._logged = _Log()
         self._sent = io.BytesIO()
         self._posted = io.BytesIO()
 
@@ -58,7 +61,7 @@ class Places:
             "pages": self.shown.getvalue,
             "verbs": self.printed.getvalue,
             "crash reports": self.reports.getvalue,
-            "logs": lambda: self._logged.getvalue().encode(errors="backslashreplace"),
+            "logs": self._logged.as_bytes,
             "messages to the broker": self._sent.getvalue,
             "broker": broker,
             "database": database_rows,
@@ -99,6 +102,17 @@ class Places:
 
     def _note_message(self, **told: Any) -> None:
         self._sent.write(repr(told).encode() + b"\n")
+
+
+class _Log(io.StringIO):
+    def write(self, text: str) -> int:
+        # Handlers swallow what is raised here.
+        return super().write(text) if self.tell() < LONGEST_LOG else 0
+
+    def as_bytes(self) -> bytes:
+        told = self.getvalue()
+        assert len(told) < LONGEST_LOG, f"logs without end: {told[-2000:]}"
+        return told.encode(errors="backslashreplace")
 
 
 class _WithEverything(logging.Formatter):

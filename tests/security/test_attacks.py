@@ -19,6 +19,7 @@ from sf_integration.management.commands.salesforce import Command
 from sf_integration.salesforce.errors import SalesforceError
 from sf_integration.services import api_clients
 from sf_integration.testing.django import ConnectableOrg
+from tests.access.places import all_patterns
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
@@ -112,6 +113,30 @@ def test_headers_that_every_answer_has(client: Client, alice: User) -> None:
         assert told["X-Frame-Options"] == "DENY", address
         assert told["Referrer-Policy"] == "same-origin", address
         assert told["Cross-Origin-Opener-Policy"] == "same-origin", address
+
+
+@pytest.mark.parametrize(
+    "address", ["/login/", "/password/", "/connections/", "/connections/acme/", "/admin/", "/readyz"]
+)
+def test_no_cache_keeps_a_page(admin_client: Client, salesforce_org: ConnectableOrg, address: str) -> None:
+    salesforce_org.connect("acme")
+    assert "no-store" in admin_client.get(address).headers["Cache-Control"]
+
+
+def test_only_the_api_takes_posts_without_the_token_of_a_form(salesforce_org: ConnectableOrg) -> None:
+    """It knows neither sessions nor cookies."""
+    open_to_all = {
+        route for route, _, pattern in all_patterns() if getattr(pattern.callback, "csrf_exempt", False)
+    }
+    assert open_to_all
+    assert [route for route in open_to_all if not route.startswith("api/")] == []
+    salesforce_org.connect("acme")
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(
+        User.objects.create_superuser("root"), backend="django.contrib.auth.backends.ModelBackend"
+    )
+    assert strict.post("/connections/acme/check/").status_code == 403
+    assert not salesforce_org.requests
 
 
 def test_a_hostile_record_is_text_on_the_page(admin_client: Client, salesforce_org: ConnectableOrg) -> None:

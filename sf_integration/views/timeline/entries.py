@@ -50,6 +50,8 @@ ACTS = {
     "promoted signing key": gettext_lazy("Staged signing key promoted"),
     "undid promotion": gettext_lazy("Promotion of the signing key undone"),
     "cancelled rotation": gettext_lazy("Rotation cancelled"),
+    "limited to group": gettext_lazy("Limited to a group"),
+    "no longer limited to group": gettext_lazy("No longer limited to a group"),
     "looked up": gettext_lazy("Records looked up"),
     "downloaded": gettext_lazy("Records downloaded"),
     "asked identity": gettext_lazy("Identity asked"),
