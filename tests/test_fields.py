@@ -20,6 +20,7 @@ from sf_integration import crypto, fields
 from sf_integration.fields import Sealed, seal
 from sf_integration.models import AccessToken, ConnectedApp, SigningKey
 from sf_integration.salesforce.errors import EncryptionKeyMissing
+from sf_integration.tokens.prepared import Given
 
 pytestmark = pytest.mark.django_db
 
@@ -62,6 +63,14 @@ def stored_form(row: SigningKey) -> str:
 
 def test_a_secret_comes_back_from_the_database():
     assert key_row().private_key.open() == SECRET
+
+
+def test_what_is_sealed_opens_before_it_is_stored():
+    pk = uuid.uuid4()
+    made = seal(SigningKey, "private_key", pk, SECRET)
+    assert made.open() == SECRET
+    assert made.key_id == fields.keyring().key_ids[0]
+    assert made.context == f"sf_integration.signingkey.private_key.{pk}"
 
 
 def test_the_column_holds_the_sealed_form_only():
@@ -152,8 +161,13 @@ def test_anything_but_a_sealed_value_is_refused(clear):
     ):
         with pytest.raises(TypeError) as caught, transaction.atomic():
             attempt()
+        assert str(caught.value).startswith("private_key takes a Sealed value, never a ")
         assert "planted" not in str(caught.value)
     assert stored_form(row) == before
+    with pytest.raises(TypeError, match=f"private_key .* never a {type(clear).__name__}: use"):
+        row.private_key = clear
+    with pytest.raises(TypeError, match=f"private_key .* never a {type(clear).__name__}: use"):
+        FIELD.get_prep_value(clear)
 
 
 def test_clear_text_put_past_the_descriptor_is_refused_by_save():
@@ -194,7 +208,7 @@ def test_an_expression_that_may_give_clear_text_is_refused(lie):
     row = key_row()
     before = stored_form(row)
     SigningKey.objects.update(certificate="planted")
-    with pytest.raises(TypeError, match=r"use fields\.seal") as caught, transaction.atomic():
+    with pytest.raises(TypeError, match=r"private_key .* use fields\.seal") as caught, transaction.atomic():
         SigningKey.objects.filter(pk=row.pk).update(private_key=lie())
     assert "planted" not in str(caught.value)
     row.__dict__["private_key"] = lie()  # past the descriptor
@@ -228,7 +242,8 @@ def test_a_sealed_value_made_by_hand_is_refused(text):
     before = stored_form(row)
     row.private_key = by_hand
     for write in (row.save, lambda: SigningKey.objects.update(private_key=by_hand)):
-        with pytest.raises(TypeError) as caught, transaction.atomic():
+        told = r"private_key .* never a Sealed made by hand: use"
+        with pytest.raises(TypeError, match=told) as caught, transaction.atomic():
             write()
         assert text not in str(caught.value)
     assert stored_form(row) == before
@@ -247,6 +262,14 @@ def test_expressions_of_sealed_values_pass():
     assert SigningKey.objects.filter(private_key=None).count() == 2
 
 
+def test_a_place_that_is_bound_by_the_columns_own_check_passes_and_no_other():
+    """As prepared statements have them."""
+    place = Given("private_key", FIELD)
+    assert FIELD.get_db_prep_save(place, connection) is place
+    with pytest.raises(TypeError, match=r"private_key .* never a Given: use"):
+        FIELD.get_db_prep_save(Given("certificate", SigningKey._meta.get_field("certificate")), connection)
+
+
 def test_a_fixture_file_with_clear_text_is_refused(tmp_path):
     row = key_row()
     file = tmp_path / "fixture.json"
@@ -257,11 +280,13 @@ def test_a_fixture_file_with_clear_text_is_refused(tmp_path):
     assert SigningKey.objects.get().private_key.open() == SECRET
 
 
-def test_a_damaged_row_can_be_renamed_and_saved():
+@pytest.mark.parametrize("damaged", ["rubbish", "v1.12345678.cut"])
+def test_a_damaged_row_can_be_renamed_and_saved(damaged):
     """What was read may be written back: else one damaged secret would lock all of its row."""
     row = key_row()
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE sf_integration_signingkey SET private_key = 'rubbish'")
+        cursor.execute("UPDATE sf_integration_signingkey SET private_key = %s", [damaged])
+    assert SigningKey.objects.get().private_key.key_id == ("" if damaged == "rubbish" else "12345678")
     for write in (
         SigningKey.save,
         lambda row: SigningKey.objects.bulk_update([row], ["name", "private_key"]),
@@ -269,13 +294,16 @@ def test_a_damaged_row_can_be_renamed_and_saved():
         read = SigningKey.objects.get(pk=row.pk)
         read.name = "renamed"
         write(read)
-    assert (SigningKey.objects.get().name, stored_form(read)) == ("renamed", "rubbish")
+    assert (SigningKey.objects.get().name, stored_form(read)) == ("renamed", damaged)
 
 
 def test_without_an_encryption_key_nothing_is_stored(encryption_keys):
     encryption_keys()
-    with pytest.raises(EncryptionKeyMissing, match="SF_ENCRYPTION_KEYS"):
+    with pytest.raises(EncryptionKeyMissing) as caught:
         key_row()
+    assert caught.value.cause == "No encryption key is configured, so no secret can be stored."
+    assert caught.value.remedy == "Set SF_ENCRYPTION_KEYS to a base64url key of 32 bytes."
+    assert caught.value.who == "whoever runs this site"
     assert not SigningKey.objects.exists()
 
 
@@ -283,6 +311,8 @@ def test_a_malformed_encryption_key_counts_as_none(encryption_keys):
     encryption_keys("planted-malformed")
     with pytest.raises(EncryptionKeyMissing) as caught:
         key_row()
+    told = "The encryption key that is configured is malformed, so no secret can be stored."
+    assert caught.value.cause == told
     assert "planted" not in str(caught.value)
 
 
@@ -298,6 +328,9 @@ def test_none_stays_none():
     row = SigningKey.objects.create(name="empty", fingerprint="f", size=1)
     assert SigningKey.objects.get(pk=row.pk).private_key is None
     SigningKey.objects.filter(pk=row.pk).update(private_key=None)
+    row.private_key = ""
+    assert row.private_key is None
+    assert FIELD.get_prep_value("") is None
     assert SigningKey.objects.filter(private_key=None).count() == 1
 
 
@@ -336,6 +369,8 @@ def test_a_rotated_encryption_key_opens_old_rows_and_seals_new_ones(encryption_k
     with pytest.raises(EncryptionKeyMissing, match=before.private_key.key_id) as caught:
         SigningKey.objects.get(pk=before.pk).private_key.open()
     assert caught.value.code == "encryption_key_missing"
+    assert caught.value.remedy == "Add that key to SF_ENCRYPTION_KEYS, or replace the signing key."
+    assert caught.value.who == "whoever runs this site"
     assert not SigningKey.objects.get(pk=before.pk).can_sign
 
 
@@ -381,7 +416,7 @@ def test_the_stored_form_is_what_fixtures_hold_and_take():
     row.private_key = None
     assert field.value_to_string(row) == ""
     assert field.to_python("") is None
-    with pytest.raises(ValidationError, match="in its sealed form only"):
+    with pytest.raises(ValidationError, match=r"^\['A secret can be loaded in its sealed form only\.'\]$"):
         field.to_python("planted")
 
 

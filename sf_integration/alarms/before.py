@@ -23,6 +23,8 @@ _USES = (
     "took token",
     "checked",
     "asked for a check",
+    "looked for the fault",
+    "tested values",
     "made set-up kit",
 )
 """What reads only."""

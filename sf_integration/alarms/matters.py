@@ -26,8 +26,18 @@ ALL_KINDS = frozenset(Kind)
 AT_REST = frozenset({ConnectionState.PAUSED.value, ConnectionState.NOT_ALLOWED_HERE.value})
 _SICK = (ConnectionState.FAILING, ConnectionState.NEEDS_ATTENTION, ConnectionState.ENCRYPTION_KEY_MISSING)
 _TOLD = ("cause", "who", "remedy", "where", "code")
-_OF_MEMBERS = ("pk", "name", "label", "our_contacts", "tags", "signing_key_id")
-_OF_FAILURES = ("login_url", "failing_since", "last_success_at", "last_error", "settings_since", "created_at")
+_OF_MEMBERS = (
+    "pk",
+    "name",
+    "label",
+    "our_contacts",
+    "tags",
+    "signing_key_id",
+    "username",
+    "login_url",
+    "effective_environment",
+)
+_OF_FAILURES = ("failing_since", "last_success_at", "last_error", "settings_since", "created_at")
 _OF_KEYS = ("signing_key__name", "signing_key__not_after", "signing_key__signer")
 LOUDER_AFTER_DAYS = (1, 3, 7, 14, 30)
 _LARGEST_STEP = 500
@@ -44,6 +54,9 @@ class Member:
     our_contacts: str
     tags: frozenset[str]
     signing_key_id: UUID
+    username: str
+    host: str
+    environment: str
 
     @cached_property
     def addresses(self) -> tuple[str, ...]:
@@ -52,7 +65,8 @@ class Member:
     @classmethod
     def of(cls, row: Any) -> Member:
         tags = frozenset(str(tag).casefold() for tag in row.tags if isinstance(tag, str))
-        return cls(row.pk, row.name, row.label, row.our_contacts, tags, row.signing_key_id)
+        org = row.username, host_of(row.login_url), row.effective_environment
+        return cls(row.pk, row.name, row.label, row.our_contacts, tags, row.signing_key_id, *org)
 
 
 @dataclass(frozen=True)

@@ -199,15 +199,24 @@ def _over(item: Item, now: dt.datetime) -> Iterator[str]:
 
 def _connections(item: Item) -> Iterator[str]:
     if item.alarm.kind in (Kind.CONNECTION, Kind.ATTENTION):
-        label = plain(item.members[0].label) if item.members else ""
-        if label:
-            yield _("Connection: %(label)s (%(name)s)") % {"label": label, "name": item.members[0].name}
+        yield from (line for member in item.members for line in _connection(member))
         return
     names = [member.name for member in item.members]
     if names:
         rest = len(names) - _NAMED
         shown = ", ".join(names[:_NAMED]) + (_(" and %d more") % rest if rest > 0 else "")
         yield _("Connections: %s") % shown
+
+
+def _connection(member: Member) -> Iterator[str]:
+    """Which org and which user it is that somebody has to look at."""
+    if label := plain(member.label):
+        yield _("Connection: %(label)s (%(name)s)") % {"label": label, "name": member.name}
+    yield _("Org: %(host)s, %(environment)s") % {
+        "host": plain(member.host),
+        "environment": member.environment,
+    }
+    yield _("Salesforce user: %s") % plain(member.username)
 
 
 def _footer() -> str:

@@ -48,6 +48,8 @@ def test_a_failure_is_told_once_with_all_that_is_needed_and_so_is_its_end(world:
         "Code: invalid_app_access",
         "- 11:40 command line: changed (consumer_key, username)",
         "Connection: Acme Coffee (acme)",
+        "Org: acme.my.salesforce.com, production",
+        "Salesforce user: integration@acme.example",
         "https://connections.example/connections/acme/",
     ):
         assert words in message.body.splitlines()

@@ -160,6 +160,17 @@ def test_the_search_finds_what_is_planted(
 
 
 @pytest.mark.once
+def test_logs_without_end_fail_instead_of_filling_the_memory(
+    canaries: Canaries, places: Places, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.security.places.LONGEST_LOG", 1000)
+    with watched(places, canaries), pytest.raises(AssertionError, match="logs without end"):
+        for _ in range(100):
+            log("the same " * 100)
+        places.all()["logs"]()
+
+
+@pytest.mark.once
 def test_no_secret_is_found_anywhere(canaries: Canaries, places: Places, tmp_path: Path) -> None:
     walk = Walk(canaries.org, canaries, places, tmp_path)
     with watched(places, canaries):

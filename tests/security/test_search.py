@@ -98,6 +98,16 @@ def test_what_is_public_is_no_find() -> None:
     assert search.found_in(secret.encode()) == {"it"}
 
 
+@pytest.mark.parametrize(
+    "written", [repr, quote, lambda few: few.hex(":")], ids=["repr", "address", "fingerprint"]
+)
+def test_a_few_bytes_written_long_are_no_find(written: Callable[[bytes], str]) -> None:
+    """Such as the length of a text in a pickle."""
+    search = Search({"it": bytes(range(64))})
+    assert search.found_in(written(bytes(range(8))).encode()) == set()
+    assert search.found_in(written(bytes(range(32))).encode()) == {"it"}
+
+
 def test_what_is_too_short_to_be_found_is_refused() -> None:
     with pytest.raises(ValueError, match="too short"):
         Search({"it": "abc"})

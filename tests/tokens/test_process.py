@@ -159,7 +159,7 @@ def test_begun_anew_nothing_is_remembered(salesforce_org: ConnectableOrg) -> Non
     assert before.copies
     assert tokens.reset() is tokens.current() is not before
     after = tokens.current()
-    assert not (after.copies or after.uses or after.held or after.newest_versions or after.uncounted_logins)
+    assert not any([after.copies, after.uses, after.held, after.newest_versions, after.uncounted_logins])
     assert after.only_connection == (0.0, "")
     assert after.http is not before.http
 
