@@ -95,6 +95,7 @@ def test_who_waits_for_the_same_sign_in_waits_at_the_same_lock() -> None:
         ([45.0, 30.0], 1),
         ([45.0, 2.0, 45.0], 2),
         ([1.0, 30.0], 1),
+        ([0.0, 30.0, 29.0, 30.0], 2),
         ([30.0, 30.0], 1),
     ],
 )
@@ -131,7 +132,7 @@ def test_each_sign_in_notes_the_clock_of_its_host(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_key_is_opened_once_until_another_one_is_stored(
-    salesforce_org: ConnectableOrg, settings: Any, monkeypatch: pytest.MonkeyPatch
+    salesforce_org: ConnectableOrg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored, opening = salesforce_org.connect("acme").signing_key, Process()
     key = opening.private_key(stored)
@@ -148,6 +149,9 @@ def test_a_key_is_opened_once_until_another_one_is_stored(
     with pytest.raises(InvalidPrivateKey, match=f"The signing key “{stored.name}” holds no private key"):
         opening.private_key(stored)
     held = SigningKey(name="held", signer="safe", signer_reference="key/1")
+    with monkeypatch.context() as patch:
+        patch.setattr(process.signers, "held_key", lambda *asked: asked)
+        assert opening.private_key(held) == ("safe", "key/1")
     with pytest.raises(EncryptionKeyMissing, match="held outside by “safe”"):
         opening.private_key(held)
 
@@ -159,7 +163,9 @@ def test_begun_anew_nothing_is_remembered(salesforce_org: ConnectableOrg) -> Non
     assert before.copies
     assert tokens.reset() is tokens.current() is not before
     after = tokens.current()
-    assert not any([after.copies, after.uses, after.held, after.newest_versions, after.uncounted_logins])
+    empty = [after.copies, after.uses, after.held, after.newest_versions, after.uncounted_logins]
+    assert empty == [{}] * 5
+    assert len(after.executors) == 0
     assert after.only_connection == (0.0, "")
     assert after.http is not before.http
 
