@@ -121,6 +121,18 @@ def test_errors_are_told_in_the_sites_own_words(
         client.force_login(alice)
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(("charset", "status"), [("unicode_escape", 400), ("utf-16", 400), ("UTF8", 200)])
+def test_forms_in_other_charsets_are_refused(client: Client, charset: str, status: int) -> None:
+    """One of them gives half characters, which no database takes."""
+    form = '--B\r\nContent-Disposition: form-data; name="username"\r\n\r\n\\ud800\r\n--B--\r\n'
+    client.raise_request_exception = False
+    answer = client.post(
+        "/login/", data=form.encode(), content_type=f"multipart/form-data; boundary=B; charset={charset}"
+    )
+    assert answer.status_code == status
+
+
 def test_a_database_that_is_down_still_gives_a_page(client: Client, alice: User) -> None:
     client.force_login(alice)
     client.raise_request_exception = False
