@@ -34,8 +34,8 @@ soak: .venv/dev  ## half an hour of calls and faults (make soak MINUTES=5; needs
 chaos: .venv/dev  ## kill, stop and bring back every part of a site on many hosts (needs PostgreSQL, Redis, RabbitMQ)
 	@$(BIN)/python -m pytest -n0 -s tests/long/chaos.py tests/long/dead_hour.py $(ARGS)
 
-mutants: .venv/dev  ## change crypto, claim, token and access code bit by bit, and see whether tests notice
-	@$(BIN)/mutmut run
+mutants: .venv/dev  ## change crypto, claim, token and access code bit by bit, and see whether tests notice (ARGS=tokens/gate.py)
+	@$(BIN)/python -m tests.mutation $(ARGS)
 
 format: .venv/dev  ## format the code
 	$(BIN)/ruff format

@@ -217,7 +217,8 @@ def test_site_wide_facts(signer: None, settings: Any) -> None:
     now = timezone.now()
     assert value(scrape(), "scheduler_heartbeat_timestamp_seconds") is None
     Heartbeat.beat(REFRESH)
-    Alarm.objects.create(kind="host", about="acme.example", title="acme", since=now)
+    Alarm.objects.create(kind="host", about="acme.example", title="acme", since=now, told_at=now)
+    Alarm.objects.create(kind="host", about="other.example", title="not told yet", since=now)
     Alarm.objects.create(kind="host", about="acme.example", title="acme", since=now, ended_at=now)
     for facts in ({"next_try_at": now}, {"next_try_at": None}, {"sent_at": now}):
         AlarmMessage.objects.create(target="mail:ops@acme.example", subject="s", body="b", **facts)

@@ -258,11 +258,16 @@ def _of_totals() -> Iterator[Metric]:
 
 
 def _of_alarms() -> Iterator[Metric]:
-    opened = Alarm.objects.filter(ended_at=None).order_by().values_list("kind").annotate(Count("pk"))
+    opened = (
+        Alarm.objects.filter(ended_at=None, told_at__isnull=False)
+        .order_by()
+        .values_list("kind")
+        .annotate(Count("pk"))
+    )
     counts: dict[str, int] = dict(opened)
     yield _gauge(
         "alarms_open",
-        "Alarms that have not ended, by kind.",
+        "Alarms that were told and have not ended, by kind.",
         ["kind"],
         (([kind.value], counts.get(kind.value, 0)) for kind in Alarm.Kind),
     )

@@ -6,7 +6,9 @@ import datetime as dt
 from itertools import count
 from typing import Any
 
+import jwt
 import pytest
+import time_machine
 from django.utils import timezone
 
 from sf_integration.fields import keyring, seal
@@ -423,6 +425,7 @@ def test_a_token_that_does_not_open_is_none() -> None:
     assert rows.opened(made) is None
 
 
+JWT = jwt.encode({"sub": "x"}, "k" * 32)
 PAST = {"issued_at": NOW - 3 * HOUR, "expected_expiry": NOW - MINUTE}
 
 
@@ -434,11 +437,14 @@ PAST = {"issued_at": NOW - 3 * HOUR, "expected_expiry": NOW - MINUTE}
         (PAST, {"kind": "passing"}, True),
         (PAST, {"kind": "rate"}, True),
         (PAST, {"kind": "set-up"}, False),
-        (PAST | {"expected_expiry": NOW - 14 * MINUTE}, {"kind": "passing"}, True),
-        (PAST | {"expected_expiry": NOW - 16 * MINUTE}, {"kind": "passing"}, False),
+        ({"expected_expiry": NOW}, None, False),
+        ({"expected_expiry": NOW + SECOND}, {"kind": "set-up"}, True),
+        ({"expected_expiry": NOW - 15 * MINUTE + SECOND}, {"kind": "passing"}, True),
+        ({"expected_expiry": NOW - 15 * MINUTE}, {"kind": "passing"}, False),
         ({"instance_url": "https://elsewhere.example"}, None, False),
-        ({"value": "e30.e30.AAAA"}, None, True),
-        (PAST | {"value": "e30.e30.AAAA"}, {"kind": "passing"}, False),
+        ({"value": JWT}, None, True),
+        (PAST | {"value": JWT}, {"kind": "passing"}, False),
+        ({"expected_expiry": NOW, "value": JWT}, {"kind": "passing"}, False),
         ({"identity_url": "https://login.salesforce.com/id/00D000000000002EAA/005"}, None, False),
         ({"identity_url": ""}, None, True),
     ],
@@ -449,9 +455,10 @@ def test_what_may_be_served(columns: dict[str, Any], error: dict[str, str] | Non
     given = token(columns.get("value", "token"), **fields)
     made = with_token(given, last_error=error)
     made.connection.expected_org_id = "00D000000000001EAA"
-    assert rows.stored_token(made) == (given if served else None)
-    made.settings_fingerprint = "that of before"
-    assert rows.stored_token(made) is None
+    with time_machine.travel(NOW, tick=False):
+        assert rows.stored_token(made) == (given if served else None)
+        made.settings_fingerprint = "that of before"
+        assert rows.stored_token(made) is None
 
 
 # ---- rows -----------------------------------------------------------------------------------------------------------
