@@ -1,10 +1,12 @@
-"""A database for each process of `make mutants`: every change is tried in a fork of one process, several at a time.
+"""What each process of `make mutants` needs: every change is tried in a fork of one process, several at a time.
 
-The first process makes it as all tests do, and keeps it; its forks begin with a copy.
+The first process makes a database as all tests do, and keeps it; its forks begin with a copy. They begin without the statements
+that it has put together, or a change of what puts them together would not be seen.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -17,11 +19,24 @@ _FIRST_PROCESS = os.getpid()
 
 @pytest.hookimpl(trylast=True)
 def pytest_configure() -> None:
+    if os.getpid() == _FIRST_PROCESS:
+        return
+    _forget_statements()
     test = connections.settings["default"]["TEST"]
     kept = Path(test["NAME"])
-    if os.getpid() != _FIRST_PROCESS and kept.exists():
+    if kept.exists():
         test["NAME"] = str(kept.with_name(f"mutant-{os.getpid()}.sqlite3"))
         shutil.copy(kept, test["NAME"])
+
+
+def _forget_statements() -> None:
+    from sf_integration.tokens import rows
+    from sf_integration.tokens.prepared import Select, Update
+
+    rows._write.cache_clear()
+    for each in gc.get_objects():
+        if isinstance(each, (Select, Update)):
+            each._plans.clear()
 
 
 def pytest_unconfigure() -> None:

@@ -96,6 +96,31 @@ def test_an_expired_and_a_revoked_one_are_told_apart(acme, shop):
     assert refused_with(shop.api_key) == "api_key_revoked"
 
 
+def test_a_refused_api_key_is_told_with_what_to_do(acme, shop):
+    client = api_clients.authenticate(shop.api_key)
+    told = {
+        api_clients.API_KEY_PATTERN: (
+            "The API key is not known here.",
+            "Check that it was copied whole, sfk_ included, and is meant for this site; else have it replaced.",
+        )
+    }
+    for column, sentence, remedy in (
+        ("revoked_at", "The API client “shop” was revoked.", "Have a new API client made"),
+        ("expires_at", "The API key of “shop” has expired.", "Have its expiry moved"),
+    ):
+        client.revoked_at = client.expires_at = None
+        setattr(client, column, timezone.now())
+        told[column] = (sentence, f"{remedy}, if it should have tokens again.")
+        with pytest.raises(ApiKeyRefused) as refused:
+            api_clients.authenticate(shop.api_key)
+        assert (refused.value.cause, refused.value.remedy) == told[column]
+        assert refused.value.who == "an administrator of this site"
+    with pytest.raises(ApiKeyRefused) as refused:
+        api_clients.authenticate("sfk_x")
+    assert (refused.value.cause, refused.value.remedy) == told[api_clients.API_KEY_PATTERN]
+    assert refused.value.who == "an administrator of this site"
+
+
 def test_a_replaced_api_key_stops_at_once_and_the_new_one_has_not_been_used(shop):
     api_clients.authenticate(shop.api_key)
     new = api_clients.replace_key(shop.client, actor=SHELL)
@@ -147,23 +172,52 @@ def test_use_is_noted_once_a_minute_and_its_first_is_audited_once(shop):
     assert AuditEvent.objects.filter(actor="API client shop").count() == 1
 
 
+def test_of_two_processes_that_see_the_first_use_one_notes_it(acme, shop):
+    other = api_clients.make("other", connections=[acme], actor=SHELL)
+    late = ApiClient.objects.get(name="shop")
+    with time_machine.travel(timezone.now() - dt.timedelta(seconds=30), tick=False):
+        api_clients.authenticate(shop.api_key)
+    noted = ApiClient.objects.get(name="shop").last_used_at
+    api_clients._note_use(late)
+    assert ApiClient.objects.get(name="shop").last_used_at == noted
+    assert ApiClient.objects.get(name="other").last_used_at is None
+    (event,) = AuditEvent.objects.filter(act="first used API key")
+    assert (event.subject, event.subject_id, event.actor) == ("shop", late.pk, "API client shop")
+    api_clients.authenticate(other.api_key)
+    assert acts().count("first used API key") == 2
+
+
+def test_a_remembered_client_gets_the_connection_it_asks_for_and_no_other(acme, shop):
+    connection("hidden")
+    second = connection("second")
+    client = api_clients.authenticate(shop.api_key)
+    for _ in range(2):
+        with pytest.raises(PermissionMissing, match="“hidden”"):
+            api_clients.grant(client, "hidden")
+    shop.client.connections.add(second)
+    for _ in range(2):
+        assert [api_clients.grant(client, name).pk for name in ("second", "acme")] == [second.pk, acme.pk]
+
+
 def test_a_connection_that_is_not_there_is_refused_in_the_same_words(shop):
     connection("hidden")
     told = set()
     for name in ("hidden", "absent", "a\0b", "\ud800", "A" * 300, "acme' --"):
         with pytest.raises(PermissionMissing) as refused:
             api_clients.grant(shop.client, name)
-        told.add(str(refused.value).replace(name, "NAME"))
-    assert len(told) == 1
+        told.add(refused.value.cause.replace(name, "NAME"))
+        assert refused.value.remedy == "Check the name, or add the connection to the API client."
+        assert refused.value.who == "an administrator of this site"
+    assert told == {"This API client may not use the connection “NAME”, or there is none of that name."}
 
 
 def test_the_only_connection_need_not_be_named(acme, shop):
     assert api_clients.grant(shop.client).name == "acme"
     shop.client.connections.add(connection("other"))
-    with pytest.raises(InvalidInput, match="several connections"):
+    with pytest.raises(InvalidInput, match=r"^This API client has several connections: say .* is meant\.$"):
         api_clients.grant(shop.client)
     shop.client.connections.clear()
-    with pytest.raises(PermissionMissing, match="any connection"):
+    with pytest.raises(PermissionMissing, match=r"This API client may not use any connection\."):
         api_clients.grant(shop.client)
 
 
@@ -172,8 +226,10 @@ def test_usernames_do_not_depend_on_case_and_the_own_user_needs_no_listing(acme,
     assert api_clients.require_username(shop.client, granted, "INT@acme.example") is None
     assert api_clients.require_username(shop.client, granted, "") is None
     assert api_clients.require_username(shop.client, granted, "ops@ACME.example") == "ops@acme.example"
-    with pytest.raises(PermissionMissing, match=r"boss@acme\.example"):
+    with pytest.raises(PermissionMissing, match=r"boss@acme\.example") as refused:
         api_clients.require_username(shop.client, granted, "boss@acme.example")
+    remedy = "Add the username to the API client, or leave “sub” out for the connection's own user."
+    assert (refused.value.remedy, refused.value.who) == (remedy, "an administrator of this site")
 
 
 @pytest.mark.parametrize(
@@ -246,7 +302,9 @@ def test_the_state_is_told_in_a_word(shop):
     for expires_in, state in (
         (None, ClientState.ACTIVE),
         (15, ClientState.ACTIVE),
+        (14, ClientState.EXPIRES_SOON),
         (13, ClientState.EXPIRES_SOON),
+        (0, ClientState.EXPIRED),
         (-1, ClientState.EXPIRED),
     ):
         shop.client.expires_at = None if expires_in is None else now + dt.timedelta(days=expires_in)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
 import jwt
 import pytest
 import time_machine
+from django.db import InterfaceError, OperationalError, transaction
+from django.db import connection as database
 from django.utils import timezone
 
 from sf_integration.fields import keyring, seal
@@ -61,12 +65,27 @@ def token(value: str = "token", *, age: dt.timedelta = HOUR, **columns: Any) -> 
     return Token(value=value, **fields | columns)
 
 
-def with_token(given: Token | None = None, **columns: Any) -> AccessToken:
-    made = row()
-    for name, value in (rows.token_changes(made, given or token()) | columns).items():
-        setattr(made, name, value)
+def with_token(given: Token | None = None, *, name: str = "acme", **columns: Any) -> AccessToken:
+    made = row(name)
+    for column, value in (rows.token_changes(made, given or token()) | columns).items():
+        setattr(made, column, value)
     made.save()
     return stored(made)
+
+
+@contextmanager
+def just_before(statement: str, act: Callable[[], object]) -> Iterator[None]:
+    """Another process does something, once, right before the first statement that begins so."""
+    waiting = [act]
+
+    def execute(run: Callable[..., Any], sql: str, *rest: Any) -> Any:
+        if waiting and sql.startswith(statement):
+            waiting.pop()()
+        return run(sql, *rest)
+
+    with database.execute_wrapper(execute):
+        yield
+    assert not waiting
 
 
 def stored(made: AccessToken) -> AccessToken:
@@ -174,6 +193,15 @@ def test_a_batch_claims_what_is_due_and_free_and_nothing_else() -> None:
     assert rows.claim_batch(asked, NOW) == []
 
 
+def test_a_row_that_another_process_claims_meanwhile_is_not_ours() -> None:
+    mine, theirs = row("one"), row("two", "other@acme.example")
+    another = AccessToken.objects.filter(pk=theirs.pk)
+    with just_before("UPDATE", lambda: another.update(claimed_by="another", claimed_until=NOW + 9 * SECOND)):
+        claimed = rows.claim_batch([mine.pk, theirs.pk], NOW)
+    assert [each.pk for each in claimed] == [mine.pk]
+    assert columns_of(theirs)["claimed_by"] == "another"
+
+
 def test_a_batch_comes_with_all_that_signing_in_needs(django_assert_num_queries: Any) -> None:
     made = row()
     app = made.connection
@@ -205,6 +233,13 @@ def test_giving_a_claim_back_frees_the_row_and_takes_back_what_was_not_sent(call
         assert (now["claimed_by"], now["claimed_until"]) == ("", None)
         assert (now["logins"], now["last_try_at"]) == ((1, NOW) if called else (0, None))
     assert changed(stolen, before) == {}
+
+
+def test_the_others_of_a_batch_keep_their_claim() -> None:
+    batch = rows.claim_batch([row("one").pk, row("two", "other@acme.example").pk], NOW)
+    rows.release(batch[:1])
+    assert [columns_of(each)["claimed_by"] for each in batch] == ["", batch[1].claimed_by]
+    rows.release([])
 
 
 def test_a_claim_is_given_back_as_called_unless_said_otherwise() -> None:
@@ -331,8 +366,11 @@ def test_while_a_token_is_served_passing_trouble_is_left_alone_for_minutes() -> 
     served = rows.failure_changes(with_token(), error, "passing", NOW)
     assert 5 * MINUTE <= served["next_try_at"] - NOW <= 10 * MINUTE
     assert served.keys() == {"last_error", "next_try_at", "failures"}
-    none = rows.failure_changes(row("other"), error, "passing", NOW)
-    assert 4 * SECOND <= none["next_try_at"] - NOW <= 6 * SECOND
+    other_settings = with_token(name="other settings")
+    other_settings.settings_fingerprint = "that of before"
+    for none in (row("no token"), other_settings):
+        changes = rows.failure_changes(none, error, "passing", NOW)
+        assert 4 * SECOND <= changes["next_try_at"] - NOW <= 6 * SECOND
 
 
 def test_a_refused_user_is_shut_out_in_all_connections() -> None:
@@ -371,16 +409,22 @@ def test_only_the_very_token_is_forgotten() -> None:
     assert rows.discard(made, token()) is False
 
 
+def test_a_session_that_two_connections_share_is_forgotten_by_one_at_a_time() -> None:
+    one, two = with_token(name="one"), with_token(name="two")
+    assert rows.discard(one, token())
+    assert (rows.opened(stored(one)), rows.opened(stored(two))) == (None, token())
+
+
 def test_early_ends_in_a_row_keep_the_shortest_life() -> None:
     lives = []
     made = with_token()
-    for minutes in (40, 31, 50):
+    for minutes in (40, 50, 31, 35):
         AccessToken.objects.update(**rows.token_changes(stored(made), token()))
         failed = token(age=minutes * MINUTE)
         assert rows.discard_refused(stored(made), failed, NOW + dt.timedelta(milliseconds=900))
         now = columns_of(made)
         lives.append((now["early_ends"], now["shortest_life_seconds"]))
-    assert lives == [(1, 2400), (2, 1860), (3, 1860)]
+    assert lives == [(1, 2400), (2, 2400), (3, 1860), (4, 1860)]
 
 
 def test_the_first_early_end_of_a_row_does_not_look_at_those_of_before() -> None:
@@ -587,6 +631,15 @@ def test_another_key_is_tried_at_once_where_the_certificate_was_not_known(
     assert columns_of(other)["next_try_at"] == NOW + HOUR
 
 
+def test_a_gate_that_a_new_refusal_shut_meanwhile_stays_shut() -> None:
+    refused = {"kind": "set-up", "code": "invalid_grant", "description": "invalid assertion"}
+    made = row("one", last_error=refused, next_try_at=NOW)
+    later = NOW + HOUR
+    with just_before("UPDATE", lambda: AccessToken.objects.update(next_try_at=later)):
+        rows.open_for_another_key(made.connection)
+    assert columns_of(made)["next_try_at"] == later
+
+
 @pytest.mark.parametrize(
     ("since", "logins", "counted"),
     [(NOW - 59 * MINUTE, 2, (5, NOW - 59 * MINUTE)), (NOW - HOUR, 2, (3, NOW)), (None, 0, (3, NOW))],
@@ -621,6 +674,36 @@ def test_uses_are_added_to_the_row_of_the_user(asked: str | None, who: str) -> N
     assert {key for key, each in found.items() if each.last_used_at} == {("one", who)}
     assert rows.note_uses("absent", None, 3) is False
     assert rows.note_uses("one", "nobody@x", 3) is False
+
+
+@pytest.mark.parametrize("kind", [OperationalError, InterfaceError])
+def test_uses_that_the_database_does_not_take_are_told_as_not_noted(kind: type[Exception]) -> None:
+    row("one")
+
+    def refuse() -> None:
+        raise kind("database is locked")
+
+    with transaction.atomic(), just_before("UPDATE", refuse):
+        assert rows.note_uses("one", None, 3) is False
+    assert AccessToken.objects.get().uses == 0
+
+
+@pytest.mark.skipif(database.vendor != "sqlite", reason="its one write lock")
+def test_noting_uses_leaves_the_patience_of_the_database_as_it_was() -> None:
+    def patience(now: str = "") -> int:
+        with database.cursor() as cursor:
+            cursor.execute(f"PRAGMA busy_timeout{now}")
+            return int(cursor.fetchone()[0])
+
+    row("one")
+    before, during = patience(), []
+    try:
+        patience(" = 1234")
+        with just_before("UPDATE", lambda: during.append(patience())):
+            rows.note_uses("one", None, 3)
+        assert (during, patience()) == ([0], 1234)
+    finally:
+        patience(f" = {before}")
 
 
 def test_a_wrong_org_is_stored_with_its_id() -> None:
