@@ -1,14 +1,14 @@
 """What each process of `make mutants` needs: every change is tried in a fork of one process, several at a time.
 
-The first process makes a database as all tests do, and keeps it; its forks begin with a copy. They begin without the statements
-that it has put together, or a change of what puts them together would not be seen.
+The first process makes a database as all tests do, and keeps it; its forks begin with a copy. Each test puts its statements
+together anew, or it would not be seen which tests call what does so, nor a change of that.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,6 @@ _FIRST_PROCESS = os.getpid()
 def pytest_configure() -> None:
     if os.getpid() == _FIRST_PROCESS:
         return
-    _forget_statements()
     test = connections.settings["default"]["TEST"]
     kept = Path(test["NAME"])
     if kept.exists():
@@ -29,12 +28,13 @@ def pytest_configure() -> None:
         shutil.copy(kept, test["NAME"])
 
 
-def _forget_statements() -> None:
+def pytest_runtest_setup() -> None:
     from sf_integration.tokens import rows
     from sf_integration.tokens.prepared import Select, Update
 
     rows._write.cache_clear()
-    for each in gc.get_objects():
+    ours = [module for name, module in sys.modules.items() if name.startswith("sf_integration.")]
+    for each in (value for module in ours for value in vars(module).values()):
         if isinstance(each, (Select, Update)):
             each._plans.clear()
 

@@ -1,6 +1,6 @@
 """Sends one message through one Apprise channel; a program of its own, run by `sending`.
 
-It reads JSON, {url, title, body}, from standard input and says nothing at all. Its process ends with it: so does whatever
+It reads JSON, {url, title, body, tone}, from standard input and says nothing at all. Its process ends with it: so does whatever
 Apprise, its plugins and the HTTP libraries below them would log, raise or keep of a URL, which is a secret; and one that hangs can
 be ended.
 """
@@ -23,7 +23,9 @@ def main() -> int:
     channel = apprise.Apprise()
     if not channel.add(given["url"]):
         return NO_CHANNEL
-    sent = channel.notify(given["body"], title=given["title"], body_format=apprise.NotifyFormat.TEXT)
+    sent = channel.notify(
+        given["body"], title=given["title"], notify_type=given["tone"], body_format=apprise.NotifyFormat.TEXT
+    )
     return SENT if sent else REFUSED
 
 

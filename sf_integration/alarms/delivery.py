@@ -43,6 +43,7 @@ class Letter:
     subject: str
     body: str
     in_reply_to: UUID | None = None
+    tone: str = "info"
 
 
 class NotSent(Exception):
@@ -146,6 +147,7 @@ def _by_channel(name: str, letter: Letter) -> None:
         "url": configured.url,
         "title": _without_mark_up(letter.subject),
         "body": _without_mark_up(letter.body),
+        "tone": letter.tone,
     }
     try:
         ended = subprocess.run(  # noqa: S603 - our own program

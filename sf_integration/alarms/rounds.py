@@ -226,6 +226,7 @@ class _Round:
                     pk=uuid4(),
                     target=target,
                     subject=subject,
+                    tone=texts.tone(told),
                     body=body,
                     in_reply_to=_earlier(items, target),
                     created_at=self.now,

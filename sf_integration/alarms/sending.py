@@ -73,7 +73,7 @@ def _claim(message: AlarmMessage, now: dt.datetime) -> bool:
 
 
 def _send(message: AlarmMessage, deliverer: Deliverer, now: dt.datetime | None) -> Sent:
-    letter = Letter(message.pk, message.subject, message.body, message.in_reply_to)
+    letter = Letter(message.pk, message.subject, message.body, message.in_reply_to, message.tone)
     try:
         deliverer.deliver(message.target, letter)
     except NotSent as problem:

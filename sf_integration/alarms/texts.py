@@ -49,6 +49,14 @@ def compose(items: Sequence[Item], now: dt.datetime) -> tuple[str, str]:
         return _cut(f"{_prefix()} {_subject(ordered, now)}", _LONGEST_SUBJECT), "\n".join(_body(ordered, now))
 
 
+def tone(items: Sequence[Item]) -> str:
+    """How bad the worst of it is, in the words of Apprise."""
+    present = [item for item in items if item.change != ENDED]
+    if not present:
+        return "success"
+    return "warning" if all(item.alarm.kind in Alarm.MILD for item in present) else "failure"
+
+
 def headline(alarm: Alarm, *, count: int | None = None) -> str:
     """The alarm in a few words, whatever it came to. `count`: how many of its connections the reader knows of."""
     number = alarm.count if count is None else count

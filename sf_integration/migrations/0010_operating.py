@@ -133,6 +133,14 @@ class Migration(migrations.Migration):
                     models.UUIDField(help_text="An earlier message about the same alarm.", null=True),
                 ),
                 ("subject", models.CharField(max_length=250)),
+                (
+                    "tone",
+                    models.CharField(
+                        default="info",
+                        help_text="How chats colour it: failure, warning, success or info.",
+                        max_length=10,
+                    ),
+                ),
                 ("body", models.TextField()),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("sent_at", models.DateTimeField(db_index=True, null=True)),

@@ -71,6 +71,9 @@ class AlarmMessage(Base):
     )
     in_reply_to = models.UUIDField(null=True, help_text="An earlier message about the same alarm.")
     subject = models.CharField(max_length=250)
+    tone = models.CharField(
+        max_length=10, default="info", help_text="How chats colour it: failure, warning, success or info."
+    )
     body = models.TextField()
     created_at = models.DateTimeField(default=timezone.now)
     sent_at = models.DateTimeField(null=True, db_index=True)

@@ -39,6 +39,7 @@ def test_a_failure_is_told_once_with_all_that_is_needed_and_so_is_its_end(world:
     assert list(told) == ["mail:ann@acme.example"]
     message = told["mail:ann@acme.example"]
     assert message.subject == "[Salesforce connections] acme fails"
+    assert message.tone == "failure"
     for words in (
         "Since: 2026-06-01 12:00 UTC",
         "Cause: The user is not pre-authorised.",
@@ -61,6 +62,7 @@ def test_a_failure_is_told_once_with_all_that_is_needed_and_so_is_its_end(world:
     assert over.subject == "[Salesforce connections] Over: acme works again"
     assert "It began 2026-06-01 12:00 UTC and ended 2026-06-01 12:04 UTC." in over.body
     assert over.in_reply_to == message.pk
+    assert over.tone == "success"
     assert Alarm.objects.get().ending == "recovered"
     assert world.after(5) == []
 

@@ -200,12 +200,13 @@ def test_channels_are_sent_to_and_their_urls_told_to_nobody(
         }
     )
     for name in ("chat", "sick", "none", "gone"):
-        written(world, f"channel:{name}", body="1 < 2 & plain")
+        written(world, f"channel:{name}", body="1 < 2 & plain", tone="failure")
     with caplog.at_level(logging.DEBUG):
         assert world.send() == sending.Sent(sent=1, failed=3)
     assert [each["path"] for each in came if "broken" not in each["path"]] == [f"/{CANARY}"]
     assert came[0]["title"] == "acme fails"
     assert came[0]["message"] == "1 < 2 & plain"
+    assert came[0]["type"] == "failure"
     problems = dict(AlarmMessage.objects.values_list("target", "problem"))
     assert problems == {
         "channel:chat": "",
