@@ -287,6 +287,20 @@ def test_a_row_that_moved_on_keeps_what_others_wrote() -> None:
     assert columns_of(well)["claimed_until"] is None
 
 
+def test_results_of_another_kind_are_written_though_a_row_moved_on() -> None:
+    moved, failed = row("moved"), row("failed", "other@acme.example")
+    for each in (moved, failed):
+        rows.claim(each, NOW)
+    AccessToken.objects.filter(pk=moved.pk).update(version=9)
+    failure = rows.failure_changes(failed, ERROR, "set-up", NOW)
+    rows.write([(moved, rows.token_changes(moved, token())), (failed, failure)])
+    assert (columns_of(moved)["version"], columns_of(failed)["version"], columns_of(failed)["failures"]) == (
+        9,
+        1,
+        1,
+    )
+
+
 def test_a_token_ends_all_failures_and_begins_its_times() -> None:
     made = row(failures=3, last_error={"kind": "passing"}, next_try_at=NOW, early_ends=2)
     given = token(scopes=("a" * 600, "b" * 600))
@@ -519,6 +533,14 @@ def test_an_unknown_name_tells_the_nearest_one() -> None:
     assert "zzz" in str(told.value)
     assert "other" not in str(told.value)
     assert "acme-sales" not in str(told.value)
+
+
+def test_a_user_of_several_connections_has_a_row_in_each() -> None:
+    made = {name: row(name).pk for name in ("one", "two")}
+    for username in (None, "OPS@acme.example"):
+        found = {name: rows.find(name, username) for name in made}
+        assert {name: each and each.pk for name, each in found.items()} == made
+        assert rows.find("three", username) is None
 
 
 def test_missing_rows_are_made_once() -> None:
