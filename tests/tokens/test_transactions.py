@@ -177,7 +177,7 @@ def test_a_caller_who_waits_in_a_transaction_holds_up_no_other_process(
     assert other.stdin is not None
     assert other.stdout is not None
     assert other.stdout.readline() == "ready\n"
-    salesforce_org.fail("slow", times=1, seconds=5)
+    salesforce_org.fail("slow", times=1, seconds=4)  # shorter than from one look at the row to the next
     waiting = processes.start(WAIT_IN_A_TRANSACTION, process_environment, salesforce_org.url)
     while salesforce_org.token_requests == 1:
         assert waiting.poll() is None
