@@ -28,6 +28,8 @@ check: .venv/dev  ## lint, format, types, import contracts, migrations, producti
 bench: .venv/dev  ## measure, beside references; also writes bench.json (make bench QUICK=1 for a minute's look)
 	@$(BIN)/python -m benchmarks
 
+# As the units in docs/deploy have it.
+soak: export MALLOC_ARENA_MAX = 2
 soak: .venv/dev  ## half an hour of calls and faults (make soak MINUTES=5; needs PostgreSQL, see docs/soak.md)
 	@$(BIN)/python -m pytest -n0 -s tests/long/soak.py $(ARGS)
 

@@ -34,6 +34,7 @@ from .soak_site import Wanted
 
 MINUTES = float(os.environ.get("MINUTES") or 30)
 SEED = int(os.environ.get("SEED") or 1)
+STAND_IN = "stand-in orgs"
 CONNECTIONS = int(os.environ.get("CONNECTIONS") or 1000)
 PER_SECOND = 200
 ORGS = 5
@@ -147,7 +148,7 @@ class Site:
     def lasting(self) -> dict[str, int]:
         """Process ids of those that nobody kills."""
         found = {f"caller {number}": caller.call(os.getpid) for number, caller in enumerate(self.callers, 1)}
-        return found | {"stand-in orgs": self.ask(soak_orgs.process_id)}
+        return found | {STAND_IN: self.ask(soak_orgs.process_id)}
 
     def sample_memory(self, lasting: dict[str, int], stop: threading.Event) -> None:
         """Of our own processes; those that are killed come and go."""
@@ -259,7 +260,8 @@ def test_soak(site: Site) -> None:
     assert balance.from_nowhere == 0
     assert balance.unexplained(trouble.kills) == []
     if MINUTES >= JUDGED_FROM_MINUTES:
-        assert [each for each in memory if not each.is_flat] == []
+        # The stand-in keeps the last thousands of requests of each org, so it grows until it has them.
+        assert [each for each in memory if each.name != STAND_IN and not each.is_flat] == []
 
 
 def tell(**found: Any) -> None:
