@@ -225,6 +225,7 @@ def _usable(process: Process, handle: Handle, row: AccessToken) -> tuple[AccessT
     token = rows.stored_token(row)
     if token is not None:
         return row, token
+    process.forget(handle)  # or others would be served it as long as the sign-in takes
     return _sign_in_once(process, handle, row, rows.stored_token)
 
 
