@@ -11,6 +11,7 @@ from django.utils import timezone
 SCHEDULES = [
     ("sf_integration: refresh due tokens", "sf_integration.refresh_due_tokens", 60, "seconds"),
     ("sf_integration: check connections", "sf_integration.check_due_connections", 60, "seconds"),
+    ("sf_integration: alarms", "sf_integration.alarms", 60, "seconds"),
     ("sf_integration: housekeeping", "sf_integration.housekeeping", 24, "hours"),
 ]
 

@@ -1,4 +1,4 @@
-"""From the release before to this one and back, while both work: docs/upgrading.md."""
+"""From this release to a next one and back, while both work: docs/upgrading.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sf_integration.testing import StandIn
 from tests.conftest import has_postgres
 from tests.deploy.databases import another_database
 from tests.deploy.programs import Program, running
-from tests.deploy.releases import ROOT, previous_release
+from tests.deploy.releases import LAST_MIGRATION, NEXT_MIGRATION, ROOT, next_release
 
 
 @dataclass(frozen=True)
@@ -118,16 +118,13 @@ print(json.dumps({"counts": counts, "failures": failures}))
 
 @dataclass(frozen=True)
 class Old(Release):
-    """The release before, and what `salesforce import` has to know to connect it to an org."""
+    """This release, and what `salesforce import` has to know to connect it to an org."""
 
     options: tuple[str, ...] = ()
 
 
 @pytest.fixture
 def old(tmp_path: Path) -> Iterator[Old]:
-    folder = tmp_path / "old"
-    folder.mkdir()
-    previous_release(folder)
     with StandIn() as server, another_database(tmp_path) as url:
         org = server.org
         environment = dict(os.environ) | {
@@ -136,7 +133,7 @@ def old(tmp_path: Path) -> Iterator[Old]:
             "VAR_DIR": str(tmp_path / "var"),
             "DJANGO_SETTINGS_MODULE": "sfjwt_site.settings",
             "SF_ALLOWED_HOSTS": org.url.split("://")[1],
-            "PYTHONPATH": str(folder),
+            "PYTHONPATH": str(ROOT),
         }
         key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
         key.write_text(str(org.app.private_key_pem))
@@ -150,25 +147,27 @@ def old(tmp_path: Path) -> Iterator[Old]:
             org.user.username,
         )
         files = ("--key-file", str(key), "--certificate-file", str(certificate))
-        yield Old(folder, environment, (*options, *files))
+        yield Old(ROOT, environment, (*options, *files))
 
 
-def this_release(old: Release) -> Release:
-    return Release(ROOT, old.environment | {"PYTHONPATH": str(ROOT)})
+@pytest.fixture
+def new(old: Old, tmp_path: Path) -> Release:
+    folder = next_release(tmp_path / "new")
+    return Release(folder, {**old.environment, "PYTHONPATH": str(folder)})
 
 
 FACTS = """
 said["tables"] = sorted(database.introspection.table_names())
 said["token"], said["uses"] = AccessToken.objects.get().value.open().decode(), AccessToken.objects.get().uses
 """
-AND_BACK = """
+AND_BACK = f"""
 from io import StringIO
 from django.core.management import call_command
 again = StringIO()
 call_command("migrate", stdout=again)
 said["again"] = "No migrations to apply" in again.getvalue()
 said["new tables"] = sorted(database.introspection.table_names())
-call_command("migrate", "sf_integration", "0009", verbosity=0)
+call_command("migrate", "sf_integration", "{LAST_MIGRATION}", verbosity=0)
 """
 SERVED = """
 from io import StringIO
@@ -178,8 +177,7 @@ said["served"] = get_token("acme").value == said["token"]
 """
 
 
-def test_old_code_goes_on_while_the_database_is_migrated_and_back(old: Old) -> None:
-    new = this_release(old)
+def test_old_code_goes_on_while_the_database_is_migrated_and_back(old: Old, new: Release) -> None:
     at_work = subprocess.Popen(
         [sys.executable, "-c", TRAFFIC, *old.options],
         cwd=old.folder,
@@ -203,7 +201,8 @@ def test_old_code_goes_on_while_the_database_is_migrated_and_back(old: Old) -> N
     assert told["failures"] == []
     assert min(told["counts"].values()) > 3
 
-    assert "manage.py migrate sf_integration 0009\n" in (ROOT / "docs" / "upgrading.md").read_text()
+    back = f"manage.py migrate sf_integration {LAST_MIGRATION.partition('_')[0]}\n"
+    assert back in (ROOT / "docs" / "upgrading.md").read_text()
     then = new.run(FACTS + AND_BACK)
     assert then["again"]
     assert set(then["new tables"]) > set(before["tables"])
@@ -223,7 +222,7 @@ def _migrate_on_two_hosts(new: Release) -> None:
     hosts = 2 if has_postgres() else 1
     with ThreadPoolExecutor(hosts) as pool:
         said = list(pool.map(lambda _: new.python("manage.py", "migrate"), range(hosts)))
-    applied = ["0010_operating... OK" in each for each in said]
+    applied = [f"{NEXT_MIGRATION}... OK" in each for each in said]
     assert sorted(applied, reverse=True) == [True, False][:hosts]
     assert sum("No migrations to apply" in each for each in said) == hosts - 1
 
@@ -240,21 +239,20 @@ from django_celery_beat.models import PeriodicTask
 call_command("migrate", verbosity=0)
 from sfjwt_site.celery import app
 scheduled = PeriodicTask.objects.filter(task__startswith="sf_integration.").values_list("task", flat=True)
-said["tasks"] = [name for name in scheduled if name != "sf_integration.refresh_due_tokens"]
+said["tasks"] = [name for name in scheduled if name != "sf_integration.refresh_due_tokens"] + ["sf_integration.next"]
 for name in said["tasks"]: app.send_task(name)
 """
 
 
 @pytest.mark.once
-def test_workers_of_both_releases_take_each_others_messages(old: Old, tmp_path: Path) -> None:
+def test_workers_of_both_releases_take_each_others_messages(old: Old, new: Release, tmp_path: Path) -> None:
     """Those that an old worker doesn't know, it drops, and goes on."""
-    new = this_release(old)
     old.python("-c", BEGIN, *old.options)
     sent = new.run(MIGRATE_AND_SEND_ALL + HAND_OUT)["tasks"]
-    assert "sf_integration.alarms" in sent
+    assert {"sf_integration.alarms", "sf_integration.next"} <= set(sent)
     with old.worker(tmp_path / "w-old") as worker:
         worker.wait_for_line("sweep renewed=1 failed=0")
-        worker.wait_for_line("Received unregistered task of type 'sf_integration.alarms'")
+        worker.wait_for_line("Received unregistered task of type 'sf_integration.next'")
         worker.stop(60)
     old.run(HAND_OUT)
     with new.worker(tmp_path / "w-new") as worker:
