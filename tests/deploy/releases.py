@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-LAST_MIGRATION = sorted((ROOT / "sf_integration" / "migrations").glob("[0-9]*.py"))[-1].stem
+LAST_MIGRATION = max((ROOT / "sf_integration" / "migrations").glob("[0-9]*.py")).stem
 NEXT_MIGRATION = "9999_next"
 
 # What releases do: a table, a column with its default in the database, an index, a task.
