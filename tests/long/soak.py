@@ -240,6 +240,10 @@ def test_soak(site: Site) -> None:
         site.samples, since=began + settled, until=ended, window=min(60, (ended - began) / 6)
     )
     staged = site.editor.call(soak_site.still_staged)
+    for at, user in balance.unexplained(trouble.kills):
+        print(
+            f"Lost without a reason: {user}, {at}:", *site.editor.call(soak_site.around, user, at), sep="\n  "
+        )
     tell(
         seconds=ended - began,
         counts=counts,
@@ -317,10 +321,10 @@ def report(
     )
     yield from table("sign-in refused", "times", sorted(refused.items()))
     yield ""
-    yield "| process | MB, a minute's median | at the end | growth |"
-    yield "| --- | --- | --- | --- |"
+    yield "| process | MB from the fifth minute on, each five minutes and at the end | growth |"
+    yield "| --- | --- | --- |"
     for each in memory:
-        yield f"| {each.name} | {each.first:.1f} | {each.last:.1f} | {each.growth:+.1%} |"
+        yield f"| {each.name} | {', '.join(f'{size:.1f}' for size in each.minutes)} | {each.growth:+.1%} |"
 
 
 def table(what: str, how_many: str, rows: list[tuple[str, int]]) -> Iterator[str]:

@@ -91,7 +91,8 @@ class Callers:
 
     def look_at(self, token: Token, name: str, at: float, session: requests.Session) -> None:
         self.count("tokens")
-        late = time.time() - token.expected_expiry.timestamp()
+        # Before the call, since a busy machine may let any time pass between its end and here.
+        late = at - token.expected_expiry.timestamp()
         if late > LOOSE_SECONDS + (0 if is_jwt(token.value) else GRACE_SECONDS):
             self.note(at, "past its end", name, late=late)
         known, user = self.whose.get(name, ("", ""))

@@ -69,14 +69,18 @@ class Balance:
     granted: int
     stored: int
     spoiled: int
-    lost: tuple[float, ...]
-    """When those were granted that came to nothing though nobody spoiled them."""
+    lost: tuple[tuple[float, str], ...]
+    """When and to whom those were granted that came to nothing though nobody spoiled them."""
     from_nowhere: int
     """Tokens stored that no org has granted."""
 
-    def unexplained(self, kills: Sequence[float]) -> list[float]:
+    def unexplained(self, kills: Sequence[float]) -> list[tuple[float, str]]:
         """Those lost that no killed process can have had in its hands."""
-        return [at for at in self.lost if not any(kill - CLAIM_SECONDS < at < kill + 1 for kill in kills)]
+        return [
+            (at, user)
+            for at, user in self.lost
+            if not any(kill - CLAIM_SECONDS < at < kill + 1 for kill in kills)
+        ]
 
 
 def balance(journal: Iterable[Note], stored: Iterable[tuple[str, float]]) -> Balance:
@@ -99,7 +103,7 @@ def balance(journal: Iterable[Note], stored: Iterable[tuple[str, float]]) -> Bal
             granted[username].remove(before[-1])
         else:
             from_nowhere += 1
-    lost = sorted(each for times in granted.values() for each in times)
+    lost = sorted((at, user) for user, times in granted.items() for at in times)
     return Balance(count, tokens, spoiled, tuple(lost), from_nowhere)
 
 
@@ -116,9 +120,16 @@ def share_of_time(times: Mapping[int, int], share: float) -> float:
 @dataclass(frozen=True)
 class Memory:
     name: str
-    first: float
-    last: float
-    """Medians of a minute, in MB."""
+    minutes: tuple[float, ...]
+    """Medians of a minute, in MB: at the beginning, each five minutes on, and at the end."""
+
+    @property
+    def first(self) -> float:
+        return self.minutes[0]
+
+    @property
+    def last(self) -> float:
+        return self.minutes[-1]
 
     @property
     def growth(self) -> float:
@@ -137,10 +148,13 @@ def memory(
     window: float,
 ) -> list[Memory]:
     """Of each process that lived all that time; `samples` are (when, kilobytes)."""
+    steps = [
+        *(since + step * 300 for step in range(int((until - window - since) // 300) + 1)),
+        until - window,
+    ]
     found = []
     for (name, _), seen in sorted(samples.items()):
-        first = [size for at, size in seen if since <= at <= since + window]
-        last = [size for at, size in seen if until - window <= at <= until]
-        if first and last:
-            found.append(Memory(name, median(first) / 1024, median(last) / 1024))
+        sizes = [[size for at, size in seen if begin <= at <= begin + window] for begin in steps]
+        if all(sizes):
+            found.append(Memory(name, tuple(median(each) / 1024 for each in sizes)))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from django.core.management import call_command
 from django.utils import timezone
@@ -89,6 +89,14 @@ def sign_ins() -> list[tuple[str, float]]:
     """Username and time of each token that was stored."""
     found = ConnectionEvent.objects.filter(kind=ConnectionEvent.Kind.SIGNED_IN).order_by("at")
     return [(username, at.timestamp()) for username, at in found.values_list("username", "at")]
+
+
+def around(username: str, at: float, seconds: float = 20) -> list[str]:
+    """What the history tells of a user about that time."""
+    moment = datetime.fromtimestamp(at, UTC)
+    span = (moment - timedelta(seconds=seconds), moment + timedelta(seconds=seconds))
+    found = ConnectionEvent.objects.filter(username=username, at__range=span).order_by("at")
+    return [f"{event.at - moment} {event.kind} {event.code}" for event in found]
 
 
 def refused() -> dict[str, int]:
