@@ -25,6 +25,11 @@ check: .venv/dev  ## lint, format, types, import contracts, migrations, producti
 	SECRET_KEY=$$(random 50) SF_ENCRYPTION_KEYS=$$(random 32) SITE_URL=https://connections.example DEBUG=off \
 	$(BIN)/python manage.py check --deploy --fail-level WARNING
 
+docs: .venv/dev  ## make a site of the documents, in var/docs
+	@$(BIN)/python -m docs.references
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs --doctree-dir var/doctrees . var/docs
+	@echo "Open var/docs/index.html"
+
 bench: .venv/dev  ## measure, beside references; also writes bench.json (make bench QUICK=1 for a minute's look)
 	@$(BIN)/python -m benchmarks
 
@@ -36,8 +41,17 @@ soak: .venv/dev  ## half an hour of calls and faults (make soak MINUTES=5; needs
 chaos: .venv/dev  ## kill, stop and bring back every part of a site on many hosts (needs PostgreSQL, Redis, RabbitMQ)
 	@$(BIN)/python -m pytest -n0 -s tests/long/chaos.py tests/long/dead_hour.py $(ARGS)
 
+matrix: .venv/dev  ## the tests on each Python and Django that is supported and found here (ARGS=--extras: the wheel's extras)
+	@$(BIN)/python -m tests.matrix $(ARGS)
+
+bare: .venv/dev  ## README's two commands and the wheel on a bare Debian 12 (needs root and debootstrap)
+	@$(BIN)/python -m tests.long.bare $(ARGS)
+
 mutants: .venv/dev  ## change crypto, claim, token and access code bit by bit, and see whether tests notice (ARGS=tokens/gate.py)
 	@$(BIN)/python -m tests.mutation $(ARGS)
+
+pictures: .venv/dev  ## take the pictures of the documents anew (needs a Chromium)
+	@$(BIN)/python -m pytest -n0 tests/browser/pictures.py
 
 format: .venv/dev  ## format the code
 	$(BIN)/ruff format
@@ -55,4 +69,4 @@ lock: .venv/dev  ## renew the locks from requirements*.in
 .venv/dev: .venv/run requirements-dev.txt
 	@$(PYTHON) sfjwt_site/run/bootstrap.py $@ requirements.txt requirements-dev.txt
 
-.PHONY: help run test check bench soak chaos mutants format lock
+.PHONY: help run test check docs bench soak chaos matrix bare mutants pictures format lock

@@ -37,54 +37,60 @@ class Settings:
 
     @property
     def ENCRYPTION_KEYS(self) -> tuple[str, ...]:
-        """Base64url keys of 32 bytes: the first seals, all open. Without one no secret can be stored."""
+        """Base64url keys of 32 bytes: the first seals, all open. Without one no secret can be stored. How they are changed:
+        docs/encryption-keys.md."""
         return tuple(self._get("ENCRYPTION_KEYS", ()))
 
     @property
     def ALLOWED_HOSTS(self) -> tuple[str, ...]:
-        """Login and instance hosts outside Salesforce's domains, as `host` or `host:port`; http only on loopback."""
+        """Login and instance hosts outside Salesforce's domains, as `host` or `host:port`; plain http on loopback only."""
         return tuple(host.lower() for host in self._get("ALLOWED_HOSTS", ()))
 
     @property
     def ALLOWED_ENVIRONMENTS(self) -> frozenset[str]:
-        """Kinds of org this installation may call. A copied production database on staging then calls no production org."""
+        """Kinds of org that may be called, of `production`, `sandbox`, `scratch`, `developer`, `trailhead`; an unknown kind counts
+        as `production`. Without `production` on staging, a copied production database calls no production org."""
         return frozenset(self._get("ALLOWED_ENVIRONMENTS", ()) or ENVIRONMENTS)
 
     @property
     def LOGIN_HOSTS(self) -> tuple[str, str]:
-        """URLs of the login hosts that all production orgs, and all sandboxes, share; stand-ins have others."""
+        """URLs of the login hosts that all production orgs, and all sandboxes, share: *Find the fault* tries them besides the
+        org's own address. Stand-ins have others."""
         production, sandboxes = self._get("LOGIN_HOSTS", _LOGIN_HOSTS)
         return production.rstrip("/"), sandboxes.rstrip("/")
 
     @property
     def DEFAULT(self) -> str:
-        """Name of the connection that `get_client()` without a name means; empty: the only one there is."""
+        """Name of the connection that `get_client()` without a name means; without it, the only one there is."""
         return str(self._get("DEFAULT", ""))
 
     @property
     def PROMOTE_STAGED_KEYS(self) -> bool:
-        """Whether a connection takes its staged signing key for its own once the org takes it; else a person does."""
+        """Whether a connection takes its staged signing key for its own once the org takes it. Else calls go on with it, and a
+        person promotes it: docs/rotating-keys.md."""
         return bool(self._get("PROMOTE_STAGED_KEYS", True))
 
     @property
     def SIGNERS(self) -> Mapping[str, SignerSettings]:
-        """Who holds signing keys outside, by name: a dotted path, or `{"BACKEND": path, "OPTIONS": {…}}`."""
+        """Who holds signing keys outside, by name: a dotted path, or `{"BACKEND": path, "OPTIONS": {…}}`. More:
+        docs/overriding.md#who-holds-the-signing-keys."""
         given: Mapping[str, Any] = self._get("SIGNERS", {})
         return {name: _signer(each) for name, each in given.items()}
 
     @property
     def HOST_RULE(self) -> str:
-        """Dotted path of a function that says which hosts may be called; empty: the built-in rule alone."""
+        """Dotted path of a function that says which hosts may be called; without it the built-in rule alone decides. More:
+        docs/overriding.md#which-hosts-may-be-called."""
         return str(self._get("HOST_RULE", ""))
 
     @property
     def KEEP_CHECKS_DAYS(self) -> int:
-        """How long each check is kept; what is left of a day afterwards is a summary."""
+        """How long each check is kept. A summary of each day outlives it."""
         return int(self._get("KEEP_CHECKS_DAYS", 30))
 
     @property
     def KEEP_EVENTS_DAYS(self) -> int:
-        """How long sign-ins, refusals, ended sessions and changes of state are kept."""
+        """How long sign-ins, refusals, ended sessions, changes of state, and alarms that are over are kept."""
         return int(self._get("KEEP_EVENTS_DAYS", 14))
 
     @property
@@ -94,29 +100,31 @@ class Settings:
 
     @property
     def TOKEN_API(self) -> bool:
-        """Whether programs with an API key get tokens over HTTP; off: its addresses are not found."""
+        """Whether programs with an API key get tokens over HTTP; off, its addresses are not found. Your own site includes
+        `sf_integration.token_api.urls` too: docs/http-api.md."""
         return bool(self._get("TOKEN_API", False))
 
     @property
     def TOKEN_API_CALLS_PER_MINUTE(self) -> int:
-        """How many calls of the HTTP token API each API client may make in a minute."""
+        """How many calls of the HTTP token API each API client may make. They are counted in Django's cache; where each process
+        has one of its own, each counts by itself."""
         return int(self._get("TOKEN_API_CALLS_PER_MINUTE", 600))
 
     @property
     def SITE_URL(self) -> str:
-        """Where browsers reach the site, as `https://connections.example`: for links in alarms. Empty: they have none."""
+        """Where browsers reach the site, as `https://connections.example`: for links in alarms, which have none without it."""
         return str(self._get("SITE_URL", "")).rstrip("/")
 
     @property
     def ALARM_MAIL(self) -> tuple[str, ...]:
         """Addresses of the site's own contacts: told of what concerns the site, of connections without contacts, and of all that
-        lasts for a day."""
+        lasts for a day. More: docs/alarms.md."""
         return tuple(self._get("ALARM_MAIL", ()))
 
     @property
     def ALARM_CHANNELS(self) -> Mapping[str, ChannelSettings]:
         """Apprise channels by name: a URL, or `{"URL": url, "TAGS": ["emea"]}` for connections with one of these tags. URLs are
-        secrets."""
+        secrets. Needs the extra `notify`: docs/alarms.md#setting-it-up."""
         given: Mapping[str, Any] = self._get("ALARM_CHANNELS", {})
         return {name: _channel(each) for name, each in given.items()}
 
@@ -127,12 +135,14 @@ class Settings:
 
     @property
     def DRAIN_FILE(self) -> str:
-        """While this file is there, `/readyz` says no, so that balancers hand out no more requests; all else goes on. Empty: none."""
+        """While this file is there, `/readyz` answers 503, so that load balancers send no more requests; all else goes on. More:
+        docs/many-hosts.md#restarting-without-a-failed-request."""
         return str(self._get("DRAIN_FILE", ""))
 
     @property
     def METRICS_TOKEN(self) -> str:
-        """What a scraper sends as `Authorization: Bearer`; empty: only people who may see connections read `/metrics`."""
+        """What a scraper sends as `Authorization: Bearer` to read `/metrics`; without it, only people who may see connections read
+        them: docs/metrics.md#who-may-read-it."""
         return str(self._get("METRICS_TOKEN", ""))
 
     def _get(self, name: str, default: Any) -> Any:
@@ -156,3 +166,4 @@ def _signer(given: Any) -> SignerSettings:
 
 
 settings = Settings()
+NAMES = tuple(name for name in vars(Settings) if name.isupper())

@@ -66,6 +66,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(f"needs {name}")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Many tests wait for processes, clocks and pages: one more at a time than there are cores."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     missing = Counter(
         report.longrepr[2].removeprefix("Skipped: needs ")
@@ -75,6 +80,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if missing:
         counted = ", ".join(f"{name} ({count})" for name, count in sorted(missing.items()))
         terminalreporter.write_line(f"Skipped, because this machine or environment lacks: {counted}.")
+    if terminalreporter.config.option.markexpr == "not long":
+        terminalreporter.write_line("""The long tests were left out: make test ARGS="-m ''" runs all, as CI does.""")
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import ast
 import dataclasses
 import inspect
+import itertools
 import json
 import re
 import shlex
@@ -17,24 +17,25 @@ import celery
 import pytest
 import requests
 from django.core.management import get_commands, load_command_class
-from django.test import override_settings
 from django.utils.text import slugify
 
-from sf_integration.conf import Settings
 from sf_integration.management.commands import fake_salesforce
-from sf_integration.management.commands.salesforce import VERBS
 from sf_integration.salesforce import diagnosis, errors
 from sf_integration.state import ConnectionState
 from sf_integration.testing import Org, Request, StandIn, control, faults
 from sf_integration.testing.django import ConnectableOrg
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-PROTOCOL = (ROOT / "docs" / "protocol.md").read_text()
-STAND_IN = (ROOT / "docs" / "stand-in.md").read_text()
-TESTING = (ROOT / "docs" / "testing.md").read_text()
-PYTHON_API = (ROOT / "docs" / "python-api.md").read_text()
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = {
+    str(path.relative_to(ROOT)): path.read_text()
+    for path in [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+}
+"""Path from the root to text."""
+README = DOCUMENTS["README.md"]
+PROTOCOL = DOCUMENTS["docs/protocol.md"]
+STAND_IN = DOCUMENTS["docs/stand-in.md"]
+TESTING = DOCUMENTS["docs/testing.md"]
+PYTHON_API = DOCUMENTS["docs/python-api.md"]
 
 _PYTHON = re.compile(
     r"(?P<mark><!-- not run: [^>]+ -->\n)?^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL
@@ -70,7 +71,7 @@ def coded(text: str) -> list[str]:
     return re.findall(r"`([^`]+)`", without_blocks(text))
 
 
-def command_lines(document: str = README) -> list[str]:
+def command_lines(document: str) -> list[str]:
     """What a document tells people to type, continued lines joined."""
     blocks = "\n".join(_CONSOLE.findall(document)).replace("\\\n", " ")
     return [re.sub(r"^\$ ", "", line).strip() for line in blocks.splitlines()]
@@ -84,8 +85,8 @@ def examples(title: str) -> list[str]:
     return [found["code"] for found in _PYTHON.finditer(section(PYTHON_API, title))]
 
 
-OF_THE_CLIENT = PYTHON_API.partition("## From async code")[0]
-EXAMPLES = [found["code"] for found in _PYTHON.finditer(README + OF_THE_CLIENT) if not found["mark"]]
+RUN_HERE = README + DOCUMENTS["docs/own-site.md"] + PYTHON_API.partition("## From async code")[0]
+EXAMPLES = [found["code"] for found in _PYTHON.finditer(RUN_HERE) if not found["mark"]]
 
 
 def example_id(code: str) -> str:
@@ -130,8 +131,7 @@ def try_out(made: object, org: ConnectableOrg) -> None:
 
 def test_examples_are_found() -> None:
     """Else a changed fence would let all of them pass unseen."""
-    texts = README + OF_THE_CLIENT
-    assert len(EXAMPLES) == texts.count("```python\n") - texts.count("<!-- not run:")
+    assert len(EXAMPLES) == RUN_HERE.count("```python\n") - RUN_HERE.count("<!-- not run:")
     assert len(EXAMPLES) >= 8
 
 
@@ -158,15 +158,23 @@ def salesforce_parser() -> Any:
     return load_command_class("sf_integration", "salesforce").create_parser("manage.py", "salesforce")
 
 
-def test_every_verb_is_documented_and_every_documented_verb_exists() -> None:
-    documented = [coded(row[0])[0].split()[1] for row in rows(section(README, "Command line"))]
-    assert set(documented) == {verb.name for verb in VERBS}
+def salesforce_commands(document: str) -> list[list[str]]:
+    """The arguments of each, up to where the shell leads the output elsewhere."""
+    lines = [line for line in command_lines(document) if "manage.py salesforce " in line]
+    return [arguments(line.partition("manage.py salesforce ")[2]) for line in lines]
 
 
-@pytest.mark.parametrize("line", [line for line in command_lines() if "manage.py salesforce " in line])
-def test_command_line_is_understood(line: str) -> None:
-    arguments = shlex.split(line.partition("manage.py salesforce ")[2])
-    assert salesforce_parser().parse_args(arguments).verb == arguments[0]
+def arguments(typed: str) -> list[str]:
+    lexer = shlex.shlex(typed, posix=True, punctuation_chars="|<>;&")
+    lexer.whitespace_split = True
+    return list(itertools.takewhile(lambda word: word[0] not in "|<>;&#", lexer))
+
+
+@pytest.mark.parametrize("name", [name for name, text in DOCUMENTS.items() if salesforce_commands(text)])
+def test_commands_are_understood(name: str) -> None:
+    parser = salesforce_parser()
+    for typed in salesforce_commands(DOCUMENTS[name]):
+        assert parser.parse_args(typed).verb in typed
 
 
 @pytest.mark.parametrize("line", [line for line in command_lines(TESTING) if "manage.py fake_" in line])
@@ -198,7 +206,8 @@ def as_curl(line: str) -> requests.Response:
 
 
 def test_every_management_command_exists() -> None:
-    named = set(re.findall(r"manage\.py ([a-z_]+)", README))
+    typed = [line for text in DOCUMENTS.values() for line in [*coded(text), *command_lines(text)]]
+    named = set(re.findall(r"manage\.py ([a-z_]+)", "\n".join(typed)))
     assert named >= {"salesforce", "fake_salesforce", "migrate"}
     assert named <= set(get_commands())
 
@@ -206,42 +215,21 @@ def test_every_management_command_exists() -> None:
 def test_every_make_verb_is_documented_and_every_documented_verb_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z]+):.*##", makefile, re.MULTILINE)) - {"help"}
-    named = {text.split()[1] for text in [*coded(README), *command_lines()] if text.startswith("make ")}
-    assert named == targets
+    assert set(make_verbs(DOCUMENTS["docs/working-on-it.md"])) == targets
+    for name, text in DOCUMENTS.items():
+        assert set(make_verbs(text)) <= targets, name
+
+
+def make_verbs(document: str) -> list[str]:
+    typed = [*coded(document), *command_lines(document)]
+    return [text.split()[1] for text in typed if text.startswith("make ")]
 
 
 def test_programs_that_are_started_exist() -> None:
-    for module in re.findall(r"python -m (sfjwt_site[\w.]*)", README):
+    named = re.findall(r"python -m (sfjwt_site[\w.]*|docs[\w.]*)", "".join(DOCUMENTS.values()))
+    assert "sfjwt_site.run" in named
+    for module in named:
         assert (ROOT / module.replace(".", "/") / "__main__.py").exists()
-
-
-# ---- settings -------------------------------------------------------------------------------------------------------
-
-
-def documented_settings(head: str) -> dict[str, str]:
-    """Name to default, of the table of section Settings that begins with `head`."""
-    table = section(README, "Settings").partition(f"| {head} |")[2].partition("\n\n")[0]
-    return {coded(row[0])[0]: row[1] for row in rows(f"| {head} |{table}")}
-
-
-def test_variables_are_those_of_the_example_file_and_are_read() -> None:
-    example = (ROOT / ".env.example").read_text()
-    in_example = set(re.findall(r"^(?:# )?([A-Z_]+)=", example, re.MULTILINE))
-    source = "".join((ROOT / "sfjwt_site" / name).read_text() for name in ("settings.py", "environment.py"))
-    documented = set(documented_settings("variable"))
-    assert "SECRET_KEY" in in_example
-    assert documented == in_example | {"ENV_FILE"}
-    assert documented <= set(re.findall(r'"([A-Z_]+)"', source))
-
-
-def test_settings_of_the_app_are_documented_with_their_defaults() -> None:
-    documented = documented_settings("key")
-    settings = Settings()
-    assert set(documented) == {name for name in vars(Settings) if name.isupper()}
-    with override_settings(SF_INTEGRATION={}):
-        for name, default in documented.items():
-            if default.startswith("`"):
-                assert getattr(settings, name) == ast.literal_eval(default.strip("`"))
 
 
 # ---- what is named --------------------------------------------------------------------------------------------------
@@ -249,13 +237,17 @@ def test_settings_of_the_app_are_documented_with_their_defaults() -> None:
 
 def test_codes_of_the_trouble_table_are_in_the_catalogue() -> None:
     known = {entry.code for entry in diagnosis.CATALOGUE}
-    named = [coded(row[0])[0] for row in rows(section(README, "Trouble"))]
+    named = [coded(row[0])[0] for row in rows(section(DOCUMENTS["docs/trouble.md"], "The usual ones"))]
     assert "invalid_grant" in named
     assert set(named) <= known
 
 
 def test_our_own_codes_are_those_of_the_errors() -> None:
-    ours = re.search(r"^Our own words: (.*?)\n\n", section(README, "Trouble"), re.MULTILINE | re.DOTALL)
+    ours = re.search(
+        r"^Our own words: (.*?)(?:\n\n|\Z)",
+        section(DOCUMENTS["docs/trouble.md"], "The usual ones"),
+        re.MULTILINE | re.DOTALL,
+    )
     assert ours
     defined = {
         error.code for _, error in inspect.getmembers(errors, inspect.isclass) if hasattr(error, "code")
@@ -273,8 +265,8 @@ def test_refusals_of_the_protocol_are_explained() -> None:
 
 
 def test_states_are_all_told() -> None:
-    told = section(README, "Command line")
-    assert [state.value for state in ConnectionState if f"*{state.value}*" not in told] == []
+    told = [row[0].strip("*") for row in rows(section(DOCUMENTS["docs/looking.md"], "States"))]
+    assert told == [state.value for state in ConnectionState]
 
 
 # ---- the stand-in ---------------------------------------------------------------------------------------------------
@@ -307,12 +299,6 @@ def test_faults_are_documented_with_their_options() -> None:
         assert coded(options) == [name for name in takes if name != "place"], kind
     assert first_cells("All trouble") == list(faults.KINDS)
     assert set(faults.PLACES) <= set(coded(section(TESTING, "All trouble")))
-
-
-def test_kinds_of_trouble_are_those_of_the_stand_in() -> None:
-    listed = re.search(r"`fail\(kind\)` knows (.*?);", README, re.DOTALL)
-    assert listed
-    assert set(coded(listed[1])) == set(faults.KINDS)
 
 
 def test_orders_are_documented_with_what_they_take() -> None:
@@ -351,35 +337,14 @@ def test_what_nobody_could_tell_us_is_marked_so() -> None:
         assert row[2] == "unverified", row
 
 
-# ---- links ----------------------------------------------------------------------------------------------------------
-
-
-def anchors(text: str) -> set[str]:
-    return {slugify(title) for title in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
-
-
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_link_leads_somewhere(document: Path) -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", without_blocks(document.read_text())):
-        if target.startswith("https://"):
-            continue
-        path, _, anchor = target.partition("#")
-        file = document.parent / path if path else document
-        assert file.is_file(), target
-        assert not anchor or anchor in anchors(file.read_text()), target
+# ---- files -----------------------------------------------------------------------------------------------------------
 
 
 def test_files_of_the_folder_list_exist() -> None:
-    listed = section((ROOT / "docs" / "architecture.md").read_text(), "The folders")
+    listed = section(DOCUMENTS["docs/architecture.md"], "The folders")
     block = listed.partition("```\n")[2].partition("```")[0]
     app = ROOT / "sf_integration"
     here = {path.name for folder in (ROOT, app, app / "services") for path in (folder, *folder.glob("*"))}
     named = [name.rstrip("/") for name in re.findall(r"(?<![\w/])\w+(?:\.py|/)(?![\w/])", block)]
     assert len(named) > 20
     assert set(named) - here - {"var", "run"} == set()
-
-
-def test_pictures_are_small() -> None:
-    pictures = list((ROOT / "docs").rglob("*.png"))
-    assert pictures
-    assert [path.name for path in pictures if path.stat().st_size > 150_000] == []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from docs.references.markdown import table
+
 from .table import GROUPS, Fault
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "faults.md"
@@ -14,8 +16,7 @@ COLUMNS = ("fault", "made by", "what users see", "what is kept", "how it ends", 
 def text() -> str:
     parts = []
     for group in GROUPS:
-        lines = [f"## {group.title}", "", group.note, "", _line(COLUMNS), _line(["---"] * len(COLUMNS))]
-        parts.append("\n".join([*lines, *(_row(fault) for fault in group.faults), ""]))
+        parts.append(f"## {group.title}\n\n{group.note}\n\n{table(COLUMNS, map(_row, group.faults))}\n")
     return "\n".join(parts)
 
 
@@ -24,15 +25,11 @@ def with_table(document: str) -> str:
     return f"{before}{BEGIN}\n{text()}\n{END}{rest.partition(END)[2]}"
 
 
-def _row(fault: Fault) -> str:
+def _row(fault: Fault) -> list[str]:
     shown = "; ".join(f"`{test.removeprefix('tests/')}`" for test in fault.tests) + (
         " (long)" if fault.long else ""
     )
-    return _line([fault.title, fault.made, fault.seen, fault.kept, fault.back, shown])
-
-
-def _line(cells: list[str] | tuple[str, ...]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    return [fault.title, fault.made, fault.seen, fault.kept, fault.back, shown]
 
 
 if __name__ == "__main__":

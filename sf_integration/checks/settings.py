@@ -1,22 +1,40 @@
-"""System checks: wrong settings found at start, each with an id and a hint."""
+"""Mistakes in the settings, found at each start."""
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings as django_settings
 from django.core import checks
-from django.db import DatabaseError, connections, transaction
+from django.db import connections
 from django.utils.module_loading import import_string
 
-from . import crypto, hosts
-from .alarms import contacts
-from .conf import ENVIRONMENTS, ChannelSettings, settings
-from .models import SigningKey
-from .sealed_columns import missing_keys
+from .. import crypto, hosts
+from ..alarms import contacts
+from ..conf import ENVIRONMENTS, NAMES, ChannelSettings, settings
+from ..models import SigningKey
+
+
+@checks.register("sf_integration")
+def check_names(**_: Any) -> list[checks.CheckMessage]:
+    """A misspelt key would leave its setting at the default without a word: ALLOWED_ENVIRONMENTS at all kinds of org."""
+    return [
+        checks.Error(
+            f"SF_INTEGRATION has no key “{name}”.",
+            hint=f"A key that is not known has no effect. {_nearest(name)}",
+            id="sf_integration.E008",
+        )
+        for name in getattr(django_settings, "SF_INTEGRATION", {})
+        if name not in NAMES
+    ]
+
+
+def _nearest(name: str) -> str:
+    near = difflib.get_close_matches(name, NAMES, n=1)
+    return f"Did you mean “{near[0]}”?" if near else "Take it out."
 
 
 @checks.register("sf_integration")
@@ -35,7 +53,7 @@ def check_encryption_keys(**_: Any) -> list[checks.CheckMessage]:
     except crypto.MalformedKey as exc:
         return [
             checks.Error(
-                f"{exc}.".capitalize(),
+                f"An encryption key is malformed: {exc}.",
                 hint="Each key is base64url of exactly 32 bytes, with or without trailing =.",
                 id="sf_integration.E002",
             )
@@ -178,50 +196,3 @@ def check_atomic_requests(**_: Any) -> list[checks.CheckMessage]:
         for alias in django_settings.DATABASES
         if connections[alias].vendor == "sqlite" and connections[alias].settings_dict.get("ATOMIC_REQUESTS")
     ]
-
-
-@checks.register("sf_integration", "database")
-def check_stored_key_ids(databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
-    """Runs where databases are asked for: `check --database default`, and `migrate` before it begins."""
-    return [
-        checks.Warning(
-            f"Encryption key missing (id {key_id}): it sealed {what} in the database “{alias}”, and is not configured here.",
-            hint="Add it to SF_ENCRYPTION_KEYS, behind the others. If it is lost, give these signing keys again; tokens are renewed "
-            "by themselves. All that other keys sealed goes on.",
-            id="sf_integration.W003",
-        )
-        for alias in databases or ()
-        for key_id, what in _missing_keys(alias).items()
-    ]
-
-
-@checks.register("sf_integration", "database")
-def check_stored_signers(databases: Sequence[str] | None = None, **_: Any) -> list[checks.CheckMessage]:
-    return [
-        checks.Warning(
-            f"The signer “{signer}” is not configured here; it holds signing keys that the database “{alias}” knows of.",
-            hint='Name it in SF_INTEGRATION["SIGNERS"], or choose other signing keys for their connections.',
-            id="sf_integration.W004",
-        )
-        for alias in databases or ()
-        for signer in _unknown_signers(alias)
-    ]
-
-
-def _unknown_signers(alias: str) -> list[str]:
-    """As `_missing_keys`."""
-    unknown = SigningKey.objects.using(alias).exclude(signer__in=["", *settings.SIGNERS]).order_by("signer")
-    try:
-        with transaction.atomic(using=alias):
-            return list(unknown.values_list("signer", flat=True).distinct())
-    except DatabaseError:
-        return []
-
-
-def _missing_keys(alias: str) -> dict[str, str]:
-    """None when the tables aren't there yet, or can't be asked: others tell of that."""
-    try:
-        with transaction.atomic(using=alias):
-            return missing_keys([alias])
-    except DatabaseError:
-        return {}
