@@ -32,6 +32,7 @@ from .salesforce.errors import (
 )
 from .salesforce.oauth import Identity, Token
 from .salesforce.rest import Client
+from .version import __version__ as __version__
 
 __all__ = [
     "ActionNeeded",

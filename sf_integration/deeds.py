@@ -60,6 +60,7 @@ class Deed(StrEnum):
     SEE_AUDIT = "see the audit trail"
     EXPORT_AUDIT = "export the audit trail"
     MANAGE_ALARMS = "send a test alarm, see messages about alarms"
+    MAKE_SCHEDULE = "make the rows of the schedule"
 
     TAKE_TOKEN = "take a token"  # noqa: S105 - no password
     MANAGE_API_CLIENTS = "manage API clients"
@@ -116,6 +117,7 @@ MATRIX: Mapping[Deed, Rule] = MappingProxyType(
         Deed.SEE_AUDIT: _to_any(Act.MANAGE_KEYS),
         Deed.EXPORT_AUDIT: _to_any(Act.MANAGE_KEYS),
         Deed.MANAGE_ALARMS: _to_any(Act.MANAGE_KEYS),
+        Deed.MAKE_SCHEDULE: _to_any(Act.MANAGE_KEYS),
         Deed.TAKE_TOKEN: _to_one(Act.TAKE_TOKENS),
         Deed.MANAGE_API_CLIENTS: _to_any(Act.MANAGE_KEYS, Act.TAKE_TOKENS),
     }

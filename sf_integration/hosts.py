@@ -99,30 +99,30 @@ def require_allowed(url: str) -> None:
     parts = urlsplit(url)
     host, netloc = (parts.hostname or "").lower(), parts.netloc.lower()
     if parts.scheme == "http" and not is_loopback(host):
-        raise NotAllowedHere(
+        raise _refused(
             f"http://{netloc} would send the sign-in unprotected; plain http is for this machine itself only.",
-            remedy=f"Use https://{netloc}.",
-            who="whoever runs this site",
+            f"Use https://{netloc}.",
         )
     if my_domain.is_page_host(host):
-        raise NotAllowedHere(
+        raise _refused(
             f"{host} serves pages, not sign-ins of programs.",
-            remedy="Use the My Domain URL: Setup → My Domain, it ends in .my.salesforce.com.",
-            who="whoever runs this site",
+            "Use the My Domain URL: Setup → My Domain, it ends in .my.salesforce.com.",
         )
     verdict = _verdict_of_rule(url)
     if verdict is False:
-        raise NotAllowedHere(
+        raise _refused(
             f"{netloc} is forbidden by this installation's own rule for hosts.",
-            remedy=f"If it should be called, let {settings.HOST_RULE} allow it.",
-            who="whoever runs this site",
+            f"If it should be called, let {settings.HOST_RULE} allow it.",
         )
     if verdict is None and not _is_salesforces(host, parts.port) and not _is_listed(host, netloc):
-        raise NotAllowedHere(
+        raise _refused(
             f"{netloc} is neither a host of Salesforce nor listed in SF_ALLOWED_HOSTS.",
-            remedy=f"Check the address; if it is right, add {netloc} to SF_ALLOWED_HOSTS.",
-            who="whoever runs this site",
+            f"Check the address; if it is right, add {netloc} to SF_ALLOWED_HOSTS.",
         )
+
+
+def _refused(why: str, remedy: str) -> NotAllowedHere:
+    return NotAllowedHere(why, remedy=remedy, who="whoever runs this site")
 
 
 def host_rule() -> HostRule | None:

@@ -15,6 +15,7 @@ from .alarms import watch
 from .conf import settings
 from .fields import keyring
 from .health import scheduler
+from .models import missing_signers
 from .sealed_columns import missing_keys_of_late
 
 
@@ -36,6 +37,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
         "scheduler": _scheduler() if not problems else None,
         "clock": _clock() if not problems else None,
         "missing_encryption_keys": list(missing_keys_of_late()) if not problems else None,
+        "missing_signers": missing_signers() if not problems else None,
     }
     return JsonResponse(body, status=503 if problems else 200)
 

@@ -34,6 +34,11 @@ class ConnectionState(Enum):
     IDLE = _("Idle")
     HEALTHY = _("Healthy")
 
+    @classmethod
+    def named(cls, word: str) -> ConnectionState | None:
+        """The state of this word, None for one of another release: histories outlive the words they were written in."""
+        return next((state for state in cls if state.value == word), None)
+
     @property
     def rank(self) -> int:
         return _RANKS[self]

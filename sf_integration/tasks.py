@@ -19,6 +19,7 @@ from .sealed_columns import missing_keys
 from .services import rotation, selected
 
 _CHECKS_PER_MESSAGE = 20
+_SELECTED_WAITS_SECONDS = selected.WAITS_FOR.total_seconds()
 
 log = logging.getLogger("sf_integration.tasks")
 
@@ -58,20 +59,20 @@ def check_batch(due: list[tuple[str, bool]]) -> None:
             log.info("connection %s was deleted while it was checked", connection.name)
 
 
-@shared_task(name="sf_integration.selected", ignore_result=True)
+@shared_task(name="sf_integration.selected", ignore_result=True, expires=_SELECTED_WAITS_SECONDS)
 def begin_selected(act: str, ids: list[str], asked_by: str, began: str) -> None:
     """What somebody asked for many connections at once: in a few lanes side by side."""
     for lane in selected.lanes(ids):
-        selected_lane.apply_async((act, lane, asked_by, began), expires=selected.WAITS_FOR.total_seconds())
+        selected_lane.delay(act, lane, asked_by, began)
 
 
-@shared_task(name="sf_integration.selected_lane", ignore_result=True)
+@shared_task(name="sf_integration.selected_lane", ignore_result=True, expires=_SELECTED_WAITS_SECONDS)
 def selected_lane(act: str, ids: list[str], asked_by: str, began: str) -> None:
     """A few of them. The rest lines up anew, so that nothing else waits long for the worker."""
     now, later = ids[: selected.PER_MESSAGE], ids[selected.PER_MESSAGE :]
     selected.work(act, now, asked_by, datetime.fromisoformat(began))
     if later:
-        selected_lane.apply_async((act, later, asked_by, began), expires=selected.WAITS_FOR.total_seconds())
+        selected_lane.delay(act, later, asked_by, began)
 
 
 @shared_task(name="sf_integration.alarms", ignore_result=True)

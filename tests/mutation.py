@@ -29,22 +29,27 @@ TESTS: dict[str, list[str]] = {
     "salesforce/secret.py": ["tests/salesforce/test_secret.py"],
     "services/api_clients.py": ["tests/test_api_clients.py"],
     "token_api/callers.py": ["tests/token_api/test_callers.py"],
+    "tokens/apart.py": ["tests/tokens/test_apart.py"],
     "tokens/gate.py": ["tests/tokens/test_gate.py"],
     "tokens/lifecycle.py": ["tests/tokens/test_lifecycle.py"],
     "tokens/pin.py": ["tests/tokens/test_pin.py"],
+    "tokens/prepared.py": ["tests/tokens/test_prepared.py"],
     "tokens/process.py": [
         "tests/tokens/test_process.py",
         # It starts a program, which would not see the change.
         "--deselect=tests/tokens/test_process.py::test_two_forks_of_a_warm_process_mix_up_nothing",
     ],
+    "tokens/renewal.py": ["tests/tokens/test_renewal.py"],
     "tokens/rows.py": [
         "tests/tokens/test_statements.py",
         f"{_ROWS}::test_the_row_of_a_username_is_found_without_regard_to_case",
         f"{_ROWS}::test_the_row_comes_whole_with_connection_and_signing_key",
         f"{_ROWS}::test_a_row_that_moved_on_is_left_alone_and_its_neighbours_are_written",
         f"{_ROWS}::test_a_statement_that_fails_marks_the_callers_transaction",
+        f"{_ROWS}::test_a_database_connection_that_was_dropped_is_opened_anew_once",
+        f"{_ROWS}::test_only_a_transaction_that_can_be_rolled_back_is_a_callers",
     ],
-    "tokens/source.py": ["tests/tokens/test_source.py"],
+    "tokens/source.py": ["tests/tokens/test_callers.py"],
 }
 """Of a module of `sf_integration`, what looks."""
 

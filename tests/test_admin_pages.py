@@ -13,7 +13,6 @@ from django.utils import timezone
 from django.utils.formats import date_format
 
 from sf_integration import keystore
-from sf_integration.admin.paging import Newest
 from sf_integration.models import (
     AccessToken,
     AuditEvent,
@@ -24,6 +23,7 @@ from sf_integration.models import (
     SigningKey,
     settings_fingerprint,
 )
+from sf_integration.presentation.paging import Newest
 from sf_integration.testing.django import ConnectableOrg
 
 from .test_admin import ADMIN, listed, opened, run, staff
@@ -99,6 +99,13 @@ def test_filters_narrow_the_list_and_combine(salesforce_org: ConnectableOrg, adm
         ({"state": "Nonsense"}, []),
     ):
         assert sorted(listed(admin_client, **query)) == names, query
+
+
+def test_addresses_with_nul_lead_to_those_without(admin_client: Client) -> None:
+    """PostgreSQL takes no NUL in a question, and Django's admin filters by any column of its own."""
+    for name in ("auditevent", "connectedapp"):
+        answer = admin_client.get(f"{ADMIN}/{name}/", {"username__startswith": "a\0"})
+        assert (answer.status_code, answer["Location"]) == (302, f"{ADMIN}/{name}/?username__startswith=a")
 
 
 def test_filters_offer_nothing_of_hidden_connections(salesforce_org: ConnectableOrg) -> None:
@@ -258,7 +265,7 @@ def history(salesforce_org: ConnectableOrg) -> ConnectedApp:
         ("connectioncheck/", {"light": "1"}, "beat", "carol"),
         ("connectioncheck/", {"asked_by": "carol"}, "carol", "beat"),
         ("connectionevent/", {"kind": "sign-in failed"}, "invalid_grant", "210 ms"),
-        ("auditevent/", {"actor": "carol\0"}, "paused", "dave"),
+        ("auditevent/", {"actor": "carol"}, "paused", "dave"),
         ("auditevent/", {"act": "renewed"}, "dave", "carol"),
         ("auditevent/", {"subject": "nobody"}, "Nothing fits.", "dave"),
         ("checkday/", {"worst_state": "Failing"}, "20 of 24 checks", "Nothing fits."),

@@ -413,15 +413,22 @@ def test_errors_tell_their_connection(salesforce_org: ConnectableOrg) -> None:
     assert unknown.value.connection == "acne"
 
 
-@pytest.mark.parametrize("body", ["<html>", "[1]"])
+@pytest.mark.parametrize("body", ["<html>", "[1]", '{"child": {"totalSize": 1, "records": ["x"]}}'])
 def test_errors_of_garbled_answers_tell_their_connection_too(
     salesforce_org: ConnectableOrg, body: str
 ) -> None:
     salesforce_org.connect("acme")
-    client = get_client("acme")
-    client.limits()
-    salesforce_org.fail("answer", status=200, body=body, where="rest", times=2)
-    for call in (client.limits, lambda: client.create("Account", {"Name": "Acme"})):
+    client, record_id = get_client("acme"), "001000000000001AAA"
+    assert client.api_version  # it is asked for before the answers are garbled
+    calls = (
+        lambda: client.query("SELECT Id FROM Account"),
+        lambda: client.record("Account", record_id),
+        lambda: client.record_by_external_id("Account", "Id", record_id),
+        lambda: client.create("Account", {"Name": "Acme"}),
+        lambda: client.delete_many([record_id]),
+    )
+    salesforce_org.fail("answer", status=200, body=body, where="rest", times=len(calls))
+    for call in calls:
         with pytest.raises(TransportError) as garbled:
             call()
         assert garbled.value.connection == "acme"

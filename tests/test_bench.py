@@ -34,6 +34,7 @@ def text_of(*sections: Section) -> str:
     return written.getvalue()
 
 
+@pytest.mark.long
 def test_get_token_is_measured_beside_its_references() -> None:
     results = memory.measure(QUICK)
     assert [result.reference_name.split(",")[0] for result in results] == ["google-auth", "botocore"]
@@ -41,6 +42,7 @@ def test_get_token_is_measured_beside_its_references() -> None:
     assert all(result.reference and result.ratio for result in results)
 
 
+@pytest.mark.long
 def test_sweep_of_two_workers_counts_what_the_org_saw() -> None:
     numbers = range(30)
     with Salesforce(apps=2) as org, QUICK.site(SQLITE, org.address) as site:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import IO
 
 import pytest
 from cryptography import x509
@@ -48,7 +49,7 @@ class Ran:
         return json.loads(self.out)
 
 
-def salesforce(*arguments: object, out: io.StringIO | None = None) -> Ran:
+def salesforce(*arguments: object, out: IO[str] | None = None) -> Ran:
     """As typed in a shell, but in this process: a start of Django for each of many tests costs a minute."""
     out, err = out or io.StringIO(), io.StringIO()
     status = 0
@@ -56,7 +57,7 @@ def salesforce(*arguments: object, out: io.StringIO | None = None) -> Ran:
         Command(stdout=out, stderr=err).run_from_argv(["manage.py", "salesforce", *map(str, arguments)])
     except SystemExit as stopped:
         status = int(stopped.code or 0)
-    return Ran(status, out.getvalue(), err.getvalue())
+    return Ran(status, out.getvalue() if isinstance(out, io.StringIO) else "", err.getvalue())
 
 
 def tables() -> list[list[object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import sys
@@ -12,6 +13,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.utils import timezone
 
 from sf_integration import get_token
+from sf_integration.management.commands import salesforce as command
 from sf_integration.management.commands.salesforce import VERBS
 from sf_integration.models import ApiClient, AuditEvent, ConnectedApp, ConnectionCheck
 from sf_integration.services import api_clients
@@ -150,6 +152,28 @@ def test_api_key_is_printed_alone_and_once(salesforce_org: ConnectableOrg) -> No
     secret = api_key.split("_", 2)[2]  # may hold further ones
     assert secret not in salesforce("api-clients", "--json").out
     assert secret not in str(tables())
+
+
+def test_api_key_that_cannot_be_printed_is_not_made(
+    salesforce_org: ConnectableOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    salesforce_org.connect("acme")
+    # It would take this process's own standard output away.
+    monkeypatch.setattr(command, "_forget_what_is_unwritten", lambda: None)
+    with contextlib.suppress(OSError), open("/dev/full", "w") as full:
+        ran = salesforce("make-api-key", "stock-sync", "--connection", "acme", "--yes", out=full)
+    assert ran.status == 1
+    assert "No space left" in ran.err
+    assert not ApiClient.objects.exists()
+
+
+def test_users_that_no_connection_lists_are_named(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme", extra_usernames=["ops@acme.example"])
+    both = ("--username", "OPS@acme.example", "bob@acme.example")
+    ran = salesforce("make-api-key", "stock-sync", "--connection", "acme", "--yes", *both)
+    assert ran.status == 0
+    assert "No connection of it lists bob@acme.example yet" in ran.err
+    assert "ops@" not in ran.err.lower()
 
 
 def test_expiry_is_as_asked_for(salesforce_org: ConnectableOrg) -> None:

@@ -127,6 +127,7 @@ def run(*arguments: str) -> str:
     return output.getvalue()
 
 
+@pytest.mark.long
 def test_every_page_goes_on(browser: Client) -> None:
     for connection in ConnectedApp.objects.all():
         health.check_connection(connection, asked_by="test")
@@ -139,6 +140,7 @@ def test_every_page_goes_on(browser: Client) -> None:
     assert seen > 10 * len(DAMAGE)
 
 
+@pytest.mark.long
 def test_every_button_goes_on(browser: Client) -> None:
     for name in DAMAGE:
         for button in ("check", "refresh", "identity", "pause", "resume", "revoke"):

@@ -23,9 +23,9 @@ from sf_integration.models import (
     ConnectionCheck,
     ConnectionEvent,
 )
+from sf_integration.presentation import charts, timeline
+from sf_integration.presentation.timeline import entries
 from sf_integration.testing.django import ConnectableOrg
-from sf_integration.views import charts, timeline
-from sf_integration.views.timeline import entries
 from tests.test_views import alice, groups, page, text_of
 
 __all__ = ["alice", "groups"]  # fixtures
@@ -359,3 +359,25 @@ def _places(page: timeline.Page) -> list[timeline.Place]:
         for item in day.items
         for entry in (item.entries if isinstance(item, timeline.Run) else [item])
     ]
+
+
+def test_a_state_of_another_release_breaks_no_page(
+    salesforce_org: ConnectableOrg, admin_client: Client
+) -> None:
+    """A newer release wrote it, before it was taken back."""
+    acme, now = salesforce_org.connect("acme"), timezone.now()
+    check(acme, now - HOUR, "Haunted")
+    CheckDay.objects.create(
+        connection=acme,
+        day=(now - 3 * 24 * HOUR).date(),
+        checks=1,
+        healthy=0,
+        worst_state="Haunted",
+        median_milliseconds=30,
+        slowest_milliseconds=30,
+    )
+    admin = "/admin/sf_integration"
+    for path in ("/connections/", ACME, TIMELINE, f"{admin}/connectioncheck/", f"{admin}/checkday/"):
+        answer = admin_client.get(path)
+        assert answer.status_code == 200, path
+    assert "Haunted" in admin_client.get(TIMELINE).content.decode()

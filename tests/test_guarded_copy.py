@@ -508,6 +508,7 @@ def test_no_way_leads_to_the_production_org(world: World, settings: Any, name: s
 
 
 @pytest.mark.parametrize("name", [name for name, found in WAYS.items() if found.calls])
+@pytest.mark.long
 def test_the_same_way_leads_there_where_it_may(world: World, name: str) -> None:
     """So that the test above could fail."""
     before = len(world.org.requests)

@@ -316,6 +316,7 @@ def documented_commands() -> list[list[str]]:
 
 
 @pytest.mark.once
+@pytest.mark.long
 def test_the_documented_way_out_leaves_no_secret(salesforce_org: ConnectableOrg, tmp_path: Path) -> None:
     """On a site of its own: every file of it is searched."""
     beside = tmp_path.with_name(f"{tmp_path.name}-beside")

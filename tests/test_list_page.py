@@ -27,10 +27,10 @@ from sf_integration.models import (
     GroupAccess,
     SigningKey,
 )
+from sf_integration.presentation.strips import Check, Strip, start_of_day
 from sf_integration.services import selected
 from sf_integration.state import ConnectionState
 from sf_integration.testing.django import ConnectableOrg
-from sf_integration.views.strips import Check, Strip, start_of_day
 from tests.test_views import many, text_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -322,17 +322,45 @@ def test_what_is_not_done_yet_is_told_from_the_trail(salesforce_org: Connectable
     assert other.get(address).status_code == 302  # theirs is none of that moment
 
 
-def test_a_dead_broker_is_told_and_nothing_is_half_done(
+def test_what_a_dead_worker_held_is_asked_for_anew(
+    salesforce_org: ConnectableOrg, alice: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    salesforce_org.connect("one")
+    salesforce_org.connect("two")
+    actor, sent = User.objects.get(), []
+    selected.ask("check", ConnectedApp.objects.all(), actor=actor, send=lambda *args: None)
+    began = timezone.now() - dt.timedelta(minutes=5)
+    AuditEvent.objects.update(at=began)
+    selected.work("check", ids("one"), str(actor.pk), began)
+    AuditEvent.objects.filter(act="checked").update(at=began + dt.timedelta(seconds=1))
+    told = text_of(alice.get(SELECTED, {"began": began.isoformat()}).content.decode())
+    assert "Ask anew for the 1 left" in told
+    monkeypatch.setattr(tasks.begin_selected, "delay", lambda *args: sent.append(args))
+    alice.post(SELECTED, {"act": "check", "rest_of": began.isoformat()})
+    assert [each[1] for each in sent] == [ids("two")]
+    alice.post(SELECTED, {"act": "check", "rest_of": "no moment"})
+    assert len(sent) == 1
+
+
+def test_what_no_worker_takes_up_is_dropped_after_a_while() -> None:
+    assert tasks.begin_selected.expires == tasks.selected_lane.expires == 600
+
+
+def test_a_dead_broker_is_told_and_nothing_is_done(
     salesforce_org: ConnectableOrg, alice: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*args: Any) -> None:
+        assert len(database.savepoint_ids) == outside  # no lock is held while the broker is silent
         raise OperationalError("no broker")
+
+    outside = len(database.savepoint_ids)
 
     monkeypatch.setattr(tasks.begin_selected, "delay", refuse)
     salesforce_org.connect("acme")
     answer = alice.post(SELECTED, {"act": "check", "chosen": ids("acme")}, follow=True)
     assert "Nothing was done: the message broker" in text_of(answer.content.decode())
-    assert not AuditEvent.objects.exists()
+    assert not ConnectionCheck.objects.exists()
+    assert [event.act for event in AuditEvent.objects.all()] == ["asked for a check"]
 
 
 def test_many_are_paused_and_resumed_with_a_trail(salesforce_org: ConnectableOrg, alice: Client) -> None:

@@ -102,6 +102,7 @@ def test_what_was_typed_is_brought_into_form(key):
         ({"sample_fields": "Name"}, "sample_fields"),
         ({"tags": {"a": 1}}, "tags"),
         ({"extra_usernames": [5]}, "extra_usernames"),
+        ({"extra_usernames": ["x" * 256]}, "extra_usernames"),
     ],
 )
 def test_what_can_not_work_is_refused_at_its_field(key, changes, field):

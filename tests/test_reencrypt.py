@@ -501,6 +501,7 @@ def start_command(environment: dict[str, str], *arguments: str) -> subprocess.Po
     )
 
 
+@pytest.mark.long
 def test_ten_thousand_rows_with_a_kill_and_renewals_in_between(
     org: ConnectableOrg, encryption_keys: Configure, process_environment: dict[str, str]
 ) -> None:

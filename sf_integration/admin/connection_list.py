@@ -21,19 +21,20 @@ from django.utils.translation import gettext_lazy, ngettext
 from .. import access
 from ..access import Deed
 from ..models import AccessToken, AppKind, ConnectedApp, ConnectedAppQuerySet, NormalUsername
+from ..presentation import many
+from ..presentation.facts import Certificate, is_stand_in
+from ..presentation.filters import Filters
+from ..presentation.paging import IdsFirst
+from ..presentation.telling import tell, tell_all
 from ..services import corrections, operations, selected, tagging
 from ..services.operations import Outcome
 from ..state import ConnectionState
 from ..templatetags.sf_integration_tags import state_pill, when
-from ..views import selecting
-from ..views.facts import Certificate, is_stand_in
-from ..views.filters import Filters
 from .cells import EMPTY, labelled
+from .choosing import chosen_again
 from .filters import UNKNOWN, ByCertificate, Choice, Choices, by_id
-from .paging import IdsFirst
 from .permissions import Deeds, ManagedAdmin, action
 from .revoking import revoke
-from .telling import chosen_again, tell, tell_all
 
 Act = Callable[..., Outcome]
 
@@ -234,13 +235,13 @@ class ConnectionListAdmin(ManagedAdmin):
         tell_all(request, [act(connection, actor=request.user) for connection in queryset])
 
     def _call(
-        self, request: HttpRequest, queryset: ConnectedAppQuerySet, act: Act, many: str
+        self, request: HttpRequest, queryset: ConnectedAppQuerySet, act: Act, kind: str
     ) -> HttpResponse | None:
         """A few are done while the person waits; more by the worker, with a page that tells how far it has come."""
         count = queryset.count()
-        problem = selecting.problem(count)
+        problem = many.problem(count)
         if count > _WHILE_WAITING and not problem:
-            return selecting.begin(request, many, queryset, Filters.of({}))
+            return many.begin(request, kind, queryset, Filters.of({}))
         if problem:
             messages.error(request, problem)
         else:
@@ -248,12 +249,12 @@ class ConnectionListAdmin(ManagedAdmin):
         return None
 
     def _switch(
-        self, request: HttpRequest, queryset: ConnectedAppQuerySet, act: Act, many: Callable[..., Outcome]
+        self, request: HttpRequest, queryset: ConnectedAppQuerySet, act: Act, for_all: Callable[..., Outcome]
     ) -> None:
         if queryset.count() <= _WHILE_WAITING:
             self._each(request, queryset, act)
         else:
-            tell(request, many(queryset, actor=request.user))
+            tell(request, for_all(queryset, actor=request.user))
 
     def _tag(
         self, request: HttpRequest, queryset: QuerySet[ConnectedApp], act: Callable[..., int], title: str

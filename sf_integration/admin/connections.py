@@ -23,16 +23,16 @@ from .. import access, audit
 from ..access import Deed
 from ..forms import ConnectedAppForm
 from ..models import ApiClient, ConnectedApp
+from ..presentation.offers import Offers
+from ..presentation.telling import tell
 from ..sensitive import takes_secret_inputs
 from ..services import leaving, operations
 from ..templatetags.sf_integration_tags import state_pill, when
 from ..tokens import rows
-from ..views.offers import Offers
 from . import trying
 from .connection_list import ConnectionListAdmin
 from .ladders import shown_ladder, shown_problems
 from .signing_keys import tell_of_new_key
-from .telling import tell
 from .transfers import ManyAtOnceAdmin
 
 _SAVE_AND_TEST = "_test"

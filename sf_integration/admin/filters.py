@@ -46,7 +46,7 @@ class Filter(admin.SimpleListFilter):
 
     @property
     def chosen(self) -> str:
-        return (self.value() or "").replace("\0", "").strip()  # PostgreSQL takes no NUL
+        return (self.value() or "").strip()
 
 
 class Choice(Filter):

@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from .. import health
 from ..models import ConnectedApp, ConnectionCheck
-from ..views import facts, problems
+from ..presentation import facts, problems
 
 
 def shown_ladder(check: ConnectionCheck) -> str:

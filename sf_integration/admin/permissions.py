@@ -8,12 +8,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.shortcuts import redirect
 from django.utils.functional import Promise
 from django.utils.text import capfirst
 
 from .. import access
 from ..access import Deed
-from .paging import Newest
+from ..presentation.paging import Newest
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ class ManagedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return deed is not None and access.may(request.user, deed)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        # Django filters by any column that an address names, and PostgreSQL takes no NUL.
+        if "%00" in (query := request.META["QUERY_STRING"]):
+            return redirect(f"{request.path}?{query.replace('%00', '')}")
         shown = {"title": capfirst(self.opts.verbose_name_plural)}
         return super().changelist_view(request, shown | (extra_context or {}))
 

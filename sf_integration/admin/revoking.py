@@ -12,8 +12,9 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from ..models import AccessToken
+from ..presentation.telling import tell_all
 from ..services import operations
-from .telling import chosen_again, tell_all
+from .choosing import chosen_again
 
 _CONFIRMED = "revoke_confirmed"
 

@@ -8,10 +8,10 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from ..forms import ConnectedAppForm, NeverSaved
+from ..presentation import facts
 from ..salesforce import trace
 from ..salesforce.errors import SalesforceError
 from ..services import operations
-from ..views import facts
 
 BUTTON = "_try"
 _SCRIPT = "fetch"

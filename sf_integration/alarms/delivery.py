@@ -16,6 +16,7 @@ from uuid import UUID
 
 from django.core import mail
 from django.core.mail import EmailMessage
+from django.utils.translation import gettext_noop
 
 from ..conf import settings
 from . import channel
@@ -31,9 +32,9 @@ _MARK_UP = re.compile(r"@(?=everyone|here|channel)|(?<!\w)@|<(?=\S)|](?=\()")
 """What calls people or hides where a link leads, in one chat or another: Apprise escapes it for some of them only."""
 _WORD_JOINER = "\u2060"
 _PROBLEMS = {
-    channel.REFUSED: "the channel did not take it",
-    channel.NO_CHANNEL: "its URL is none that Apprise knows",
-    channel.NOT_INSTALLED: "Apprise is not installed (extra: notify)",
+    channel.REFUSED: gettext_noop("the channel did not take it"),
+    channel.NO_CHANNEL: gettext_noop("its URL is none that Apprise knows"),
+    channel.NOT_INSTALLED: gettext_noop("Apprise is not installed (extra: notify)"),
 }
 
 
@@ -47,7 +48,7 @@ class Letter:
 
 
 class NotSent(Exception):
-    """In words that hold no secret."""
+    """In words that hold no secret, stored in English and translated where they are shown."""
 
     def __init__(self, problem: str, *, is_of_target: bool) -> None:
         super().__init__(problem)
@@ -60,19 +61,17 @@ class Deliverer:
 
     def __init__(self) -> None:
         self._mail: Any = None
-        self._down: dict[str, str] = {}
-
-    def way(self, target: str) -> str:
-        return MAIL if target.startswith(MAIL) else target
+        self.down: dict[str, str] = {}
+        """Ways that don't serve at present, each with why: `MAIL`, or the target of a channel."""
 
     def is_down(self, target: str) -> bool:
-        return self.way(target) in self._down
+        return _way(target) in self.down
 
     def deliver(self, target: str, letter: Letter) -> None:
         """Raises NotSent."""
-        way = self.way(target)
-        if way in self._down:
-            raise NotSent(self._down[way], is_of_target=False)
+        way = _way(target)
+        if way in self.down:
+            raise NotSent(self.down[way], is_of_target=False)
         try:
             if way == MAIL:
                 self._by_mail(target.removeprefix(MAIL), letter)
@@ -80,7 +79,7 @@ class Deliverer:
                 _by_channel(target.removeprefix(CHANNEL), letter)
         except NotSent as problem:
             if not problem.is_of_target:
-                self._down[way] = str(problem)
+                self.down[way] = str(problem)
             raise
 
     def close(self) -> None:
@@ -109,6 +108,10 @@ class Deliverer:
         except Exception as exc:  # noqa: BLE001 - backends of others raise what they like
             self.close()
             raise NotSent(_kind(exc), is_of_target=False) from None
+
+
+def _way(target: str) -> str:
+    return MAIL if target.startswith(MAIL) else target
 
 
 def _headers(letter: Letter) -> dict[str, str]:
@@ -140,7 +143,7 @@ def _by_channel(name: str, letter: Letter) -> None:
     """The URL goes through a pipe: arguments and environment of a process can be seen by others."""
     configured = settings.ALARM_CHANNELS.get(name)
     if configured is None:
-        raise NotSent("no channel of this name is configured any more", is_of_target=False)
+        raise NotSent(gettext_noop("no channel of this name is configured any more"), is_of_target=False)
     # -P: the modules beside it are no modules of Apprise's.
     command = [sys.executable, "-P", str(Path(channel.__file__))]
     given = {
@@ -159,8 +162,9 @@ def _by_channel(name: str, letter: Letter) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise NotSent(f"no answer in {CHANNEL_SECONDS} seconds", is_of_target=False) from None
+        raise NotSent(gettext_noop("it did not answer in time"), is_of_target=False) from None
     except OSError as exc:
-        raise NotSent(f"Apprise could not be started: {type(exc).__name__}", is_of_target=False) from None
+        log.warning("Apprise could not be started: %s", type(exc).__name__)
+        raise NotSent(gettext_noop("Apprise could not be started"), is_of_target=False) from None
     if ended.returncode != channel.SENT:
-        raise NotSent(_PROBLEMS.get(ended.returncode, "Apprise broke off"), is_of_target=False)
+        raise NotSent(_PROBLEMS.get(ended.returncode, gettext_noop("Apprise broke off")), is_of_target=False)

@@ -1,5 +1,7 @@
 """The messages that rounds have written: claimed, sent outside any transaction, tried again, given up after a day.
 
+What stood still for longer is not sent at all: it is no news, and a copied database would tell the same people once more.
+
 Who is killed between sending and writing has its message sent twice, under the same id; none is lost.
 """
 
@@ -10,12 +12,13 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from ..models import AlarmMessage
+from .contacts import MAIL
 from .delivery import Deliverer, Letter, NotSent
 
 log = logging.getLogger("sf_integration.alarms")
@@ -25,6 +28,9 @@ CLAIM = dt.timedelta(minutes=3)
 RETRY_MINUTES = (1, 5, 15, 60)
 """Then hourly."""
 GIVE_UP_AFTER = dt.timedelta(hours=24)
+OLD_AFTER = GIVE_UP_AFTER + dt.timedelta(hours=1)
+"""The last try of a message that was tried all along is no later."""
+TOO_OLD = gettext_noop("it was more than a day old when its turn came")
 _LOOK_FOR = 100
 
 
@@ -39,9 +45,10 @@ class Sent:
 
 def send_due(now: dt.datetime | None = None, *, seconds: float = 40) -> Sent:
     """What is due, the oldest first, for about so long. `now` is for tests: else each is judged by the time of its turn."""
+    _let_go_of_old(now or timezone.now())
     ends, deliverer, total = time.monotonic() + seconds, Deliverer(), Sent()
     try:
-        for message in _due(now):
+        for message in _due(deliverer, now):
             if time.monotonic() > ends:
                 break
             if not deliverer.is_down(message.target) and _claim(message, now or timezone.now()):
@@ -51,19 +58,26 @@ def send_due(now: dt.datetime | None = None, *, seconds: float = 40) -> Sent:
     return total
 
 
-def _due(now: dt.datetime | None) -> Iterator[AlarmMessage]:
+def _let_go_of_old(now: dt.datetime) -> None:
+    old = _waiting(now).filter(created_at__lt=now - OLD_AFTER)
+    if count := old.update(next_try_at=None, problem=TOO_OLD):
+        log.error("alarm messages not sent, given up: %d, each more than a day old", count)
+
+
+def _due(deliverer: Deliverer, now: dt.datetime | None) -> Iterator[AlarmMessage]:
     """A look at some after the other; those of a way that is down stay where they are."""
-    seen: set[UUID] = set()
-    while found := [
-        *_waiting(now or timezone.now()).exclude(pk__in=seen).order_by("next_try_at")[:_LOOK_FOR]
-    ]:
-        seen |= {message.pk for message in found}
+    while found := [*_reachable(deliverer, now or timezone.now()).order_by("next_try_at")[:_LOOK_FOR]]:
         yield from found
+
+
+def _reachable(deliverer: Deliverer, now: dt.datetime) -> QuerySet[AlarmMessage]:
+    waiting = _waiting(now).exclude(target__in=deliverer.down)
+    return waiting.exclude(target__startswith=MAIL) if MAIL in deliverer.down else waiting
 
 
 def _waiting(now: dt.datetime) -> QuerySet[AlarmMessage]:
     free = Q(claimed_until=None) | Q(claimed_until__lte=now)
-    return AlarmMessage.objects.filter(free, next_try_at__lte=now, sent_at=None)
+    return AlarmMessage.objects.filter(free, next_try_at__lte=now)
 
 
 def _claim(message: AlarmMessage, now: dt.datetime) -> bool:

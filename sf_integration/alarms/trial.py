@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,18 +10,22 @@ from typing import Any
 from uuid import uuid4
 
 from django.conf import settings as django_settings
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from .. import access, audit
 from ..access import Deed
 from ..conf import settings
+from ..models import AuditEvent
 from ..salesforce.errors import InvalidInput
 from . import contacts, texts
 from .contacts import CHANNEL, MAIL
 from .delivery import Deliverer, Letter, NotSent
 
 _AT_ONCE = 8
+_ACT = "tested alarms"
+_MOST_TESTS, _WITHIN = 5, dt.timedelta(minutes=10)
+"""Of all people together: whoever may send tests fills nobody's mailbox with them."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Tried:
 def send_test(*, actor: Any, to: Sequence[str] = ()) -> list[Tried]:
     """To these addresses and channels; to none in particular: all that the settings name. Each is tried at once, none again.
 
-    Raises AccessDenied, and InvalidInput when there is nobody to send to.
+    Raises AccessDenied, and InvalidInput when there is nobody to send to, or too many tests were sent of late.
     """
     access.require(actor, Deed.MANAGE_ALARMS)
     targets = [_target(each) for each in to] or contacts.site_targets()
@@ -42,10 +47,17 @@ def send_test(*, actor: Any, to: Sequence[str] = ()) -> list[Tried]:
         raise InvalidInput(
             "Nobody is to be told of alarms. Set SF_ALARM_MAIL or SF_ALARM_CHANNELS, or name somebody."
         )
-    audit.record("tested alarms", actor=actor, count=len(targets))
+    _require_rest()
+    audit.record(_ACT, actor=actor, count=len(targets))
     subject, body = _words(actor)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return list(pool.map(lambda target: _try(target, subject, body), targets))
+
+
+def _require_rest() -> None:
+    if AuditEvent.objects.filter(act=_ACT, at__gt=timezone.now() - _WITHIN).count() >= _MOST_TESTS:
+        minutes = _WITHIN // dt.timedelta(minutes=1)
+        raise InvalidInput(f"{_MOST_TESTS} tests were sent within {minutes} minutes: wait a few minutes.")
 
 
 def _target(given: str) -> str:

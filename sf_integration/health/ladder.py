@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from .. import hosts, tokens
 from ..models import UNDO_FOR, ConnectedApp, normal_username
-from ..salesforce import keys, rest, signin
+from ..salesforce import answers, keys, rest, signin
 from ..salesforce.errors import ActionNeeded, ApiError, InvalidInput, NotAllowedHere, TransportError
 from ..salesforce.http import NoAuth
 from ..tokens import lifecycle, pin, renewal
@@ -59,7 +59,7 @@ def _host(run: Run) -> str:
         response = tokens.current().http.request(
             "GET", f"{url}/services/data", auth=NoAuth(), timeout_seconds=lifecycle.CALL_SECONDS
         )
-        run.skew_seconds = rest.clock_skew_seconds(response, time.time())
+        run.skew_seconds = answers.clock_skew_seconds(response, time.time())
         tokens.current().note_clock(url, run.skew_seconds)
     except TransportError as error:
         if error.status_code is None:

@@ -11,7 +11,7 @@ from ..models import ConnectedApp
 from ..salesforce import diagnosis, rest
 from ..salesforce.errors import SalesforceError
 from ..salesforce.oauth import Identity
-from ..salesforce.problem import problem_of
+from ..salesforce.problem import Problem, problem_of
 from .logins import Login
 
 OK, WARNING, FAILED, NOT_REACHED = "ok", "warning", "failed", "not_reached"
@@ -26,7 +26,7 @@ class Step:
     code: str = ""
     """What Salesforce said, or our word for it."""
     message: str = ""
-    """What was problem."""
+    """What was seen."""
     cause: str = ""
     remedy: str = ""
     who: str = ""
@@ -99,40 +99,17 @@ def climb(ladder: Sequence[tuple[str, Action]], run: Run) -> tuple[list[Step], S
 
 def _take(name: str, action: Action, run: Run) -> tuple[Step, SalesforceError | None]:
     started = time.monotonic()
-
-    def milliseconds() -> int:
-        return round((time.monotonic() - started) * 1000)
-
+    told: dict[str, Any]
+    error: SalesforceError | None = None
     try:
-        return Step(name, OK, message=action(run), milliseconds=milliseconds()), None
+        told = {"status": OK, "message": action(run)}
     except Noted as note:
-        return (
-            Step(
-                name,
-                note.status,
-                note.code,
-                note.message,
-                note.cause,
-                note.remedy,
-                note.who,
-                note.where,
-                milliseconds(),
-            ),
-            None,
-        )
-    except SalesforceError as error:
-        problem = problem_of(error)
-        return (
-            Step(
-                name,
-                FAILED,
-                problem.code,
-                problem.seen,
-                problem.cause,
-                problem.remedy,
-                problem.who,
-                problem.where,
-                milliseconds(),
-            ),
-            error,
-        )
+        told = {"status": note.status, "message": note.message} | _explained(note)
+    except SalesforceError as exc:
+        error, problem = exc, problem_of(exc)
+        told = {"status": FAILED, "message": problem.seen} | _explained(problem)
+    return Step(name, **told, milliseconds=round((time.monotonic() - started) * 1000)), error
+
+
+def _explained(by: Noted | Problem) -> dict[str, str]:
+    return {name: getattr(by, name) for name in ("code", "cause", "remedy", "who", "where")}

@@ -31,7 +31,16 @@ from prometheus_client.exposition import choose_encoder
 
 from .. import access
 from ..health import scheduler
-from ..models import AccessToken, Alarm, AlarmMessage, ConnectedApp, NormalUsername, SigningKey, Total
+from ..models import (
+    AccessToken,
+    Alarm,
+    AlarmMessage,
+    ConnectedApp,
+    NormalUsername,
+    SigningKey,
+    Total,
+    missing_signers,
+)
 from ..sealed_columns import missing_keys_of_late
 from ..state import ConnectionState
 from ..tokens import lifecycle, rows, totals
@@ -94,6 +103,7 @@ class Collector:
             yield from _of_totals()
             yield from _of_alarms()
             yield _missing_keys()
+            yield _missing_signers()
 
     @cached_property
     def _sees_all(self) -> bool:
@@ -289,6 +299,15 @@ def _missing_keys() -> Metric:
         "Encryption keys that sealed something stored and are not configured in the process that answers.",
         [],
         [([], len(missing_keys_of_late()))],
+    )
+
+
+def _missing_signers() -> Metric:
+    return _gauge(
+        "signers_missing",
+        "Signers that hold signing keys and are not configured in the process that answers.",
+        [],
+        [([], len(missing_signers()))],
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 
-from django.contrib.auth.decorators import login_required
 from django.db import DatabaseError, InterfaceError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.views.decorators.cache import never_cache
@@ -13,6 +12,7 @@ from django.views.decorators.http import require_safe
 from .. import access
 from ..access import SHELL, Deed
 from ..conf import settings
+from ..sign_in import login_required
 
 _PLAIN = "text/plain; charset=utf-8"
 

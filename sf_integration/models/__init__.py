@@ -15,7 +15,7 @@ from .drafts import ConnectionDraft
 from .history import AuditEvent, CheckDay, ConnectionCheck, ConnectionEvent, Heartbeat, Total
 from .people import ApiClient, RecentLookup
 from .sessions import EARLY_ENDS_THAT_TELL, SESSION_MINUTES, SessionAdvice, session_length
-from .signing_keys import SigningKey
+from .signing_keys import SigningKey, missing_signers
 from .tokens import (
     EXTRA_USERNAME_FORGOTTEN_AFTER,
     EXTRA_USERNAME_IDLES_AFTER,
@@ -53,6 +53,7 @@ __all__ = [
     "SessionAdvice",
     "SigningKey",
     "Total",
+    "missing_signers",
     "normal_username",
     "session_length",
     "settings_fingerprint",

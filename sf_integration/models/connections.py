@@ -32,6 +32,7 @@ UNDO_FOR = dt.timedelta(days=7)
 """How long a promoted signing key can be taken back."""
 RESERVED_NAMES = ("audit", "new", "guide", "explain", "import", "export", "keys", "selected", "alarms")
 """Pages beside those of the connections, at addresses that a connection of this name would have."""
+LONGEST_USERNAME = 255
 SIGN_IN_FIELDS = {"login_url", "audience", "consumer_key", "username", "signing_key"}
 """What a sign-in depends on."""
 
@@ -102,7 +103,7 @@ class ConnectedApp(Base):
         max_length=512, help_text="Of the External Client App or Connected App; also called client id."
     )
     username = models.CharField(
-        max_length=255, help_text="Username of the integration user, not its e-mail address."
+        max_length=LONGEST_USERNAME, help_text="Username of the integration user, not its e-mail address."
     )
     extra_usernames = models.JSONField(
         "allowed extra usernames",
@@ -289,6 +290,10 @@ class ConnectedApp(Base):
             if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
                 raise ValidationError({field: 'Give a list of texts, e.g. ["one", "two"].'})
             setattr(self, field, [item.strip() for item in value if item.strip()])
+        if any(len(username) > LONGEST_USERNAME for username in self.extra_usernames):
+            raise ValidationError(
+                {"extra_usernames": f"A username has {LONGEST_USERNAME} characters at most."}
+            )
         try:
             if self.sample_sobject:
                 soql.name(self.sample_sobject)

@@ -24,6 +24,13 @@ def can_sign(prefix: str = "") -> Q:
     return opened | Q(**{f"{prefix}signer__in": list(settings.SIGNERS)})
 
 
+def missing_signers(alias: str | None = None) -> list[str]:
+    """Names of signers that hold signing keys and are not configured here."""
+    known = ["", *settings.SIGNERS]
+    held = SigningKey.objects.using(alias).exclude(signer__in=known).order_by("signer")
+    return list(held.values_list("signer", flat=True).distinct())
+
+
 class SigningKey(Base):
     """A key pair and its certificate; may serve many connections."""
 

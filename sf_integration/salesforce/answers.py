@@ -124,4 +124,13 @@ def _unstructured(
 
 def json_of(response: requests.Response) -> Any:
     """The decoded body. Raises TransportError when it is not JSON."""
-    return Answer(response.status_code, response.headers, response.content).json()
+    return _answer(response).json()
+
+
+def clock_skew_seconds(response: requests.Response, now: float) -> float | None:
+    """As `Answer.clock_skew_seconds`."""
+    return _answer(response).clock_skew_seconds(now)
+
+
+def _answer(response: requests.Response) -> Answer:
+    return Answer(response.status_code, response.headers, response.content)

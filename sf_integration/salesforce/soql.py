@@ -80,13 +80,8 @@ def format_soql(template: str, *values: object) -> str:
         text = match.group()
         if text in ("{{", "}}"):
             return text[0]
-        if text in ("{", "}"):
-            raise InvalidInput("A lone brace in SOQL: write {} for a value, {{ or }} for a brace.")
+        _require_place(template, match)
         filled += 1
-        if (match.group("kind") is not None) is not _in_literal(template, match.start()):
-            raise InvalidInput(
-                "SOQL places: {} quotes its value itself, {:like} stands between quotes ('%{:like}%')."
-            )
         try:
             value = next(remaining)
         except StopIteration:
@@ -100,6 +95,15 @@ def format_soql(template: str, *values: object) -> str:
     if filled != len(values):
         raise InvalidInput(f"The SOQL has fewer places ({filled}) than values ({len(values)}).")
     return text
+
+
+def _require_place(template: str, match: re.Match[str]) -> None:
+    if match.group() in ("{", "}"):
+        raise InvalidInput("A lone brace in SOQL: write {} for a value, {{ or }} for a brace.")
+    if (match.group("kind") is not None) is not _in_literal(template, match.start()):
+        raise InvalidInput(
+            "SOQL places: {} quotes its value itself, {:like} stands between quotes ('%{:like}%')."
+        )
 
 
 def _in_literal(template: str, position: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -102,9 +102,7 @@ def save(
     """
     if not set(values) <= set(FIELDS):
         raise TypeError(f"not to be set here: {sorted(set(values) - set(FIELDS))}")
-    found = ConnectedApp.objects.select_related("signing_key").filter(name=name).first()
-    if found and must_be_new:
-        raise InvalidInput(f"There is a connection “{name}” already: choose another name.")
+    found = _stored(name, must_be_new=must_be_new)
     access.require(actor, access.Deed.CHANGE, found)
     if found is None:
         _require_complete(name, values, key)
@@ -120,16 +118,11 @@ def save(
     _validate(connection)
     after = _snapshot(connection, values)
     changed = tuple(sorted(fact for fact, value in after.items() if value != before.get(fact, "")))
-    if found is None:
-        connection.save(force_insert=True)
-    elif changed:
-        columns = {"environment", "environment_for", *changed, *connection.note_edit(changed)} - {
-            "certificate"
-        }
-        connection.save(update_fields=columns)
-    if changed:
-        audit.record("changed" if found else "created", connection, actor=actor, fields=changed)
-    outcome: Outcome = "created" if found is None else "changed" if changed else "same"
+    if not changed:
+        return Saved(connection, "same", (), note)
+    _write(connection, changed, is_new=found is None)
+    outcome: Outcome = "changed" if found else "created"
+    audit.record(outcome, connection, actor=actor, fields=changed)
     return Saved(connection, outcome, changed, note)
 
 
@@ -144,6 +137,21 @@ def listed(words: Any) -> str:
     """`a`, `a and b`, `a, b and c`."""
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else str(last)
+
+
+def _stored(name: str, *, must_be_new: bool) -> ConnectedApp | None:
+    found = ConnectedApp.objects.select_related("signing_key").filter(name=name).first()
+    if found and must_be_new:
+        raise InvalidInput(f"There is a connection “{name}” already: choose another name.")
+    return found
+
+
+def _write(connection: ConnectedApp, changed: Collection[str], *, is_new: bool) -> None:
+    if is_new:
+        connection.save(force_insert=True)
+        return
+    columns = {"environment", "environment_for", *changed, *connection.note_edit(changed)}
+    connection.save(update_fields=columns - {"certificate"})
 
 
 def _require_complete(name: str, values: Mapping[str, object], key: object) -> None:

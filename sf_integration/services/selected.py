@@ -51,7 +51,7 @@ Send = Callable[[str, list[str], str, str], object]
 
 
 class NotSent(Exception):
-    """No worker could be told: nothing was done and nothing noted."""
+    """No worker could be told: nothing is done. The trail keeps that it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -85,15 +85,19 @@ class Progress:
         return cls(act, began, frozenset(acts), frozenset(done), max((began, *done.values())))
 
     @property
-    def is_finished(self) -> bool:
-        return self.ids == self.done
+    def left(self) -> frozenset[UUID]:
+        return self.ids - self.done
 
     def is_stuck(self, now: dt.datetime) -> bool:
-        return not self.is_finished and now - self.last_at > SILENT_AFTER
+        """So it is when a worker died with it: what it held is nobody's, until somebody asks for the rest anew."""
+        return bool(self.left) and now - self.last_at > SILENT_AFTER
 
 
 def ask(act: str, connections: ConnectedAppQuerySet, *, actor: Any, send: Send) -> Asked:
-    """Have the connections checked, or signed in to anew, by the worker. Raises NotSent, and nothing is done, if no broker answers."""
+    """Have the connections checked, or signed in to anew, by the worker. Raises NotSent, and nothing is done, if no broker answers.
+
+    The broker is told after the trail was written: it may take seconds to say nothing, and no lock waits for it meanwhile.
+    """
     access.require(actor, DEEDS[act])
     now = timezone.now()
     chosen = list(
@@ -102,12 +106,11 @@ def ask(act: str, connections: ConnectedAppQuerySet, *, actor: Any, send: Send) 
     access.require_all(actor, DEEDS[act], chosen)
     callable_ = [each for each in chosen if each.connection_state(now) in _CALLABLE]
     if callable_:
-        with transaction.atomic():
-            audit.record_many(_ASKED[act], callable_, actor=actor, at=now)
-            try:
-                send(act, [str(each.pk) for each in callable_], str(actor.pk), now.isoformat())
-            except Exception as error:
-                raise NotSent from error
+        audit.record_many(_ASKED[act], callable_, actor=actor, at=now)
+        try:
+            send(act, [str(each.pk) for each in callable_], str(actor.pk), now.isoformat())
+        except Exception as error:
+            raise NotSent from error
     return Asked(now, len(callable_), len(chosen) - len(callable_))
 
 

@@ -17,6 +17,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from ..access import Deed, may
+from ..presentation.times import distance
 from ..salesforce import diagnosis
 from ..services.api_clients import ClientState
 from ..state import ConnectionState
@@ -140,14 +141,16 @@ def breakable(username: str) -> SafeString:
 
 @register.simple_tag
 def state_pill(state: ConnectionState | str) -> SafeString:
-    """A connection's state as colour, icon and word."""
-    state = ConnectionState(state)
+    """A connection's state as colour, icon and word; of a word that this release doesn't know, the word."""
+    known = state if isinstance(state, ConnectionState) else ConnectionState.named(state)
+    if known is None:
+        return format_html('<span class="sf-pill sf-mute">{}{}</span>', icon("question"), state)
     return format_html(
         '<span class="sf-pill sf-{}" title="{}">{}{}</span>',
-        state.colour,
-        gettext(state.meaning),
-        icon(_STATE_ICONS[state]),
-        gettext(state.value),
+        known.colour,
+        gettext(known.meaning),
+        icon(_STATE_ICONS[known]),
+        gettext(known.value),
     )
 
 
@@ -191,20 +194,3 @@ def when(moment: dt.datetime | None, exact: bool = False, never: str = "") -> Sa
             '<time datetime="{}">{} <span class="sf-quiet">· {}</span></time>', local.isoformat(), full, age
         )
     return format_html('<time datetime="{}" title="{}">{}</time>', local.isoformat(), full, age)
-
-
-def distance(moment: dt.datetime, now: dt.datetime) -> str:
-    """`2 min ago`, `in 3 h`."""
-    seconds = (now - moment).total_seconds()
-    size = abs(seconds)
-    if size < 10:
-        return gettext("just now") if seconds >= 0 else gettext("now")
-    if size < 90:
-        words = gettext("%(number).0f s") % {"number": size}
-    elif size < 90 * 60:
-        words = gettext("%(number).0f min") % {"number": size / 60}
-    elif size < 36 * 3600:
-        words = gettext("%(number).0f h") % {"number": size / 3600}
-    else:
-        words = gettext("%(number).0f days") % {"number": size / 86400}
-    return (gettext("%(time)s ago") if seconds >= 0 else gettext("in %(time)s")) % {"time": words}

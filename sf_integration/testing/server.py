@@ -175,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
     """The clock of the org that answers."""
 
     def _serve(self) -> None:
-        started = time.monotonic()
+        began = time.monotonic()
         try:
             read = self._read_request()
         except _BadRequest:
@@ -184,10 +184,13 @@ class _Handler(BaseHTTPRequestHandler):
         org, request = self.server.sites.find(read, self.server.org)
         self._clock = org.now
         if request.path.partition("/")[2].partition("/")[0] == control.PATH[1:]:
-            self._send(
-                self._guarded(request, lambda: control.answer(org, request, self.client_address[0])), _PLAIN
-            )
-            return
+            told = self._guarded(request, lambda: control.answer(org, request, self.client_address[0]))
+            self._send(told, _PLAIN)
+        else:
+            self._serve_as(org, request, began)
+
+    def _serve_as(self, org: Org, request: Incoming, began: float) -> None:
+        """As the org does, with the faults it was told to have."""
         place = _place(request.path)
         if request.method == "POST" and place == "token":
             org.count_token_request()  # on arrival, however slow the answer
@@ -200,9 +203,10 @@ class _Handler(BaseHTTPRequestHandler):
             or self._redirect(org, request, place)
             or self._guarded(request, lambda: respond(org, request))
         )
+        seconds = time.monotonic() - began
         org.remember(
             Request(
-                at=org.now() - (time.monotonic() - started),
+                at=org.now() - seconds,
                 method=request.method,
                 host=request.host,
                 path=request.path,
@@ -211,7 +215,7 @@ class _Handler(BaseHTTPRequestHandler):
                 status=None if effect.delivery == "close" else answer.status,
                 error=answer.error,
                 user=answer.user,
-                milliseconds=round((time.monotonic() - started) * 1000, 1),
+                milliseconds=round(seconds * 1000, 1),
             )
         )
         self._send(answer, effect)

@@ -36,6 +36,7 @@ def token(process: Process, handle: Handle, row: AccessToken, *, refused: Token 
     # An older one than the refused has been given up before.
     if stored is not None and (refused is None or stored.issued_at > refused.issued_at):
         return stored
+    process.forget(handle)  # or others would be served it as long as the sign-in takes
     gate.require_open(row, now)
     return sign_in(process, handle, row)
 

@@ -22,10 +22,10 @@ from ..alarms import contacts, seeing, texts, trial
 from ..alarms.seeing import Seen
 from ..conf import settings
 from ..models import Alarm, AlarmMessage
+from ..presentation import facts
+from ..presentation.problems import Shown
 from ..salesforce.errors import SalesforceError
-from . import facts
 from .gate import allowed
-from .problems import Shown
 
 PAGE_SIZE = 25
 OF_LATE = dt.timedelta(days=14)
@@ -114,7 +114,8 @@ def test(request: HttpRequest) -> HttpResponse:
 
 def _tell(request: HttpRequest, tried: trial.Tried) -> None:
     if tried.problem:
-        messages.error(request, _("%(target)s: not sent, %(problem)s.") % vars(tried))
+        told = {"target": tried.target, "problem": _(tried.problem)}
+        messages.error(request, _("%(target)s: not sent, %(problem)s.") % told)
     else:
         messages.success(request, _("%(target)s: sent. Look whether it has arrived.") % vars(tried))
 

@@ -19,11 +19,12 @@ from django.utils.translation import gettext_lazy as _
 
 from ..access import Deed
 from ..models import AuditEvent, ConnectedApp
+from ..presentation.filters import Removable
+from ..presentation.timeline import Place, Window
 from ..services import trail
 from ..services.trail import Question
 from .gate import allowed
 from .streams import streamed
-from .timeline import Place, Window
 
 PAGE_SIZE = 50
 _NO_DAY = {"invalid": _("Give a day, as 2026-11-22.")}
@@ -95,14 +96,6 @@ def _midnight(day: dt.date | None, *, days: int = 0) -> dt.datetime | None:
     if not 1 < day.year < dt.MAXYEAR:  # in another time zone there may be no such day
         raise ValidationError(_NO_DAY["invalid"])
     return timezone.make_aware(dt.datetime.combine(day + dt.timedelta(days=days), dt.time()))
-
-
-@dataclass(frozen=True)
-class Removable:
-    """A filter in force, and the page without it."""
-
-    words: str
-    href: str
 
 
 @dataclass(frozen=True)

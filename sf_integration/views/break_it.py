@@ -14,13 +14,13 @@ from django.utils.translation import gettext as _
 
 from ..access import Deed
 from ..models import ConnectedApp
+from ..presentation import problems
+from ..presentation.problems import Shown
 from ..salesforce.errors import SalesforceError, TransportError
 from ..services import break_it, breakages
 from ..services.stand_in import NoStandIn, StandIn
-from . import problems
 from .detail import page_context
 from .gate import for_connection
-from .problems import Shown
 
 PAGE = "sf_integration/break_it.html"
 

@@ -11,12 +11,13 @@ from django.utils.translation import gettext as _
 from .. import audit
 from ..access import Deed
 from ..models import ConnectedApp
+from ..presentation import problems
+from ..presentation.telling import tell
 from ..salesforce.errors import SalesforceError
 from ..services import corrections, fault_finder
 from ..services.corrections import OtherOrg
 from ..services.fault_finder import Address
 from ..services.operations import Outcome
-from . import problems
 from .detail import page_context
 from .gate import for_connection
 
@@ -81,5 +82,5 @@ def save_found(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
 
 
 def _told(request: HttpRequest, connection: ConnectedApp, outcome: Outcome) -> HttpResponse:
-    messages.add_message(request, messages.SUCCESS if outcome.done else messages.ERROR, outcome.sentence)
+    tell(request, outcome)
     return redirect(connection)

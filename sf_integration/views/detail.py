@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from django.contrib import messages
 from django.db.models import Q, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -16,11 +15,12 @@ from django.utils import timezone
 from .. import access, health
 from ..access import Deed
 from ..models import ConnectedApp, ConnectionCheck, normal_username
+from ..presentation import callers, charts, facts, org, problems, timeline, vitals
+from ..presentation.offers import Offers
+from ..presentation.telling import tell
 from ..services import operations, rotation
 from ..services.operations import Outcome
-from . import callers, charts, facts, org, problems, timeline, vitals
 from .gate import View, for_connection
-from .offers import Offers
 
 LATELY = 8
 """How many of the last happenings the page shows."""
@@ -106,7 +106,7 @@ def _button(act: Callable[..., Outcome], deed: Deed) -> View:
     @for_connection(deed)
     def press(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
         if request.method == "POST":
-            _tell(request, act(connection, actor=request.user))
+            tell(request, act(connection, actor=request.user))
         return redirect(connection)
 
     return press
@@ -122,7 +122,7 @@ shorten_session = _button(operations.shorten_session, Deed.CORRECT)
 def refresh(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     """A button, too; with `username` for another user of the connection."""
     if request.method == "POST":
-        _tell(request, operations.renew(connection, actor=request.user, username=_user(request, connection)))
+        tell(request, operations.renew(connection, actor=request.user, username=_user(request, connection)))
     return redirect(connection)
 
 
@@ -131,7 +131,7 @@ def revoke(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     """Asks by GET, does it by POST. Whoever may pause the connection may do this, which disturbs its callers less."""
     username = _user(request, connection)
     if request.method == "POST":
-        _tell(request, operations.revoke(connection, actor=request.user, username=username))
+        tell(request, operations.revoke(connection, actor=request.user, username=username))
         return redirect(connection)
     context = page_context(request, connection, "revoke") | {"username": username}
     return render(request, "sf_integration/revoke.html", context)
@@ -145,10 +145,6 @@ def _user(request: HttpRequest, connection: ConnectedApp) -> str | None:
     if "\0" in named or not connection.tokens.filter(username=normal_username(named)).exists():
         raise Http404("The connection has no token of this user.")
     return named
-
-
-def _tell(request: HttpRequest, outcome: Outcome) -> None:
-    messages.add_message(request, messages.SUCCESS if outcome.done else messages.ERROR, outcome.sentence)
 
 
 def page_context(request: HttpRequest, connection: ConnectedApp, page: str) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
 from ..access import Deed
 from ..forms import WriteOnlyTextarea
+from ..presentation.problems import YOURS
 from ..salesforce import diagnosis
 from ..salesforce.diagnosis import GROUPS, LARGEST_TEXT, Diagnosis
 from ..sensitive import takes_secret_inputs
 from .gate import allowed
-from .problems import YOURS
 
 _LARGEST_FORM = 2 * LARGEST_TEXT
 """Bytes; below what Django reads of a form, so that its refusal, which says nothing, is never met."""

@@ -8,7 +8,6 @@ from functools import lru_cache, wraps
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
@@ -18,8 +17,9 @@ from django.views.decorators.cache import never_cache
 from .. import access
 from ..access import Deed
 from ..models import ConnectedApp
+from ..presentation import problems
 from ..salesforce.errors import UnknownConnection
-from . import problems
+from ..sign_in import login_required
 
 View = Callable[..., HttpResponseBase]
 

@@ -20,17 +20,17 @@ from django.views.decorators.http import require_POST
 from .. import access, hosts
 from ..access import Deed
 from ..forms import read_login_url
+from ..forms.guide import KeyForm, StartForm, ValuesForm, show_mistake
 from ..models import ConnectedApp, ConnectionDraft
+from ..presentation import facts, guide_rooms, problems
+from ..presentation.problems import YOURS
 from ..salesforce import setup_guide
 from ..salesforce.errors import SalesforceError
 from ..salesforce.setup_guide import KIND_WORDS, Kind, Step
 from ..sensitive import takes_secret_inputs
 from ..services import drafts
 from ..services.operations import Outcome
-from . import facts, guide_rooms, problems
 from .gate import View, allowed, refusal
-from .guide_forms import KeyForm, StartForm, ValuesForm, show_mistake
-from .problems import YOURS
 
 managing = allowed(Deed.MAKE)
 reading = allowed(Deed.READ_GUIDE)
@@ -99,15 +99,15 @@ def login_url(request: HttpRequest) -> JsonResponse:
     problem = hosts.app_kind_problem(
         request.POST.get("app_kind", ""), login_url=address.login_url, audience=address.audience
     )
-    return JsonResponse(
-        {
-            "login_url": address.login_url,
-            "audience": address.audience,
-            "environment": address.environment,
-            "note": address.note,
-            "error": problem[1] if problem else "",
-        }
-    )
+    if problem:
+        return JsonResponse({"error": problem[1]})
+    same = address.audience == address.login_url
+    told = _("Login URL %(login_url)s, audience %(audience)s, %(environment)s.") % {
+        "login_url": address.login_url,
+        "audience": _("the same") if same else address.audience,
+        "environment": address.environment,
+    }
+    return JsonResponse({"told": f"{told} {address.note}".rstrip()})
 
 
 @for_draft

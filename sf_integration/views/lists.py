@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.core.paginator import Page, Paginator
+from django.core.paginator import Page
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -20,14 +20,15 @@ from .. import access
 from ..health import report
 from ..health.outages import host_of
 from ..models import ConnectedApp, ConnectedAppQuerySet, SigningKey
+from ..presentation import facts, meters
+from ..presentation.filters import CERTIFICATES, ENVIRONMENTS, STATES, Filters
+from ..presentation.meters import Meter
+from ..presentation.outages import Outage, is_part, outages
+from ..presentation.paging import IdsFirst
+from ..presentation.strips import Strip, strips_of
 from ..services import tagging
 from ..state import ConnectionState
-from . import facts, meters
-from .filters import CERTIFICATES, ENVIRONMENTS, STATES, Filters
 from .gate import signed_in
-from .meters import Meter
-from .outages import Outage, is_part, outages
-from .strips import Strip, strips_of
 
 PAGE_SIZE = 25
 _NOT_SHOWN = ("signing_key__certificate", "notes", "our_contacts", "org_contacts")
@@ -110,13 +111,16 @@ def index(request: HttpRequest) -> HttpResponse:
     counts = _counts(in_any_state)
     chosen = filters.chosen_state
     found = counts.get(chosen.rank, 0) if chosen else sum(counts.values())
-    page = _Pages(filters.in_state(in_any_state), PAGE_SIZE, found).get_page(request.GET.get("page"))
+    rows = filters.in_state(in_any_state).select_related("signing_key").defer(*_NOT_SHOWN)
+    pages = IdsFirst(rows, PAGE_SIZE)
+    pages.count = found  # counted before, by state
+    page = pages.get_page(request.GET.get("page"))
     silent = outages(visible)
     context = {
         "filters": filters,
         "page": page,
         "found": f"{found:,}",
-        "rows": list(_rows(_whole(page), {each.host: each for each in silent}, now)),
+        "rows": list(_rows(list(page), {each.host: each for each in silent}, now)),
         "outages": silent,
         "tiles": list(_tiles(counts, filters)),
         "everything": sum(counts.values()),
@@ -128,7 +132,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "certificates": CERTIFICATES,
         "tags": tagging.known(visible),
         "page_links": _page_links(page, filters),
-        "query": filters.href().removeprefix("?"),
+        "query": filters.query,
         "may_manage": access.may(request.user, access.Deed.MAKE),
         "may_run": access.may(request.user, access.Deed.CHECK),
         "scheduler": facts.scheduler_note(now),
@@ -149,24 +153,9 @@ def health_json(request: HttpRequest) -> JsonResponse:
     return JsonResponse([report.with_ages(each, now) for each in rows], safe=False)
 
 
-class _Pages(Paginator):  # type: ignore[type-arg]
-    """Of rows that were counted before."""
-
-    def __init__(self, rows: ConnectedAppQuerySet, per_page: int, count: int) -> None:
-        super().__init__(rows, per_page)
-        self.count = count
-
-
 def _counts(rows: ConnectedAppQuerySet) -> dict[int, int]:
     """By the rank of the state."""
     return dict(rows.order_by().values_list("state_rank").annotate(Count("pk")))  # type: ignore[misc]
-
-
-def _whole(page: Page[ConnectedApp]) -> list[ConnectedApp]:
-    """The rows of the page. Sorted by their ids alone: most of a row's width is of no use to that."""
-    ids = list(page.object_list.values_list("pk", flat=True))  # type: ignore[attr-defined]
-    rows = ConnectedApp.objects.select_related("signing_key").defer(*_NOT_SHOWN).in_bulk(ids)
-    return [rows[pk] for pk in ids if pk in rows]
 
 
 def _rows(

@@ -16,14 +16,14 @@ from .. import api, audit
 from ..access import Deed
 from ..forms import NextPageForm, ObjectForm, QueryForm, RecordForm
 from ..models import ConnectedApp
+from ..presentation import problems, values
+from ..presentation.problems import YOURS
 from ..salesforce import http, soql
 from ..salesforce.errors import ApiError, SalesforceError
 from ..services import lookups, queries
 from ..services.describes import Describes
-from . import problems, values
 from .detail import page_context
 from .gate import for_connection
-from .problems import YOURS
 from .streams import streamed
 
 

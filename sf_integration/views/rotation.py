@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 from .. import access
 from ..access import Deed
 from ..models import ConnectedApp, SigningKey
+from ..presentation.telling import tell
 from ..salesforce import keys as key_kinds
 from ..salesforce.errors import SalesforceError
 from ..services import rotation
@@ -280,8 +281,7 @@ def _tell(request: HttpRequest, outcomes: Iterable[Outcome], words: str) -> None
         done = []
     failed = [outcome for outcome in outcomes if not outcome.done]
     for outcome in [*done, *failed[:_NAMED]]:
-        level = messages.SUCCESS if outcome.done else messages.ERROR
-        messages.add_message(request, level, outcome.sentence)
+        tell(request, outcome)
     if len(failed) > _NAMED:
         messages.error(
             request, _("And %(number)d more that were not done.") % {"number": len(failed) - _NAMED}

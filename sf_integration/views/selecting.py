@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import redirect, render
-from django.urls import reverse
+from django.shortcuts import render
 from django.utils import timezone
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
-from .. import access, tasks
+from .. import access
 from ..access import Deed
 from ..models import ConnectedAppQuerySet
+from ..presentation import facts, many
+from ..presentation.filters import Filters
 from ..services import selected as services
 from ..services.selected import CHECK, RENEW, Progress
 from ..state import ConnectionState
-from . import facts
-from .filters import Filters
 from .gate import allowed
 
 PAUSE, RESUME = "pause", "resume"
@@ -55,37 +52,27 @@ def _act(request: HttpRequest) -> HttpResponse:
     filters = Filters.of(QueryDict(query).dict())
     rows = _chosen(request, filters)
     count = rows.count()
-    if reason := problem(count):
+    if reason := many.problem(count):
         messages.error(request, reason)
-        return _to_list(filters)
+        return many.to_list(filters)
     # Who is sure of some is not of others that the filters find meanwhile.
     if "all" in request.POST and request.POST.get("sure") != str(count):
         return _confirm(request, act, rows, count, filters)
     if act in (PAUSE, RESUME):
         outcome = (services.pause if act == PAUSE else services.resume)(rows, actor=request.user)
         messages.success(request, outcome.sentence)
-        return _to_list(filters)
-    return begin(request, act, rows, filters)
+        return many.to_list(filters)
+    return many.begin(request, act, rows, filters)
 
 
 def _chosen(request: HttpRequest, filters: Filters) -> ConnectedAppQuerySet:
     visible = access.visible_to(request.user)
+    if "rest_of" in request.POST:
+        progress = _asked_at(request, request.POST["rest_of"])
+        return visible.filter(pk__in=progress.left if progress else [])
     if "all" in request.POST:
         return filters.apply(visible, timezone.now())
     return visible.filter(pk__in=_uuids(request.POST.getlist("chosen")))
-
-
-def problem(count: int) -> str:
-    if not count:
-        return _("Nothing was chosen: tick connections first.")
-    if count > services.MOST:
-        return _(
-            "%(count)s connections are more than the %(most)s that go at once: filter the list first."
-        ) % {
-            "count": f"{count:,}",
-            "most": f"{services.MOST:,}",
-        }
-    return ""
 
 
 def _confirm(
@@ -98,37 +85,9 @@ def _confirm(
         "named": rows[:_NAMED],
         "more": max(count - _NAMED, 0),
         "filters": filters,
-        "query": _query(filters),
+        "query": filters.query,
     }
     return render(request, "sf_integration/selected_sure.html", context)
-
-
-def begin(request: HttpRequest, act: str, rows: ConnectedAppQuerySet, filters: Filters) -> HttpResponse:
-    try:
-        asked = services.ask(act, rows, actor=request.user, send=tasks.begin_selected.delay)
-    except services.NotSent:
-        messages.error(
-            request,
-            _(
-                "Nothing was done: the message broker that leads to the Celery worker does not answer. Start it, or "
-                "press the buttons on the connections' own pages, which need no worker."
-            ),
-        )
-        return _to_list(filters)
-    if asked.left_out:
-        messages.warning(
-            request,
-            ngettext(
-                "%(count)d was left out: it is paused, or may not be called here.",
-                "%(count)d were left out: they are paused, or may not be called here.",
-                asked.left_out,
-            )
-            % {"count": asked.left_out},
-        )
-    if not asked.count:
-        return _to_list(filters)
-    where = {"began": asked.began.isoformat(), "query": _query(filters)}
-    return redirect(f"{reverse('sf_integration:selected')}?{urlencode(where)}")
 
 
 # ---- how far it has come ----
@@ -137,10 +96,9 @@ def begin(request: HttpRequest, act: str, rows: ConnectedAppQuerySet, filters: F
 def _progress(request: HttpRequest) -> HttpResponse:
     """Told by what stands in the audit trail since that moment."""
     filters = Filters.of(QueryDict(request.GET.get("query", "")).dict())
-    began = _moment(request.GET.get("began", ""))
-    progress = Progress.of(request.user, began) if began else None
+    progress = _asked_at(request, request.GET.get("began", ""))
     if progress is None:
-        return _to_list(filters)
+        return many.to_list(filters)
     now = timezone.now()
     visible = access.visible_to(request.user).filter(pk__in=progress.done)
     done = list(visible.sick_first().select_related("signing_key").defer("signing_key__certificate", "notes"))
@@ -151,12 +109,13 @@ def _progress(request: HttpRequest) -> HttpResponse:
         "progress": progress,
         "total": len(progress.ids),
         "done": len(progress.done),
-        "left": len(progress.ids) - len(progress.done),
+        "left": len(progress.left),
         "is_stuck": progress.is_stuck(now),
         "counts": _counted(summaries),
         "unwell": unwell[:_SHOWN],
         "more": max(len(unwell) - _SHOWN, 0),
         "back": filters.href(),
+        "query": filters.query,
     }
     return render(request, "sf_integration/selected.html", context)
 
@@ -179,17 +138,14 @@ def _uuids(texts: Iterable[str]) -> list[UUID]:
     return found
 
 
+def _asked_at(request: HttpRequest, text: str) -> Progress | None:
+    began = _moment(text)
+    return Progress.of(request.user, began) if began else None
+
+
 def _moment(text: str) -> dt.datetime | None:
     try:
         moment = dt.datetime.fromisoformat(text)
         return moment.astimezone(dt.UTC) if moment.tzinfo else None
     except (ValueError, OverflowError):
         return None
-
-
-def _query(filters: Filters) -> str:
-    return filters.href().removeprefix("?")
-
-
-def _to_list(filters: Filters) -> HttpResponse:
-    return redirect(f"{reverse('sf_integration:list')}{filters.href()}")

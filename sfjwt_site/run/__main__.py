@@ -77,7 +77,7 @@ def run() -> NoReturn:
             print(f"\nReady after {time.monotonic() - began:.1f} s: {address}/")
             print(sign_in_hint(prepared))
             print(f"Logs are in {logs}. Ctrl-C stops everything.", flush=True)
-            watch(services, kept)
+            watch(services, kept, log_folder=logs)
 
 
 def _stop(*signal_and_frame: object) -> NoReturn:

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -122,35 +123,35 @@ def follow_stand_in(stand_in: dict[str, str]) -> str | None:
     One that an admin deleted isn't made again; what an admin changed stays, until the stand-in is another one.
     """
     from django.conf import settings
-    from django.core.management import call_command
 
     from sf_integration.models import ConnectedApp
 
     last_made = Path(settings.VAR_DIR) / "demo.json"
     said = json.dumps(stand_in, sort_keys=True)
-    exists = ConnectedApp.objects.filter(name="demo").exists()
-    is_same = last_made.exists() and last_made.read_text() == said
-    if not exists and last_made.exists():
+    was_made = last_made.exists()
+    if was_made and not ConnectedApp.objects.filter(name="demo").exists():
         return None
-    if not is_same:
-        call_command(
-            "salesforce",
-            "import",
-            "demo",
-            "--login-url",
-            stand_in["url"],
-            "--consumer-key",
-            stand_in["consumer_key"],
-            "--username",
-            stand_in["username"],
-            "--key-file",
-            stand_in["key_file"],
-            "--certificate-file",
-            stand_in["certificate_file"],
-        )
+    if not was_made or last_made.read_text() != said:
+        import_demo(stand_in)
         last_made.write_text(said)
+    return state_of_demo()
+
+
+def import_demo(stand_in: dict[str, str]) -> None:
+    from django.core.management import call_command
+
+    names = ("consumer_key", "username", "key_file", "certificate_file")
+    options = {"--login-url": stand_in["url"]} | {
+        f"--{name.replace('_', '-')}": stand_in[name] for name in names
+    }
+    call_command("salesforce", "import", "demo", *chain.from_iterable(options.items()))
+
+
+def state_of_demo() -> str:
+    """As a check finds it. A sick demo is no reason not to start: its page says what is wrong."""
+    from django.core.management import call_command
+
     answer = io.StringIO()
-    # A sick demo is no reason not to start: its page says what is wrong.
     with contextlib.suppress(Exception, SystemExit):
         call_command("salesforce", "check", "demo", "--json", stdout=answer)
     with contextlib.suppress(ValueError, KeyError):

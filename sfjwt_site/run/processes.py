@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn, Self
 
+LARGEST_LOG = 10_000_000
+"""Bytes; as much again is kept of what came before."""
 TERM_SECONDS = 7.0
 """How long children get to stop by themselves; with the launcher's own steps the whole stays under 10 s."""
 
@@ -34,7 +37,10 @@ class Child:
     def output(self) -> str:
         """What it has written so far, this time."""
         with self.log.open("rb") as file:
-            file.seek(self.log_start)
+            if file.seek(0, os.SEEK_END) >= self.log_start:
+                file.seek(self.log_start)
+            else:  # it was put aside meanwhile
+                file.seek(0)
             return file.read().decode(errors="replace")
 
     def has_ended(self) -> bool:
@@ -139,9 +145,18 @@ class Kept:
         return f"{ended.name} ended with status {ended.popen.returncode} and is started again, as it was at first."
 
 
-def watch(children: Sequence[Child], kept: Sequence[Kept] = ()) -> NoReturn:
-    """Wait until one of the children ends by itself, and raise StartError for it; meanwhile look after those to be kept."""
+def put_aside(folder: Path, *, largest: int) -> None:
+    """Let each log of more than `largest` bytes begin anew, and keep what it held as NAME.log.1. Programs that append to it go on."""
+    for log in folder.glob("*.log"):
+        if log.stat().st_size > largest:
+            shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+            os.truncate(log, 0)
+
+
+def watch(children: Sequence[Child], kept: Sequence[Kept], *, log_folder: Path) -> NoReturn:
+    """Wait until one of the children ends by itself, and raise StartError for it; meanwhile look after logs and those to be kept."""
     while True:
+        put_aside(log_folder, largest=LARGEST_LOG)
         for child in children:
             if child.has_ended():
                 raise child.failure()

@@ -453,6 +453,7 @@ TYPED = {
     "audit": Typed(("audit",), of_connection=False),
     "alarms": Typed(("alarms",), of_connection=False),
     "test-alarm": Typed(("test-alarm",), of_connection=False),
+    "schedule": Typed(("schedule",), of_connection=False),
 }
 ANYBODY = {"explain", "try-api-key"}
 """They read what is given to them: a text, an API key."""

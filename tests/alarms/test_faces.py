@@ -12,7 +12,8 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
-from sf_integration import checks, health, tasks
+from sf_integration import health, tasks
+from sf_integration.checks import settings as settings_checks
 from sf_integration.fields import Sealed
 from sf_integration.models import Alarm, AlarmMessage, AuditEvent, ConnectedApp, GroupAccess, SigningKey
 from tests.alarms.conftest import SILENCE, World, minutes
@@ -123,6 +124,16 @@ def test_a_test_is_sent_at_a_click_and_its_outcome_told(world: World, admin_clie
     assert (event.actor, event.act, event.count) == ("admin", "tested alarms", 2)
 
 
+def test_tests_are_no_way_to_fill_a_mailbox(world: World, admin_client: Client) -> None:
+    for _ in range(6):
+        answer = admin_client.post(f"{PAGE}test/", follow=True).content.decode()
+    assert "5 tests were sent within 10 minutes: wait a few minutes." in answer
+    assert len(mail.outbox) == 5
+    AuditEvent.objects.update(at=timezone.now() - minutes(11))
+    admin_client.post(f"{PAGE}test/")
+    assert len(mail.outbox) == 6
+
+
 def test_nobody_to_tell_is_told(world: World, admin_client: Client) -> None:
     world.configure(ALARM_MAIL=[])
     assert "The site has no contacts of its own." in text(admin_client)
@@ -141,7 +152,7 @@ def test_the_command_line_lists_and_sends(troubled: World) -> None:
     assert mail.outbox == []
     salesforce("alarms", "--send")
     assert {message.to[0] for message in mail.outbox} == {"ann@acme.example", "ops@here.example"}
-    assert not AlarmMessage.objects.filter(sent_at=None).exists()
+    assert not AlarmMessage.objects.filter(next_try_at__isnull=False).exists()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -185,7 +196,7 @@ def test_what_is_long_over_is_pruned(troubled: World) -> None:
 def test_malformed_settings_are_found_at_start(settings: Any, given: dict[str, Any], expected: str) -> None:
     settings.SF_INTEGRATION = {**settings.SF_INTEGRATION, **given}
     settings.EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
-    found = [*checks.check_alarm_mail(), *checks.check_alarm_channels()]
+    found = [*settings_checks.check_alarm_mail(), *settings_checks.check_alarm_channels()]
     assert expected in [*(each.id for each in found), *([""] if not found else [])]
     assert "canary" not in repr(found)
 
@@ -193,5 +204,5 @@ def test_malformed_settings_are_found_at_start(settings: Any, given: dict[str, A
 @pytest.mark.once
 def test_channels_without_apprise_are_found_at_start(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.SF_INTEGRATION = {**settings.SF_INTEGRATION, "ALARM_CHANNELS": {"chat": "slack://a/b/c"}}
-    monkeypatch.setattr(checks, "find_spec", lambda name: None)
-    assert [each.id for each in checks.check_alarm_channels()] == ["sf_integration.W006"]
+    monkeypatch.setattr(settings_checks, "find_spec", lambda name: None)
+    assert [each.id for each in settings_checks.check_alarm_channels()] == ["sf_integration.W006"]

@@ -21,6 +21,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from sf_integration.alarms import delivery, sending
@@ -141,14 +143,17 @@ def test_mail_arrives_whole_under_an_id_that_stays(world: World, smtp: Mailbox) 
 
 @pytest.mark.once
 def test_a_mail_server_that_is_down_is_asked_once_a_round_and_all_arrives_when_it_is_back(
-    world: World, settings: Any, caplog: pytest.LogCaptureFixture
+    world: World, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sending, "_LOOK_FOR", 2)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     use(settings, port)
     for number in range(5):
         written(world, f"mail:c{number}@acme.example")
-    assert world.send() == sending.Sent(failed=1)
+    with CaptureQueriesContext(connection) as asked:
+        assert world.send() == sending.Sent(failed=1)
+    assert sum(query["sql"].startswith("SELECT") for query in asked) == 2  # the others are not even read
     tried = AlarmMessage.objects.get(attempts=1)
     assert (tried.problem, tried.next_try_at) == ("ConnectionRefusedError", world.now + minutes(1))
     with mailbox(port) as server:
@@ -184,6 +189,18 @@ def test_tries_become_rarer_and_end_after_a_day(
     assert dt.timedelta(hours=23) < minutes(sum(waits)) <= dt.timedelta(hours=24)
     assert caplog.records[-1].levelname == "ERROR"
     assert "given up" in caplog.records[-1].getMessage()
+
+
+@pytest.mark.once
+def test_what_stood_still_for_more_than_a_day_is_not_sent_and_said_so(world: World, smtp: Mailbox) -> None:
+    """As in a copy of another database."""
+    old = written(
+        world, created_at=world.now - dt.timedelta(days=2), next_try_at=world.now - dt.timedelta(days=2)
+    )
+    written(world, created_at=world.now - dt.timedelta(hours=20))
+    assert world.send() == sending.Sent(sent=1)
+    old.refresh_from_db()
+    assert (old.sent_at, old.next_try_at, old.problem) == (None, None, sending.TOO_OLD)
 
 
 @pytest.mark.once
@@ -245,7 +262,7 @@ def test_a_channel_that_hangs_is_ended(world: World, monkeypatch: pytest.MonkeyP
         began = time.monotonic()
         assert world.send() == sending.Sent(failed=1)
         assert time.monotonic() - began < 5
-    assert AlarmMessage.objects.get().problem == "no answer in 1.5 seconds"
+    assert AlarmMessage.objects.get().problem == "it did not answer in time"
 
 
 KILLED = """

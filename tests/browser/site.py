@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -90,6 +91,8 @@ def build(org: ConnectableOrg) -> Site:
     key = rotate(org)
     raise_alarms()
     give_history(connections["acme"])
+    for act, fields in (("changed", ["username"]), ("paused", []), ("resumed", [])):
+        audit.record(act, connections["acme"], actor=access.SHELL, fields=fields)
     RecentLookup.objects.create(
         user=admin, connection=connections["acme"], sobject="Account", record_id=ACCOUNT
     )
@@ -217,14 +220,17 @@ def rotating() -> list[ConnectedApp]:
     return list(ConnectedApp.objects.select_related(*keys).filter(name__in=ROTATING))
 
 
-def give_history(connection: ConnectedApp) -> None:
-    """A month of checks and what happened meanwhile: well, but for an hour of the night."""
+def give_history(connection: ConnectedApp, failing: Collection[int] = (20, 21)) -> None:
+    """A month of checks and what happened meanwhile: well, but for an hour of the night.
+
+    failing: which half-hours ago it failed.
+    """
     now = timezone.now()
     steps = ConnectionCheck.objects.filter(connection=connection).latest("at").steps
     checks, events = [], []
     for number in range(1, 60):
         at = now - dt.timedelta(hours=number / 2)
-        state = ConnectionState.FAILING if number in (20, 21) else ConnectionState.HEALTHY
+        state = ConnectionState.FAILING if number in failing else ConnectionState.HEALTHY
         checks.append(
             ConnectionCheck(
                 connection=connection,
@@ -258,8 +264,6 @@ def give_history(connection: ConnectedApp) -> None:
         )
         for day in range(2, 31)
     )
-    for act in ("changed", "paused", "resumed"):
-        audit.record(act, connection, actor=access.SHELL, fields=["username"] if act == "changed" else ())
 
 
 def drafts(admin: User, org: ConnectableOrg) -> dict[str, Any]:

@@ -25,6 +25,7 @@ def nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("java_script", [True, False])
+@pytest.mark.long
 def test_every_button_does_what_it_says(live_server: Any, site: Site, java_script: bool) -> None:
     complaints: list[str] = []
     with browser(live_server.url, site.sessions["admin"], java_script_enabled=java_script) as page:

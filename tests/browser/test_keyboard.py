@@ -26,6 +26,7 @@ CONTROLS = """() => [...document.querySelectorAll('a[href], button, input:not([t
 
 
 @pytest.mark.parametrize("path", ["/connections/", "/connections/acme/"])
+@pytest.mark.long
 def test_tab_reaches_every_control_and_shows_where_it_is(live_server: Any, site: Site, path: str) -> None:
     with watched(live_server, site.sessions["admin"]) as page:
         page.goto(path)
@@ -58,6 +59,7 @@ def is_refresh(answer: Response) -> bool:
 
 
 @pytest.mark.parametrize("path", ["/connections/", "/connections/acme/"])
+@pytest.mark.long
 def test_a_live_refresh_moves_nothing(live_server: Any, site: Site, path: str) -> None:
     with watched(live_server, site.sessions["admin"], reduced_motion="reduce") as page:
         page.clock.install()

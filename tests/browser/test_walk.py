@@ -44,6 +44,7 @@ def test_every_page_and_button_is_in_the_tables() -> None:
 
 
 @pytest.mark.parametrize("of", ROUNDS)
+@pytest.mark.long
 def test_every_face_is_whole(live_server: Any, site: Site, of: str) -> None:
     complaints: list[str] = []
     unpressed: set[str] = set()
@@ -56,6 +57,7 @@ def test_every_face_is_whole(live_server: Any, site: Site, of: str) -> None:
 
 
 @pytest.mark.parametrize("of", [of for of in ROUNDS if of != "admin"])
+@pytest.mark.long
 def test_every_face_is_there_without_javascript(live_server: Any, site: Site, of: str) -> None:
     complaints: list[str] = []
     for visit, page in faces(live_server, site, ROUNDS[of], viewport=PHONE, java_script_enabled=False):

@@ -46,6 +46,7 @@ def host(tmp_path: Path) -> Host:
 # ---- systemd --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_services_start_and_end_as_their_units_say(host: Host, tmp_path: Path) -> None:
     web, worker, beat, release = (
         Unit.read(f"sf-connections-{name}.service") for name in ("web", "worker@", "beat", "release")
@@ -197,6 +198,7 @@ def test_nginx_understands_its_example(tmp_path: Path) -> None:
 # ---- Procfile and Containerfile -------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_lines_of_the_procfile_start_and_end(tmp_path: Path) -> None:
     port = free_port()
     environment = SECRETS | {

@@ -177,6 +177,7 @@ said["served"] = get_token("acme").value == said["token"]
 """
 
 
+@pytest.mark.long
 def test_old_code_goes_on_while_the_database_is_migrated_and_back(old: Old, new: Release) -> None:
     at_work = subprocess.Popen(
         [sys.executable, "-c", TRAFFIC, *old.options],
@@ -245,6 +246,7 @@ for name in said["tasks"]: app.send_task(name)
 
 
 @pytest.mark.once
+@pytest.mark.long
 def test_workers_of_both_releases_take_each_others_messages(old: Old, new: Release, tmp_path: Path) -> None:
     """Those that an old worker doesn't know, it drops, and goes on."""
     old.python("-c", BEGIN, *old.options)

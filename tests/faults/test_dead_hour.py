@@ -13,6 +13,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
 
 @pytest.mark.parametrize("how", ["maintenance", "refused"])
+@pytest.mark.long
 def test_an_hour_without_the_login_host(
     salesforce_org: ConnectableOrg, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import sf_integration.salesforce.http as transport
+import sf_integration.salesforce.http.failures as transport
 from sf_integration import LoginUnavailable
 from sf_integration.salesforce.diagnosis import no_answer, token_endpoint
 

@@ -25,7 +25,7 @@ from sf_integration.salesforce.keys import private, repair
 PEM, DER = serialization.Encoding.PEM, serialization.Encoding.DER
 PKCS8, PKCS1 = serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL
 PASSPHRASE = "mössy lantern"
-RANDOM_STRINGS = int(os.environ.get("SF_TEST_RANDOM_KEYS", "1500"))
+RANDOM_STRINGS = int(os.environ.get("SF_TEST_RANDOM_KEYS", "500"))
 """More by the environment, for a long run."""
 
 
@@ -154,7 +154,7 @@ def test_any_damage_combined_is_undone_to_the_last_byte(form, bits, chosen, last
     assert (blocks or [found.der]) == [whole]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(**KEYS, **CHOSEN)
 def test_any_damaged_key_is_read_as_the_same_key_pair(form, bits, chosen, last):
     taken = keys.take(damaged(valid(form, bits), chosen, last), PASSPHRASE)

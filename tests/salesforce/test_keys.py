@@ -665,7 +665,7 @@ def test_the_text_of_openssl_around_a_key_is_left_out_and_a_public_key_is_named(
 
 
 @pytest.mark.openssl
-@pytest.mark.parametrize("bits", [2048, 3072, 4096])
+@pytest.mark.parametrize("bits", [2048, 4096])
 def test_certificates_made_here_please_openssl(openssl, bits):
     run, folder = openssl
     key = keys.make_key(bits)

@@ -172,6 +172,7 @@ def test_logs_without_end_fail_instead_of_filling_the_memory(
 
 
 @pytest.mark.once
+@pytest.mark.long
 def test_no_secret_is_found_anywhere(canaries: Canaries, places: Places, tmp_path: Path) -> None:
     walk = Walk(canaries.org, canaries, places, tmp_path)
     with watched(places, canaries):

@@ -7,7 +7,10 @@ import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from dataclasses import dataclass
+from email import message_from_bytes
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,12 @@ class Installed:
     def wheel(self) -> Path:
         (built,) = (self.folder / "source" / "dist").iterdir()
         return built
+
+    @property
+    def metadata(self) -> Message:
+        packed = zipfile.ZipFile(self.wheel)
+        (name,) = (name for name in packed.namelist() if name.endswith(".dist-info/METADATA"))
+        return message_from_bytes(packed.read(name))
 
     @property
     def environment(self) -> Path:
@@ -66,7 +75,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 def _build(source: Path) -> None:
     shutil.copytree(APP, source / APP.name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     _run(sys.executable, "-m", "build", "--wheel", "--no-isolation", folder=source)
 

@@ -25,7 +25,7 @@ import pytest
 from sfjwt_site.run.__main__ import free_port, private_folder, stand_in_entry, wanted_port
 from sfjwt_site.run.bootstrap import runs
 from sfjwt_site.run.env_file import replace_allowed_host, write_first
-from sfjwt_site.run.processes import Children, Kept, StartError
+from sfjwt_site.run.processes import Children, Kept, StartError, put_aside
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 90
@@ -190,6 +190,7 @@ def is_launcher(process: Path, folder: Path) -> bool:
         return False
 
 
+@pytest.mark.long
 def test_dying_stand_in_comes_back_deleted_demo_does_not_and_other_deaths_end_all(site: Site) -> None:
     os.killpg(site.start().pid, signal.SIGINT)
     site.wait_until_nothing_runs(10)
@@ -254,6 +255,19 @@ def test_child_that_keeps_dying_is_given_up_and_the_others_go_on(tmp_path: Path)
     assert "no port" in told[3]
     assert "3 times within a minute" in told[3]
     assert told[4] == ""
+
+
+def test_a_log_that_grew_is_put_aside_and_goes_on(tmp_path: Path) -> None:
+    log = tmp_path / "web.log"
+    with log.open("a") as program:
+        program.write("x" * 20)
+        program.flush()
+        put_aside(tmp_path, largest=20)
+        assert log.stat().st_size == 20
+        put_aside(tmp_path, largest=19)
+        program.write("more")
+    assert log.read_text() == "more"
+    assert (tmp_path / "web.log.1").read_text() == "x" * 20
 
 
 def test_port_in_use_is_one_sentence_and_nothing_starts(site: Site) -> None:

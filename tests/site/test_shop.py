@@ -18,6 +18,7 @@ DOCUMENTS = {ROOT / "README.md", *(ROOT / "docs").glob("*.md")} - {ROOT / "docs"
 
 
 @pytest.mark.wheel
+@pytest.mark.long
 def test_shop_passes_its_tests_with_the_wheel(installed: Installed, tmp_path: Path) -> None:
     shop = tmp_path / "shop"
     shutil.copytree(SHOP, shop, ignore=shutil.ignore_patterns("__pycache__", "var"))

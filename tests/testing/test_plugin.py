@@ -81,6 +81,7 @@ def test_plain(salesforce_org):
 
 
 @pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["plain", "xdist"])
+@pytest.mark.long
 def test_tests_are_kept_apart(project: pytest.Pytester, arguments: tuple[str, ...]) -> None:
     project.makepyfile(test_sync=TESTS)
     project.runpytest_subprocess(*arguments).assert_outcomes(passed=6)

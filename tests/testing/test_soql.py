@@ -304,6 +304,7 @@ def test_batch_size_is_honoured_within_bounds(signed_in: Caller):
     assert [page_length(size) for size in (1, 200, 700, 5_000)] == [200, 200, 700, 2_000]
 
 
+@pytest.mark.long
 def test_hundred_thousand_records_are_paged(signed_in: Caller, org: Org):
     org.add_records("Contact", 100_000)
 

@@ -52,7 +52,11 @@ def run(environment: dict[str, str], *command: str) -> Any:
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 def test_curl_gets_a_token(environment):
-    assert run(environment, "bash", "-c", example("sh"))["access_token"] == tokens.get("acme-prod").value
+    answer = run(environment, "bash", "-c", example("sh"))
+    assert answer["access_token"] == tokens.get("acme-prod").value
+    shown = re.search(r"^```json\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    assert shown
+    assert list(answer) == list(json.loads(shown[1]))
 
 
 @pytest.mark.skipif(not shutil.which("node"), reason="needs node")

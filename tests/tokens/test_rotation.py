@@ -529,6 +529,7 @@ def sign_ins(org: ConnectableOrg, since: float, until: float) -> Counter[bool]:
     return Counter(each.status == 200 for each in token_requests(org) if since <= each.at < until)
 
 
+@pytest.mark.long
 def test_forty_connections_change_over_one_by_one_and_no_call_fails(
     salesforce_org: ConnectableOrg, next_key: SigningKey
 ) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -14,6 +15,8 @@ from sf_integration import RetryableError, get_token, tokens
 from sf_integration.models import AccessToken
 from sf_integration.testing.django import ConnectableOrg
 from sf_integration.tokens import rows
+
+from .test_statements import just_before
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -182,3 +185,32 @@ def test_a_statement_that_fails_marks_the_callers_transaction(salesforce_org: Co
         with pytest.raises(IntegrityError):
             rows.write([(row, changes)])
         assert transaction.get_rollback()
+
+
+@pytest.mark.parametrize("kind", [OperationalError, InterfaceError])
+def test_a_database_connection_that_was_dropped_is_opened_anew_once(
+    salesforce_org: ConnectableOrg, kind: type[Exception]
+) -> None:
+    """Never inside a transaction, of which the rest would be lost."""
+    rows.ensure([salesforce_org.connect("acme")])
+
+    def refuse() -> None:
+        raise kind("dropped")
+
+    found("acme")
+    opened = database.connection
+    with just_before("SELECT", refuse):
+        assert found("acme").connection.name == "acme"
+    assert database.connection is not opened
+    with transaction.atomic(), just_before("SELECT", refuse), pytest.raises(kind):
+        rows.find("acme", None)
+    with just_before("SELECT", refuse), just_before("SELECT", refuse), pytest.raises(kind):
+        rows.find("acme", None)
+
+
+def test_only_a_transaction_that_can_be_rolled_back_is_a_callers(django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        assert rows.in_callers_transaction() is False
+    with transaction.atomic():
+        assert rows.in_callers_transaction() is True
+        assert not transaction.get_rollback()

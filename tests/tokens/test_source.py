@@ -3,12 +3,10 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import time_machine
 from django.db import connection as database
-from django.db import connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -554,28 +552,3 @@ def test_an_org_that_must_not_be_called_is_not_called_to_revoke(
     with pytest.raises(NotAllowedHere):
         tokens.revoke("acme")
     assert len(salesforce_org.requests) == before
-
-
-@pytest.mark.django_db(transaction=True)
-def test_nobody_is_served_the_old_token_while_one_signs_in_after_an_edit(
-    salesforce_org: ConnectableOrg,
-) -> None:
-    salesforce_org.connect("acme", username=salesforce_org.add_user("first@nordhafen.example").username)
-    old = get_token("acme")
-    other = salesforce_org.add_user("second@nordhafen.example").username
-    ConnectedApp.objects.update(username=other)
-    tokens.current().copies["acme", None].next_look = 0.0
-    salesforce_org.fail("slow", times=1, seconds=1.5)
-
-    def sign_in() -> object:
-        try:
-            return get_token("acme")
-        finally:
-            connections.close_all()
-
-    with ThreadPoolExecutor(1) as pool:
-        signing_in = pool.submit(sign_in)
-        while salesforce_org.token_requests == 1:
-            time.sleep(0.01)
-        assert get_token("acme") != old
-        assert signing_in.result() != old

@@ -522,12 +522,15 @@ def test_what_may_be_served(columns: dict[str, Any], error: dict[str, str] | Non
 # ---- rows -----------------------------------------------------------------------------------------------------------
 
 
-def test_an_unknown_name_tells_the_nearest_one() -> None:
+def test_an_unknown_name_tells_the_nearest_one(django_assert_num_queries: Any) -> None:
     for name in ("acme-sales", "other"):
         connection(name)
-    assert rows.connection_named("other").name == "other"
-    with pytest.raises(UnknownConnection, match="acme-sales"):
+    found = rows.connection_named("other")
+    with django_assert_num_queries(0):
+        assert (found.name, found.signing_key.size) == ("other", 2048)
+    with pytest.raises(UnknownConnection) as near:
         rows.connection_named("acme-sale")
+    assert near.value.suggestion == "acme-sales"
     with pytest.raises(UnknownConnection) as told:
         rows.connection_named("zzz")
     assert "zzz" in str(told.value)

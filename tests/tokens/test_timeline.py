@@ -111,6 +111,7 @@ def test_an_hour_without_any_token_makes_few_requests_and_ends_soon_after_the_ho
     assert timeline.live(1) == []
 
 
+@pytest.mark.long
 def test_eight_healthy_hours_cost_a_login_each(salesforce_org: ConnectableOrg, timeline: Timeline) -> None:
     """Life two hours, renewed between 60 and 72 minutes before its end."""
     salesforce_org.connect("acme")

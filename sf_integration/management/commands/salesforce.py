@@ -39,12 +39,13 @@ from ..verbs import (
     orgs,
     reencrypting,
     rotating,
+    scheduling,
     signing_in,
 )
 from ..verbs.verb import Output, Verb, actor_named, sentence
 
 GROUPS: dict[str, tuple[Verb, ...]] = {
-    "Look after connections": (*checking.VERBS, *explaining.VERBS, *alarms.VERBS),
+    "Look after connections": (*checking.VERBS, *explaining.VERBS, *alarms.VERBS, *scheduling.VERBS),
     "Make and change connections": (*making.VERBS, *many.VERBS, *kit.VERBS, *orgs.VERBS),
     "Use an org": data.VERBS,
     "Access tokens": signing_in.VERBS,

@@ -6,8 +6,10 @@ import argparse
 import datetime as dt
 import getpass
 import sys
+from collections.abc import Iterable
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Prefetch
 from django.utils import timezone
 from rich.text import Text
@@ -58,21 +60,25 @@ def _list(options: argparse.Namespace, output: Output) -> bool:
 
 def _make(options: argparse.Namespace, output: Output) -> bool:
     require_terminal(output, "API key", yes=options.yes)
-    issued = api_clients.make(
-        options.name,
-        connections=[
-            connection_for(name, Deed.TAKE_TOKEN, actor=options.actor)
-            for name in dict.fromkeys(options.connection)
-        ],
-        usernames=options.username,
-        expires_at=_expiry(options),
-        notes=options.notes,
-        actor=options.actor,
-    )
-    output.raw(issued.api_key)
+    connections = [
+        connection_for(name, Deed.TAKE_TOKEN, actor=options.actor)
+        for name in dict.fromkeys(options.connection)
+    ]
+    with transaction.atomic():  # an API key that can't be printed, as on a full disk, is not made
+        issued = api_clients.make(
+            options.name,
+            connections=connections,
+            usernames=options.username,
+            expires_at=_expiry(options),
+            notes=options.notes,
+            actor=options.actor,
+        )
+        output.raw(issued.api_key)
+        output.flush()
     output.note(
         f"This API key of “{issued.client.name}” is shown this once and can't be read again: only its hash is stored."
     )
+    _tell_of_unlisted_users(issued.client.usernames, connections, output)
     _tell_if_off(output)
     return True
 
@@ -144,6 +150,17 @@ def _connections(client: ApiClient) -> list[str]:
 
 def _moment(at: dt.datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC" if at else "never"
+
+
+def _tell_of_unlisted_users(
+    usernames: Iterable[str], connections: Iterable[ConnectedApp], output: Output
+) -> None:
+    """They may be listed later, so this is no mistake yet."""
+    unlisted = [name for name in usernames if not any(each.allows(name) for each in connections)]
+    if unlisted:
+        output.note(
+            f"No connection of it lists {listed(unlisted)} yet: until one does, no token is given for that user."
+        )
 
 
 def _tell_if_off(output: Output) -> None:

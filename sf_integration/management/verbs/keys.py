@@ -91,7 +91,13 @@ def _make_key_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="where the certificate goes (default: NAME.crt)"
     )
-    parser.add_argument("--bits", type=int, default=keys.MINIMUM_BITS, choices=keys.SIZES)
+    parser.add_argument(
+        "--bits",
+        type=int,
+        default=keys.MINIMUM_BITS,
+        choices=keys.SIZES,
+        help="size of the key (default: %(default)s)",
+    )
     parser.add_argument(
         "--days", type=int, default=365, help="how long the certificate holds (default: %(default)s)"
     )

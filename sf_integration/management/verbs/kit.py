@@ -141,7 +141,13 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     new.add_argument("--username", help="of the integration user")
     new.add_argument("--label", metavar="TEXT", help="of connection and app, for people")
     new.add_argument("--signing-key", metavar="KEY", help="one that is stored here, instead of a new one")
-    new.add_argument("--session-minutes", type=int, choices=SESSION_MINUTES, metavar="MINUTES")
+    new.add_argument(
+        "--session-minutes",
+        type=int,
+        choices=SESSION_MINUTES,
+        metavar="MINUTES",
+        help="how long the org lets a session last: %(choices)s",
+    )
     new.add_argument(
         "--org-mints-key",
         action="store_true",

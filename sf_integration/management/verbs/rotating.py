@@ -162,7 +162,13 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all", action="store_true", help="and all other connections that share its signing key"
     )
-    parser.add_argument("--bits", type=int, default=keys.MINIMUM_BITS, choices=keys.SIZES)
+    parser.add_argument(
+        "--bits",
+        type=int,
+        default=keys.MINIMUM_BITS,
+        choices=keys.SIZES,
+        help="size of the key (default: %(default)s)",
+    )
     parser.add_argument(
         "--days", type=int, default=365, help="how long the certificate holds (default: %(default)s)"
     )

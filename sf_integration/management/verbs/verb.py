@@ -102,6 +102,10 @@ class Output:
         """`text` on one line, as it is."""
         self._stdout.write(text + "\n")
 
+    def flush(self) -> None:
+        """Raises OSError for what can't be written."""
+        self._stdout.flush()
+
     def say(self, text: str) -> None:
         if self.as_json:
             self.note(text)
@@ -127,7 +131,7 @@ class Output:
         cells = [
             (Text(" " * (indent - 1)), indent > 0),
             (Text(mark, mark_style), bool(mark)),
-            (Text(text, style), True),
+            (Text(text, style, overflow="fold"), True),
         ]
         row.add_row(*(cell for cell, shown in cells if shown))
         self._console.print(row)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .entry import OBJECTS, ORG_ADMIN, PERMISSION_SETS, SALESFORCE, SETTINGS, US, Diagnosis
+from .entry import CALLER, OBJECTS, ORG_ADMIN, PERMISSION_SETS, SALESFORCE, SETTINGS, US, Diagnosis
 
 _ENDED = Diagnosis(
     "INVALID_SESSION_ID",
@@ -187,12 +187,27 @@ ENTRIES: tuple[Diagnosis, ...] = (
     ),
     Diagnosis(
         "INVALID_FIELD",
-        "",
+        "field should not be specified in the sobject data",
+        "Among the fields to write is the one by which the record is found: its Id, or the external id of an upsert.",
+        CALLER,
+        "Leave it out of the fields: update and upsert take it beside them.",
+    ),
+    Diagnosis(
+        "INVALID_FIELD",
+        "no such column '",
         "There is no such field, or the user may not see it. Salesforce does not tell the two apart.",
         ORG_ADMIN,
         "Check the spelling (custom fields end in __c), then the field permissions of the user's permission set.",
         f"{OBJECTS} → Field Permissions",
-        wordings=("no such column '",),
+    ),
+    Diagnosis(
+        "INVALID_FIELD",
+        "",
+        "A field can't be used as it was; the message says which, and why.",
+        CALLER,
+        "Mend the statement or the fields that were sent. If they are right, check the field permissions of the user's permission "
+        "set.",
+        f"{OBJECTS} → Field Permissions",
     ),
     Diagnosis(
         "INVALID_TYPE",
@@ -246,10 +261,11 @@ ENTRIES: tuple[Diagnosis, ...] = (
     Diagnosis(
         "NOT_FOUND",
         "provided external id field does not exist",
-        "There is no such record, or the user may not see it. Salesforce says “external ID field”, but means the id too.",
+        "There is no such record, or the user may not see it: Salesforce says “external ID field”, but means the id too. Where "
+        "the message names a field, that one is not marked “External ID”, or the user may not see it.",
         ORG_ADMIN,
-        "Check the id and that it is of this org: production and sandbox differ. Then the user's access to object and "
-        "record.",
+        "Check the id and that it is of this org: production and sandbox differ. For a field: have it marked “External ID” in "
+        "Object Manager, or upsert by one that is. Then the user's access to object, field and record.",
         OBJECTS,
     ),
     Diagnosis(

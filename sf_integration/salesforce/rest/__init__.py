@@ -5,10 +5,12 @@ Source: Salesforce REST API Developer Guide.
 
 from __future__ import annotations
 
-from .client import DEFAULT_TIMEOUT_SECONDS, Client, FixedToken, TokenSource, clock_skew_seconds
+from .caller import DEFAULT_TIMEOUT_SECONDS
+from .client import Client
 from .composite import Part, PartResult, PartResults
 from .records import QueryResult, Record
 from .saving import SaveResult, UpsertResult
+from .sources import FixedToken, TokenSource
 from .usage import ApiUsage, AppUsage, read_usage
 from .versions import NEWEST_API_VERSION, OLDEST_API_VERSION, ApiVersion, newest_common_version
 
@@ -29,7 +31,6 @@ __all__ = [
     "SaveResult",
     "TokenSource",
     "UpsertResult",
-    "clock_skew_seconds",
     "newest_common_version",
     "read_usage",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,11 +73,7 @@ def promote(connection: ConnectedApp, *, actor: Any) -> Outcome:
             _("nobody has seen yet that the org takes “%(name)s”. Try it first.") % {"name": staged.name},
         )
     if not staged.can_sign:
-        return _told(
-            connection,
-            _("“%(name)s” can't be used: %(signing_problem)s.")
-            % {"name": staged.name, "signing_problem": staged.signing_problem},
-        )
+        return _told(connection, _unusable(staged))
     if not promotion.promote(connection, actor=actor):
         return _meanwhile(connection)
     return _told(connection, _("it signs in with “%(name)s” from now on.") % {"name": staged.name}, done=True)
@@ -95,20 +92,8 @@ def undo(connection: ConnectedApp, *, actor: Any) -> Outcome:
     if connection.next_signing_key_id:
         return _told(connection, _("another signing key is staged already. Cancel that first."))
     if not before.can_sign:
-        return _told(
-            connection,
-            _("“%(name)s” can't be used: %(signing_problem)s.")
-            % {"name": before.name, "signing_problem": before.signing_problem},
-        )
-    changes = {
-        "signing_key": before,
-        "staged_signing_key": promoted,
-        "staged_at": now,
-        "staged_trial": promotion.trial_facts(promoted, code=promotion.UNDONE),
-        "previous_signing_key": None,
-        "promoted_at": None,
-        "settings_since": now,
-    }
+        return _told(connection, _unusable(before))
+    changes = _undone(before, promoted, now)
     if not promotion.exchange(connection, changes, act="undid promotion", actor=actor):
         return _meanwhile(connection)
     SigningKey.objects.filter(pk=before.pk).update(replaced_at=None)
@@ -122,6 +107,19 @@ def undo(connection: ConnectedApp, *, actor: Any) -> Outcome:
         % {"name": before.name, "promoted": promoted.name},
         done=True,
     )
+
+
+def _undone(before: SigningKey, promoted: SigningKey, now: dt.datetime) -> dict[str, Any]:
+    """The columns of a connection whose promotion is undone."""
+    return {
+        "signing_key": before,
+        "staged_signing_key": promoted,
+        "staged_at": now,
+        "staged_trial": promotion.trial_facts(promoted, code=promotion.UNDONE),
+        "previous_signing_key": None,
+        "promoted_at": None,
+        "settings_since": now,
+    }
 
 
 def cancel(connection: ConnectedApp, *, actor: Any) -> Outcome:
@@ -196,6 +194,13 @@ def _stage(connection: ConnectedApp, key: SigningKey, actor: Any) -> Outcome:
         return _meanwhile(connection)
     rows.open_for_another_key(connection)
     return _told(connection, _("“%(name)s” is staged.") % {"name": key.name}, done=True)
+
+
+def _unusable(key: SigningKey) -> str:
+    return _("“%(name)s” can't be used: %(signing_problem)s.") % {
+        "name": key.name,
+        "signing_problem": key.signing_problem,
+    }
 
 
 def _meanwhile(connection: ConnectedApp) -> Outcome:

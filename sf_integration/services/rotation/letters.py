@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -56,33 +57,32 @@ def _paragraphs(connection: ConnectedApp, key: SigningKey) -> list[str]:
             f"“{connection}” signs in to {org} as {connection.username}, with a certificate that is being replaced. Please "
             f"upload the new one, attached as {file_name(key)}.{until}"
         ),
-        "\n".join(
-            [
-                "Where:",
-                _line("org", connection.login_url),
-                *(_line(*way) for way in _ways(connection)),
-                _line(
-                    "app",
-                    f"the one whose consumer key ends in {connection.consumer_key[-_END_OF_CONSUMER_KEY:]}",
-                ),
-                _line("then", "choose the file, press Save, and nothing else"),
-            ]
-        ),
-        "\n".join(
-            [
-                "The certificate:",
-                _line("ends on", f"{key.not_after:%Y-%m-%d}" if key.not_after else "unknown"),
-                _line("SHA-256", keys.colon_pairs(key.certificate_fingerprint)),
-            ]
-        ),
+        "\n".join(_where(connection)),
+        "\n".join(_certificate(key)),
         (
             "What happens: as far as we know an app has one certificate, so the new one takes the old one's place; it may take "
             "some minutes to be known everywhere. Our side holds both keys and changes over by itself at its next sign-in. "
             "Sessions under way go on. Consumer key, users, scopes and policies stay as they are, and there is no hour to be "
             "agreed upon."
         ),
-        ("If the page shows an error when you save, choose the file again."),
+        "If the page shows an error when you save, choose the file again.",
     ]
+
+
+def _where(connection: ConnectedApp) -> Iterator[str]:
+    yield "Where:"
+    yield _line("org", connection.login_url)
+    yield from (_line(*way) for way in _ways(connection))
+    yield _line(
+        "app", f"the one whose consumer key ends in {connection.consumer_key[-_END_OF_CONSUMER_KEY:]}"
+    )
+    yield _line("then", "choose the file, press Save, and nothing else")
+
+
+def _certificate(key: SigningKey) -> Iterator[str]:
+    yield "The certificate:"
+    yield _line("ends on", f"{key.not_after:%Y-%m-%d}" if key.not_after else "unknown")
+    yield _line("SHA-256", keys.colon_pairs(key.certificate_fingerprint))
 
 
 def _ways(connection: ConnectedApp) -> list[tuple[str, str]]:

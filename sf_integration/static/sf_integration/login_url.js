@@ -2,11 +2,6 @@
 
 const WAIT_MILLISECONDS = 300;
 
-function sentenceOf(found) {
-  const audience = found.audience === found.login_url ? "audience the same" : `audience ${found.audience}`;
-  return [`Login URL ${found.login_url}, ${audience}, ${found.environment}.`, found.note].filter(Boolean).join(" ");
-}
-
 function watch(input) {
   const told = document.createElement("div");
   told.className = "help sf-told"; // the admin's word, and ours
@@ -32,8 +27,8 @@ function watch(input) {
         headers: { Accept: "application/json", "X-CSRFToken": values.get("csrfmiddlewaretoken") },
         signal: request.signal,
       });
-      const found = await answer.json();
-      show(found.error || sentenceOf(found), Boolean(found.error));
+      const { told, error } = await answer.json();
+      show(error ?? told, Boolean(error));
     } catch (error) {
       // Nothing is lost: the server judges the address again when the form is sent.
       if (error.name !== "AbortError") show("", false);

@@ -2,8 +2,20 @@
 
 const show = (selector) => document.querySelectorAll(selector).forEach((one) => one.removeAttribute("hidden"));
 
-// What only works with this script is hidden until it is here.
-const prepare = () => show(".sf-fields-filter, .sf-keys, .sf-actions:has([data-sf-place])");
+const queryBox = () => document.querySelector("textarea[name=soql]");
+
+function prepare() {
+  // What only works with this script is hidden until it is here.
+  show(".sf-fields-filter, .sf-keys, .sf-actions:has([data-sf-place])");
+  const box = queryBox();
+  if (box && !box.value) box.value = history.state?.soql ?? "";
+}
+
+// A reload asks for the page anew, which then has no query. The entry of the history, unlike storage, ends with the tab
+// and is nobody else's.
+function keepQuery({ target }) {
+  if (target === queryBox()) history.replaceState({ ...history.state, soql: target.value }, "");
+}
 
 function runQuery(event) {
   if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || !event.target.matches("textarea[name=soql]")) return;
@@ -25,13 +37,14 @@ function untick(button) {
 }
 
 function goToPlace({ dataset }) {
-  const box = document.querySelector("textarea[name=soql]");
+  const box = queryBox();
   const start = Number(dataset.sfPlace);
   box.focus();
   box.setSelectionRange(start, start + Number(dataset.sfLength));
 }
 
 document.addEventListener("keydown", runQuery);
+document.addEventListener("input", keepQuery);
 document.addEventListener("input", ({ target }) => target.matches("[data-sf-filter]") && filterFields(target));
 document.addEventListener("click", ({ target }) => {
   const button = target.closest("button");

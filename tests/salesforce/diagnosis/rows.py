@@ -223,8 +223,24 @@ REST = [
         "set-up",
         "“q”",
     ),
-    Row("INVALID_FIELD", "No such column 'Bacon__c' on entity 'Account'.", "", "set-up", "__c"),
-    Row("INVALID_FIELD", "No such column 'FavoritePet__c' on sobject of type Account", "", "set-up", "__c"),
+    Row(
+        "INVALID_FIELD", "No such column 'Bacon__c' on entity 'Account'.", "no such column '", "set-up", "__c"
+    ),
+    Row(
+        "INVALID_FIELD",
+        "No such column 'FavoritePet__c' on sobject of type Account",
+        "no such column '",
+        "set-up",
+        "__c",
+    ),
+    Row(
+        "INVALID_FIELD",
+        "The Id field should not be specified in the sobject data.",
+        "field should not be specified in the sobject data",
+        "set-up",
+        "Leave it out",
+    ),
+    Row("INVALID_FIELD", "duplicate field selected: Name", "", "set-up", "Mend the statement"),
     Row("INVALID_TYPE", "sObject type 'Xyzzy' is not supported.", "", "set-up", "__c"),
     Row(
         "NOT_FOUND",
@@ -238,7 +254,7 @@ REST = [
         "Provided external ID field does not exist or is not accessible: x",
         "provided external id field does not exist",
         "set-up",
-        "id",
+        "External ID",
     ),
     Row("ENTITY_IS_DELETED", "entity is deleted", "", "set-up", "Recycle Bin"),
     Row("MALFORMED_ID", "Record ID: id value of incorrect type: 001x", "", "set-up", "15 or 18"),

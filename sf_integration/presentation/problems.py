@@ -8,6 +8,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from ..models import ConnectedApp, SessionAdvice, session_length
 from ..salesforce import diagnosis, setup_guide
@@ -74,40 +75,38 @@ def things_to_do(connection: ConnectedApp, now: dt.datetime, *, may_run: bool) -
 def first_thing_to_do(connection: ConnectedApp, now: dt.datetime, *, may_run: bool) -> Shown | None:
     """What the state asks for; None when all is well. `may_run`: whether the reader sees the buttons."""
     state, sentence = connection.connection_state(now), connection.state_sentence(now)
-    whose = "" if may_run else _("someone who may run checks here")
-    match state:
-        case ConnectionState.FAILING:
-            hint = connection.young_app_hint(now, connection.next_try_at())
-            cause = sentence.removesuffix(connection.young_app_hint(now)).rstrip()
-            return replace(_of_stored(connection.last_error or {}, cause), note=hint)
-        case ConnectionState.NEEDS_ATTENTION:
-            return next(iter(things_to_do(connection, now, may_run=may_run)), None)
-        case ConnectionState.ENCRYPTION_KEY_MISSING:
-            return Shown.of(
-                sentence,
-                diagnosis.US,
-                _(
-                    "Add the encryption key that sealed it to SF_ENCRYPTION_KEYS, or give the connection another "
-                    "signing key."
-                ),
-            )
-        case ConnectionState.NOT_ALLOWED_HERE:
-            return Shown.of(
-                sentence,
-                diagnosis.US,
-                _("If it should, add the kind of org to SF_ALLOWED_ENVIRONMENTS and restart."),
-            )
-        case ConnectionState.PAUSED:
-            return Shown.of(sentence, whose, _("Press Resume when it may be called again."))
-        case ConnectionState.NOT_CHECKED_YET:
-            return Shown.of(sentence, whose, _("Press Check now to see whether it works."))
-        case ConnectionState.IDLE:
-            return Shown.of(
-                sentence,
-                whose,
-                _("Press Check now. If this returns, look whether worker and scheduler are running."),
-            )
+    if state is ConnectionState.FAILING:
+        hint = connection.young_app_hint(now, connection.next_try_at())
+        cause = sentence.removesuffix(connection.young_app_hint(now)).rstrip()
+        return replace(_of_stored(connection.last_error or {}, cause), note=hint)
+    if state is ConnectionState.NEEDS_ATTENTION:
+        return next(iter(things_to_do(connection, now, may_run=may_run)), None)
+    if state in _OURS:
+        return Shown.of(sentence, diagnosis.US, str(_OURS[state]))
+    if state in _BUTTONS:
+        return Shown.of(
+            sentence, "" if may_run else _("someone who may run checks here"), str(_BUTTONS[state])
+        )
     return None
+
+
+_OURS = {
+    ConnectionState.ENCRYPTION_KEY_MISSING: gettext_lazy(
+        "Add the encryption key that sealed it to SF_ENCRYPTION_KEYS, or give the connection another signing key."
+    ),
+    ConnectionState.NOT_ALLOWED_HERE: gettext_lazy(
+        "If it should, add the kind of org to SF_ALLOWED_ENVIRONMENTS and restart."
+    ),
+}
+"""What whoever runs this site does about it."""
+_BUTTONS = {
+    ConnectionState.PAUSED: gettext_lazy("Press Resume when it may be called again."),
+    ConnectionState.NOT_CHECKED_YET: gettext_lazy("Press Check now to see whether it works."),
+    ConnectionState.IDLE: gettext_lazy(
+        "Press Check now. If this returns, look whether worker and scheduler are running."
+    ),
+}
+"""What a button does about it."""
 
 
 def steps_left_out(connection: ConnectedApp) -> list[Step]:

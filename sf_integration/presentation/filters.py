@@ -39,7 +39,7 @@ _LONGEST = 100
 
 @dataclass(frozen=True)
 class Removable:
-    """A filter in force, and the address of the list without it."""
+    """A filter in force, and the page without it."""
 
     words: str
     href: str
@@ -84,6 +84,11 @@ class Filters:
     def narrow(self) -> bool:
         """Whether anything is left out."""
         return bool(self.given.keys() - {"sort"})
+
+    @property
+    def query(self) -> str:
+        """As a form sends it along."""
+        return self.href().removeprefix("?")
 
     def href(self, *, page: int = 1, **changes: str) -> str:
         """The list's query with these `changes`."""

@@ -139,11 +139,11 @@ def _acts(subject_id: UUID, kind: str) -> QuerySet[AuditEvent]:
 
 
 def _of_check(row: ConnectionCheck) -> Entry:
-    state = ConnectionState(row.state)
+    state = ConnectionState.named(row.state)
     return Entry(
         place=Place(row.at, row.pk),
         icon="check" if row.healthy else "cross",
-        colour=state.colour,
+        colour=state.colour if state else "mute",
         title=_("Light check") if row.light else _("Check"),
         who=row.asked_by,
         state=row.state,
@@ -166,11 +166,9 @@ def _of_event(row: ConnectionEvent) -> Entry:
             return replace(
                 entry, icon="alert", colour="warn", title=_("The org had ended the session"), code=row.code
             )
-    known = row.code in {state.value for state in ConnectionState}
-    colour = ConnectionState(row.code).colour if known else "mute"
-    return replace(
-        entry, icon="info", colour=colour, title=_("State changed"), state=row.code if known else ""
-    )
+    state = ConnectionState.named(row.code)
+    colour = state.colour if state else "mute"
+    return replace(entry, icon="info", colour=colour, title=_("State changed"), state=row.code)
 
 
 def _of_act(row: AuditEvent) -> Entry:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from django.contrib import messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import ngettext
 
 from ..services.operations import Outcome
 
 _MOST = 10
-_ACROSS = "select_across"
 
 
 def tell(request: HttpRequest, outcome: Outcome) -> None:
@@ -36,18 +32,3 @@ def tell_all(request: HttpRequest, outcomes: Iterable[Outcome]) -> None:
             messages.ERROR if bad else messages.SUCCESS,
             f"{words}: {failed}." if bad else f"{words}.",
         )
-
-
-def chosen_again(request: HttpRequest, rows: QuerySet[Any]) -> dict[str, Any]:
-    """For a page between the choice in a list and the act: the inputs that choose the same rows.
-
-    All rows across pages are chosen again as such: their ids would be more inputs than Django takes.
-    """
-    across = request.POST.get(_ACROSS) == "1"
-    ids = rows.order_by().values_list("pk", flat=True)
-    return {
-        "chosen": ids[:1] if across else ids,
-        "checkbox": ACTION_CHECKBOX_NAME,
-        "across": _ACROSS if across else "",
-        "action": request.POST.get("action", ""),
-    }

@@ -12,10 +12,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from ..models import ConnectedApp
-from ..templatetags.sf_integration_tags import distance
 from .charts import Chart
 from .facts import Certificate, TokenFacts
 from .gauges import Gauge
+from .times import distance
 
 
 @dataclass(frozen=True)

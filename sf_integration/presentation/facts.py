@@ -18,10 +18,10 @@ from ..alarms import watch
 from ..health import scheduler
 from ..models import AccessToken, ConnectedApp, ConnectionCheck, ConnectionDraft
 from ..state import ConnectionState
-from ..templatetags.sf_integration_tags import distance
 from ..tokens import lifecycle, rows
 from ..tokens.lifecycle import state as token_state
 from .gauges import Gauge
+from .times import distance
 
 SIGN_IN_LIMIT = lifecycle.FUSE_LOGINS
 _STEP_TITLES: dict[str, str | Promise] = {

@@ -12,9 +12,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from .. import hosts
-from ..forms import KeyInputs, LoginURLInput, read_login_url
 from ..models import RESERVED_NAMES, AppKind, ConnectedApp, ConnectionDraft, SigningKey
 from ..services import drafts
+from .addresses import LoginURLInput, read_login_url
+from .key_inputs import KeyInputs
 
 _LONGEST_URL = ConnectedApp._meta.get_field("login_url").max_length
 _PLAIN = {"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}

@@ -20,7 +20,6 @@ from .slots import start_of_slot
 
 DAY = dt.timedelta(days=1)
 SLOT = dt.timedelta(minutes=30)
-_STATES = {state.value: state for state in ConnectionState}
 _STEP = 3
 """From mark to mark, in units of the drawing."""
 _TALL, _LOW = (1, 14), (6, 9)
@@ -57,7 +56,8 @@ def strips_of(connection_ids: Collection[UUID], now: dt.datetime) -> dict[UUID, 
     )
     checks: dict[UUID, list[Check]] = defaultdict(list)
     for connection_id, at, state in found.order_by().values_list("connection_id", "at", "state"):
-        checks[connection_id].append(Check(at, _STATES[state]))
+        if known := ConnectionState.named(state):
+            checks[connection_id].append(Check(at, known))
     return {each: Strip.of(sorted(checks[each], key=lambda check: check.at), now) for each in connection_ids}
 
 

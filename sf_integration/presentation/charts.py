@@ -20,8 +20,8 @@ from ..state import ConnectionState
 from .slots import start_of_slot
 
 _DAY = dt.timedelta(days=1)
-HEIGHT, BAR, GAP = 100, 8, 2
-"""Of the drawing, in its own units: it is stretched to the width of the page."""
+HEIGHT, BAR, GAP, FOOT = 100, 8, 2, 4
+"""Of the drawing, in its own units: it is stretched to the width of the page. The foot below the bars has the worst state."""
 _NICE: Sequence[int] = [step * 10**power for power in range(1, 11) for step in (1, 2, 5)]
 
 
@@ -58,7 +58,7 @@ class Finding(NamedTuple):
 
     at: dt.datetime
     healthy: bool
-    state: str
+    state: ConnectionState
     milliseconds: int
 
 
@@ -82,20 +82,20 @@ class Slot:
             end=start + length,
             checks=len(findings),
             healthy=sum(each.healthy for each in findings),
-            worst=min((ConnectionState(each.state) for each in findings), key=lambda state: state.rank),
+            worst=min((each.state for each in findings), key=lambda state: state.rank),
             median=round(median(times)),
             slowest=max(times),
         )
 
     @classmethod
-    def of_day(cls, day: CheckDay) -> Self:
+    def of_day(cls, day: CheckDay, worst: ConnectionState) -> Self:
         start = dt.datetime.combine(day.day, dt.time(), dt.UTC)
         return cls(
             start=start,
             end=start + _DAY,
             checks=day.checks,
             healthy=day.healthy,
-            worst=ConnectionState(day.worst_state),
+            worst=worst,
             median=day.median_milliseconds,
             slowest=day.slowest_milliseconds,
         )
@@ -127,27 +127,31 @@ class Bar:
     """
 
     slot: Slot
-    x: int
-    top: int
-    """Where the slowest check ends, from above."""
-    height: int
-    middle: int
-    """Where the median ends."""
-    middle_height: int
+    slowest: str
+    """What stands up to the slowest check, as the `d` of an SVG path."""
+    middle: str
+    """Up to the median."""
+    column: str
+    """The whole height."""
+    foot: str
 
     @classmethod
     def of(cls, slot: Slot, number: int, ceiling: int) -> Self:
+        x = number * (BAR + GAP)
         slowest, middle = (
             max(round(HEIGHT * sqrt(each / ceiling)), 2) for each in (slot.slowest, slot.median)
         )
         return cls(
             slot=slot,
-            x=number * (BAR + GAP),
-            top=HEIGHT - slowest,
-            height=slowest,
-            middle=HEIGHT - middle,
-            middle_height=middle,
+            slowest=_bar(x, slowest),
+            middle=_bar(x, middle),
+            column=_bar(x, HEIGHT),
+            foot=f"M{x} {HEIGHT + FOOT}h{BAR + GAP}v{FOOT}h-{BAR + GAP}z",
         )
+
+
+def _bar(x: int, height: int) -> str:
+    return f"M{x} {HEIGHT}v-{height}h{BAR}v{height}z"
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,16 @@ class Chart:
         return cls(period, shown, bars, ceiling, list(_labels(period, start)))
 
     @property
-    def width(self) -> int:
+    def view_box(self) -> str:
+        return f"0 0 {self._width} {HEIGHT + 2 * FOOT}"
+
+    @property
+    def grid(self) -> str:
+        """The lines that `scale` tells of."""
+        return "".join(f"M0 {y}H{self._width}" for y in (0, HEIGHT // 2, HEIGHT))
+
+    @property
+    def _width(self) -> int:
         return self.period.slots * (BAR + GAP)
 
     @property
@@ -220,14 +233,24 @@ def of_connection(connection: ConnectedApp, now: dt.datetime) -> list[Chart]:
     days = list(connection.check_days.filter(day__gte=month.start(now).date()).order_by("day"))
     since = min(_day_after(days[-1]) if days else month.start(now), week.start(now))
     rows = connection.checks.filter(at__gte=since, at__lte=now).order_by("at")
-    findings = [Finding(*row) for row in rows.values_list(*Finding._fields)]
+    findings = [
+        Finding(at, healthy, state, milliseconds)
+        for at, healthy, word, milliseconds in rows.values_list(*Finding._fields)
+        if (state := ConnectionState.named(word))
+    ]
     rolled_up = {each.day for each in days}
     unrolled = [each for each in findings if each.at.date() not in rolled_up]
     return [
         Chart.of(day, slots(findings, day.slot), now),
         Chart.of(week, slots(findings, week.slot), now),
-        Chart.of(month, [*map(Slot.of_day, days), *slots(unrolled, month.slot)], now),
+        Chart.of(month, [*_rolled_up(days), *slots(unrolled, month.slot)], now),
     ]
+
+
+def _rolled_up(days: Iterable[CheckDay]) -> Iterator[Slot]:
+    for day in days:
+        if worst := ConnectionState.named(day.worst_state):
+            yield Slot.of_day(day, worst)
 
 
 def slots(findings: Iterable[Finding], length: dt.timedelta) -> Iterator[Slot]:

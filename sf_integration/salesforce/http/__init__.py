@@ -1,0 +1,30 @@
+"""The one room that opens connections.
+
+Every read of an answer, status line and headers included, is held to one deadline for the whole call. Nothing follows redirects,
+keeps cookies or reads `.netrc`; proxies of the environment are honoured. `pools` makes the calls, over connections of `deadline`;
+`failures` tells what went wrong, `answer` what came, `record` what was asked; `masking` takes secrets out of what hosts say.
+"""
+
+from __future__ import annotations
+
+from .addresses import host_of, is_web_address, require_same_origin, same_origin
+from .answer import Answer
+from .auth import BearerAuth, NoAuth
+from .masking import excerpt, mask
+from .pools import Http
+from .record import Call, recorded
+
+__all__ = [
+    "Answer",
+    "BearerAuth",
+    "Call",
+    "Http",
+    "NoAuth",
+    "excerpt",
+    "host_of",
+    "is_web_address",
+    "mask",
+    "recorded",
+    "require_same_origin",
+    "same_origin",
+]
