@@ -18,6 +18,7 @@ check: export VAR_DIR = var/check
 check: .venv/dev  ## lint, format, types, import contracts, migrations, production settings
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/djade --check --target-version 5.2 $$(find templates sf_integration/templates -name '*.html')
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python manage.py makemigrations --check --dry-run --settings tests.settings

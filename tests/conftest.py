@@ -10,11 +10,15 @@ import importlib.util
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from django.core.management.commands import flush
 from django.db import connection
 
 collect_ignore = ["shop"]  # a project of its own, which tests/site/test_shop.py runs
@@ -81,7 +85,24 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         counted = ", ".join(f"{name} ({count})" for name, count in sorted(missing.items()))
         terminalreporter.write_line(f"Skipped, because this machine or environment lacks: {counted}.")
     if terminalreporter.config.option.markexpr == "not long":
-        terminalreporter.write_line("""The long tests were left out: make test ARGS="-m ''" runs all, as CI does.""")
+        terminalreporter.write_line(
+            """The long tests were left out: make test ARGS="-m ''" runs all, as CI does."""
+        )
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """A test that empties the tables gets back the rows that `migrate` ends with; to make them again takes ten times as long."""
+    with django_db_blocker.unblock():
+        types, permissions = list(ContentType.objects.all()), list(Permission.objects.all())
+
+    def put_back(*_: object, **__: object) -> None:
+        ContentType.objects.bulk_create(types)
+        Permission.objects.bulk_create(permissions)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flush, "emit_post_migrate_signal", put_back)
+        yield
 
 
 @pytest.fixture

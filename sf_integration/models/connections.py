@@ -94,7 +94,7 @@ class ConnectedApp(Base):
     app_kind = models.CharField(
         "kind of app",
         max_length=20,
-        choices=AppKind.choices,
+        choices=AppKind,
         blank=True,
         db_default="",
         help_text="What the org's admin made; empty: not known here.",

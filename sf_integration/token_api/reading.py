@@ -18,7 +18,7 @@ LARGEST_BYTES = 10_000
 
 def api_key(request: HttpRequest) -> Secret:
     """Raises ApiKeyRefused when none is shown."""
-    given = Secret(request.META.get("HTTP_AUTHORIZATION", ""))
+    given = Secret(request.headers.get("authorization", ""))
     if given[:7].lower() != "bearer " or not given[7:].strip():
         raise ApiKeyRefused(
             "The request shows no API key.",
@@ -66,8 +66,8 @@ def _object(request: HttpRequest) -> dict[str, Any]:
 
 
 def _body(request: HttpRequest) -> bytes:
-    length = request.META.get("CONTENT_LENGTH") or ""
-    if not length and "HTTP_TRANSFER_ENCODING" in request.META:
+    length = request.headers.get("content-length") or ""
+    if not length and "transfer-encoding" in request.headers:
         raise Unacceptable(
             "Send the body with a Content-Length, not in chunks.", status=411, code="length_required"
         )

@@ -120,7 +120,7 @@ def _fits(entry: Diagnosis, words: list[str]) -> bool:
 
 def _length(request: HttpRequest) -> int:
     """Of the body, as announced."""
-    announced = request.META.get("CONTENT_LENGTH") or ""
+    announced = request.headers.get("content-length") or ""
     return int(announced) if announced.isdecimal() else 0
 
 

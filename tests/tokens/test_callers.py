@@ -438,7 +438,7 @@ def test_a_forced_renewal_signs_in_past_the_gate(process: Canned, clock: Clock) 
     seen: list[object] = []
     process.ends = [NEW]
     assert source.refresh("acme", observe=lambda *both: seen.append(both)) == NEW
-    assert len(seen) == 1
+    assert (len(seen), process.copies[HANDLE].token) == (1, NEW)
     assert source.get("acme") == NEW
     assert process.copies[HANDLE].next_look == clock.now + 5
 
@@ -513,6 +513,28 @@ def test_what_a_transaction_brought_is_stored_at_the_next_look_outside(process: 
     clock.now += 5
     assert source.get("acme") == NEW
     assert rows.opened(stored(made)) == NEW
+
+
+def test_what_the_org_refuses_of_what_is_held_is_not_stored(process: Canned) -> None:
+    made = row()
+    newer = token("newer", age=-2 * SECOND)
+    process.ends = [NEW, newer, ERROR]
+    with transaction.atomic():
+        source.get("acme")
+    assert source.renew("acme", None, NEW) == newer == rows.opened(stored(made))
+    with pytest.raises(AuthenticationError) as told:
+        source.renew("acme", None, newer)
+    assert told.value.connection == "acme"
+
+
+def test_a_commit_does_not_fail_for_what_can_not_be_stored(
+    process: Canned, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    row()
+    process.ends = [NEW]
+    monkeypatch.setattr(source, "_save_held", lambda *_: 1 / 0)
+    with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
+        source.get("acme")
 
 
 def test_what_must_not_be_used_any_more_is_not_stored(process: Canned, clock: Clock) -> None:

@@ -292,6 +292,7 @@ def test_what_an_extra_user_met_is_not_the_connections(end: Token | SalesforceEr
 
 def test_results_of_many_are_written_each_to_its_own(django_capture_on_commit_callbacks: Any) -> None:
     well, sick = row("well"), row("sick", "sick@acme.example")
+    well.connection.failing_since, well.connection.last_error = NOW, {"step": "sign_in"}
     with django_capture_on_commit_callbacks(execute=True):
         renewal.record([(well, outcome(token()), None), (sick, outcome(ERROR), ERROR)])
     assert stored_connection("well").last_success_at == NOW
@@ -347,6 +348,23 @@ def test_since_when_it_fails_stays() -> None:
             "timeout",
             "limits",
         )
+
+
+def test_what_breaks_after_the_callers_commit_is_not_theirs(
+    monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    broken = []
+
+    def refuse(*_: object) -> None:
+        broken.append(1)
+        raise DatabaseError("full")
+
+    monkeypatch.setattr(rows, "shut_others", refuse)
+    monkeypatch.setattr(renewal, "tell_change", refuse)
+    made = row()
+    with django_capture_on_commit_callbacks(execute=True):
+        renewal.record([(made, outcome(RATE), RATE)])
+    assert len(broken) == 2
 
 
 # ---- what is told ---------------------------------------------------------------------------------------------------

@@ -12,6 +12,9 @@ What has to be clicked in Salesforce before a connection can sign in, for Extern
 Connected Apps. The page *Add a connection* (`/connections/new/`) leads through the same steps, keeps which ones are done,
 links into the org's own Setup, makes the signing key, and checks the result.
 
+![The set-up guide: sixteen steps in four rooms, two of them ticked, the next one open with its menu path and the value to \
+copy](images/guide.webp)
+
 {DISCLAIMER} How sure we are of what stands behind them: [protocol.md](protocol.md#setting-up-the-org).
 
 Each step names the error that one gets when it was left out; `manage.py salesforce explain "…"` says more about it."""
