@@ -2,7 +2,7 @@
 
 `lifecycle` has the times, `process` what a process keeps in memory, `rows` the statements, `gate` who must wait, `renewal` one
 sign-in, `promotion` what becomes of a staged signing key, `trial` a sign-in with it, `source` what callers use, `apart` the same inside their transactions, `sweep` what beat does, `cleanup` what it does daily, `events` what is told to the history, `totals` how often it happened,
-`reseal` the stored tokens under another encryption key.
+`commits` what waits for a commit, `reseal` the stored tokens under another encryption key.
 """
 
 from __future__ import annotations

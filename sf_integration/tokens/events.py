@@ -11,7 +11,6 @@ import logging
 import re
 from collections.abc import Sequence
 from contextlib import nullcontext
-from functools import partial
 
 from django.db import Error, IntegrityError, transaction
 
@@ -20,6 +19,7 @@ from ..salesforce.errors import SalesforceError
 from ..salesforce.signin import Outcome
 from ..state import ConnectionState
 from . import totals
+from .commits import after_commit
 from .prepared import Insert, Values
 
 log = logging.getLogger("sf_integration.tokens")
@@ -65,7 +65,7 @@ def code_of(error: SalesforceError) -> str:
 
 def _store(events: Sequence[Values]) -> None:
     if events:
-        transaction.on_commit(partial(_insert, events), robust=True)
+        after_commit(_insert, events)
 
 
 def _insert(events: Sequence[Values]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, transaction
@@ -21,6 +20,7 @@ from ..salesforce.errors import SalesforceError
 from ..salesforce.signin import Outcome, SpareKey
 from ..signals import send, signing_key_promoted
 from . import rows
+from .commits import after_commit
 from .process import Process
 
 log = logging.getLogger("sf_integration.tokens")
@@ -142,7 +142,7 @@ def promote(connection: ConnectedApp, *, actor: Any) -> bool:
         return False
     SigningKey.objects.filter(pk=old.pk, replaced_at__isnull=True).update(replaced_at=now)
     rows.carry_over(connection, old, new)
-    transaction.on_commit(partial(_tell, connection, old, new), robust=True)
+    after_commit(_tell, connection, old, new)
     return True
 
 

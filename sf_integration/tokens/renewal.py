@@ -9,7 +9,6 @@ from dataclasses import replace
 from functools import partial
 from urllib.parse import urlsplit
 
-from django.db import transaction
 from django.utils import timezone
 
 from .. import hosts
@@ -29,6 +28,7 @@ from ..salesforce.signin import Outcome, SignIn
 from ..signals import connection_health_changed, send, token_refresh_failed, token_refreshed
 from ..state import ConnectionState
 from . import events, lifecycle, pin, promotion, rows
+from .commits import after_commit
 from .process import Process
 
 log = logging.getLogger("sf_integration.tokens")
@@ -159,7 +159,7 @@ def _changes(
     changes = rows.failure_changes(row, error, kind, now)
     if kind == "rate":
         # After the commit: two sweeps refused for the same user would else wait for each other's rows.
-        transaction.on_commit(partial(rows.shut_others, row, changes), robust=True)
+        after_commit(rows.shut_others, row, changes)
     return changes
 
 
@@ -191,7 +191,7 @@ def note_failure(connection: ConnectedApp, error: SalesforceError, now: dt.datet
 
 def _tell_when_stored(connection: ConnectedApp, now: dt.datetime) -> None:
     """Listeners run when all is stored: their faults and delays must not undo or hold up a batch."""
-    transaction.on_commit(partial(tell_change, connection, now), robust=True)
+    after_commit(tell_change, connection, now)
 
 
 def tell_change(connection: ConnectedApp, now: dt.datetime) -> None:
@@ -233,7 +233,7 @@ def announce(row: AccessToken, outcome: Outcome, error: SalesforceError | None) 
     else:
         tell = partial(send, token_refresh_failed, AccessToken, **facts, error=error)
     if rows.in_callers_transaction():
-        transaction.on_commit(tell, robust=True)
+        after_commit(tell)
     else:
         tell()
 

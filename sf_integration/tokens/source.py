@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.core.exceptions import SynchronousOnlyOperation
-from django.db import DatabaseError, InterfaceError, transaction
+from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
 from .. import hosts
@@ -21,6 +21,7 @@ from ..salesforce import oauth
 from ..salesforce.errors import SalesforceError, UnknownConnection, about
 from ..salesforce.oauth import Token
 from . import apart, events, gate, lifecycle, renewal, rows
+from .commits import after_commit
 from .process import Copy, Handle, Process, Uses, current
 from .renewal import Observer
 
@@ -209,7 +210,7 @@ def _ask_row(
         uses = process.uses[handle]
         uses.count += 1
         if in_transaction:  # a rollback would take the note away
-            transaction.on_commit(lambda: _note(uses, handle), robust=True)
+            after_commit(_note, uses, handle)
         else:
             _note(uses, handle)
     return token
@@ -299,7 +300,7 @@ def _hold(process: Process, handle: Handle, sign_in: Callable[[], Token]) -> Tok
             return sign_in()
     finally:  # a failure too: the caller may catch it and commit
         if handle in process.held:
-            transaction.on_commit(lambda: _save_held(process, handle), robust=True)
+            after_commit(_save_held, process, handle)
 
 
 def _save_held(process: Process, handle: Handle) -> None:

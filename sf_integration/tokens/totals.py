@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
-from functools import partial
 
 from django.db import Error, transaction
 from django.db.models import F
 
 from ..models import Total
 from ..salesforce import diagnosis
+from .commits import after_commit
 from .prepared import Given, Update, Values
 
 log = logging.getLogger("sf_integration.tokens")
@@ -55,7 +55,7 @@ def add(what: What, happenings: Iterable[Happening]) -> None:
 
 def tell(what: What, *happenings: Happening) -> None:
     """Raise the totals after the commit, outside of all transactions. What can't be counted costs nobody anything."""
-    transaction.on_commit(partial(_tell, what, happenings), robust=True)
+    after_commit(_tell, what, happenings)
 
 
 def _tell(what: What, happenings: Iterable[Happening]) -> None:

@@ -238,17 +238,19 @@ def test_a_connection_deleted_at_this_very_moment_is_unknown(process: Canned) ->
     connection()
     with (
         just_before("INSERT", lambda: ConnectedApp.objects.update(name="another")),
-        pytest.raises(UnknownConnection),
+        pytest.raises(UnknownConnection) as told,
     ):
         source.get("acme")
+    assert "acme" in str(told.value)
 
 
 def test_inside_a_transaction_no_row_is_made(process: Canned) -> None:
-    connection()
-    process.ends = [NEW]
+    connection(extra_usernames=["x@acme.example"])
+    process.ends = [NEW, NEW]
     with transaction.atomic():
-        assert source.get("acme") == NEW
+        assert source.get("acme") == source.get("acme", "X@acme.example") == NEW
         assert not AccessToken.objects.exists()
+    assert [request.username for request in process.requests] == ["Ops@acme.example", "x@acme.example"]
 
 
 @pytest.mark.parametrize("in_transaction", [False, True])
@@ -518,11 +520,11 @@ def test_what_a_transaction_brought_is_stored_at_the_next_look_outside(process: 
 def test_what_the_org_refuses_of_what_is_held_is_not_stored(process: Canned) -> None:
     made = row()
     newer = token("newer", age=-2 * SECOND)
-    process.ends = [NEW, newer, ERROR]
+    process.ends = [NEW, newer, TransportError("No answer.", code="timeout")]
     with transaction.atomic():
         source.get("acme")
     assert source.renew("acme", None, NEW) == newer == rows.opened(stored(made))
-    with pytest.raises(AuthenticationError) as told:
+    with pytest.raises(TransportError) as told:
         source.renew("acme", None, newer)
     assert told.value.connection == "acme"
 
@@ -532,7 +534,8 @@ def test_a_commit_does_not_fail_for_what_can_not_be_stored(
 ) -> None:
     row()
     process.ends = [NEW]
-    monkeypatch.setattr(source, "_save_held", lambda *_: 1 / 0)
+    for work in ("_save_held", "_note"):
+        monkeypatch.setattr(source, work, lambda *_: 1 / 0)
     with django_capture_on_commit_callbacks(execute=True), transaction.atomic():
         source.get("acme")
 
