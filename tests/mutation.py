@@ -49,6 +49,7 @@ TESTS: dict[str, list[str]] = {
         f"{_ROWS}::test_a_database_connection_that_was_dropped_is_opened_anew_once",
         f"{_ROWS}::test_only_a_transaction_that_can_be_rolled_back_is_a_callers",
     ],
+    "tokens/claims.py": ["tests/tokens/test_statements.py"],
     "tokens/source.py": ["tests/tokens/test_callers.py"],
 }
 """Of a module of `sf_integration`, what looks."""

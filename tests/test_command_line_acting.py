@@ -56,6 +56,7 @@ ACTS: dict[str, Sequence[str]] = {
     "alarms": (),
     "test-alarm": (),
     "audit": (),
+    "schedule": (),
 }
 FOR_EVERYBODY = {"explain", "try-api-key"}
 """The one asks nobody, the other whoever has the API key."""

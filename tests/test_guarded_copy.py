@@ -569,7 +569,7 @@ def test_a_sandbox_beside_it_is_called_as_ever(world: World, settings: Any) -> N
 CALLS_NOBODY = {
     "verbs": {
         "explain", "setup-kit", "make-key", "register-key", "reencrypt", "api-clients", "make-api-key", "revoke-api-key",
-        "try-api-key", "alarms", "test-alarm", "audit", "import",  # import: with --check it does, see above
+        "try-api-key", "alarms", "test-alarm", "audit", "schedule", "import",  # import: with --check it does, see above
     },
     "pages": {
         "alarms", "alarm_test", "health_json", "audit", "audit_events", "explain", "guide", "new", "login_url", "draft", "draft_change", "draft_steps", "draft_key",

@@ -20,7 +20,7 @@ from sf_integration.salesforce.errors import InvalidInput
 from sf_integration.services import drafts
 from sf_integration.testing.apps import App
 from sf_integration.testing.django import ConnectableOrg
-from sf_integration.tokens import lifecycle, rows
+from sf_integration.tokens import claims, lifecycle
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -498,7 +498,7 @@ def test_discarding_takes_nothing_from_a_check_under_way(
     make_key(dora, draft)
     check(dora, draft, salesforce_org, admin_makes_app(salesforce_org, dora, draft, users=set()))
     row = ConnectedApp.objects.get().tokens.get()
-    assert rows.claim(row, timezone.now())
+    assert claims.claim(row, timezone.now())
     dora.post(f"/connections/new/{draft.pk}/discard/", {"leftovers": "on"})
     assert ConnectedApp.objects.get().signing_key
     assert not ConnectionDraft.objects.exists()

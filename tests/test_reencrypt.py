@@ -26,7 +26,7 @@ from sf_integration.sealed_columns import SealedColumn, sealed_columns, stored_k
 from sf_integration.services import reencrypt
 from sf_integration.state import ConnectionState
 from sf_integration.testing.django import ConnectableOrg
-from sf_integration.tokens import rows
+from sf_integration.tokens import claims, rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -254,14 +254,14 @@ def test_who_waits_for_a_new_token_is_not_given_the_old_one_sealed_anew(
     encryption_keys(NEW, OLD)
     row = rows.find("acme", None)
     assert row is not None
-    assert rows.claim(row, timezone.now())  # somebody else signs in
+    assert claims.claim(row, timezone.now())  # somebody else signs in
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(in_thread, lambda: tokens.refresh("acme"))
         time.sleep(0.3)
         run()
         time.sleep(0.5)
         assert not waiting.done()
-        rows.release([row], called=False)
+        claims.release([row], called=False)
         new = waiting.result()
     assert new.value != old.value  # type: ignore[attr-defined]
     assert org.token_requests == 2

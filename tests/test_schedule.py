@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from celery import current_app
+from celery.beat import ScheduleEntry
 from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.test import modify_settings
@@ -66,6 +67,12 @@ def test_the_ready_schedule_is_told(settings: Any) -> None:
 def test_what_was_given_to_the_celery_application_itself_is_told(celery_schedule: dict[str, Any]) -> None:
     celery_schedule[REFRESH] = SCHEDULE[REFRESH]
     assert set(told()) == {"I001", "W007"}
+
+
+@without_rows
+def test_an_entry_may_be_an_object_as_celery_takes_it(celery_schedule: dict[str, Any]) -> None:
+    celery_schedule[REFRESH] = ScheduleEntry(REFRESH, SCHEDULE[REFRESH]["task"], schedule=60, app=current_app)
+    assert "refresh" not in told()["W007"]
 
 
 def test_rows_are_read_only_where_databases_are_asked_for() -> None:
@@ -142,6 +149,14 @@ def test_what_an_admin_did_is_not_undone() -> None:
     assert make_rows() == "All rows are there already; nothing was changed.\n"
     assert sorted(PeriodicTask.objects.values_list("name", "task", "interval__every", "enabled")) == before
     assert len(before) == 4
+
+
+def test_a_name_that_another_task_has_is_told_and_nothing_is_made() -> None:
+    hourly = IntervalSchedule.objects.create(every=1, period="hours")
+    PeriodicTask.objects.create(name=CHECKS, task="orders.push", interval=hourly)
+    with pytest.raises(CommandError, match=f"runs another task: {CHECKS}"):
+        make_rows()
+    assert PeriodicTask.objects.count() == 1
 
 
 @without_rows

@@ -43,7 +43,7 @@ from ..models import (
 )
 from ..sealed_columns import missing_keys_of_late
 from ..state import ConnectionState
-from ..tokens import lifecycle, rows, totals
+from ..tokens import claims, lifecycle, totals
 
 PREFIX = "sf_integration"
 _USAGE_IS_OLD_AFTER = dt.timedelta(hours=24)
@@ -171,7 +171,7 @@ class Collector:
             ).values_list("connection_id", "username", "expected_expiry", "has_value")
             if connection in self._connections
         ]
-        logins = rows.all_logins_this_hour(self._now)
+        logins = claims.all_logins_this_hour(self._now)
         names = {pk: each.name for pk, each in self._connections.items()}
         yield _gauge(
             "token_expiry_timestamp_seconds",

@@ -18,7 +18,7 @@ from ..alarms import watch
 from ..health import scheduler
 from ..models import AccessToken, ConnectedApp, ConnectionCheck, ConnectionDraft
 from ..state import ConnectionState
-from ..tokens import lifecycle, rows
+from ..tokens import claims, lifecycle
 from ..tokens.lifecycle import state as token_state
 from .gauges import Gauge
 from .times import distance
@@ -149,7 +149,7 @@ def token_rows(connection: ConnectedApp) -> list[AccessToken]:
 
 
 def tokens_of(found: list[AccessToken], now: dt.datetime) -> list[TokenFacts]:
-    counts = rows.logins_this_hour([row.username for row in found], now)
+    counts = claims.logins_this_hour([row.username for row in found], now)
     return [TokenFacts.of(row, counts.get(row.username, 0), now) for row in found]
 
 

@@ -23,7 +23,7 @@ from ..salesforce.errors import SalesforceError
 from ..salesforce.oauth import Token
 from ..salesforce.problem import Problem, problem_of
 from ..salesforce.stages import Stage, stage_of, stage_of_code
-from ..tokens import gate, lifecycle, pin, renewal, rows
+from ..tokens import claims, gate, lifecycle, pin, renewal, rows
 from . import corrections
 from .operations import Outcome
 
@@ -193,7 +193,7 @@ def _try(connection: ConnectedApp, address: Address) -> Try:
     try:
         token, error = _sign_in(connection, address)
     finally:
-        rows.release([row])
+        claims.release([row])
     milliseconds = round((time.monotonic() - started) * 1000)
     if token is not None:
         _end(token)
@@ -213,7 +213,7 @@ def _claimed(connection: ConnectedApp) -> AccessToken:
     if row is None:
         raise gate.still_signing_in()  # edited or deleted at this very moment
     gate.require_logins_left(row, now)
-    if not rows.claim(row, now):
+    if not claims.claim(row, now):
         gate.require_fuse(row, now)
         raise gate.still_signing_in()
     return row

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
+from ..salesforce.errors import InvalidInput
 from ..schedule import SCHEDULE
 
 TASKS = {entry["task"]: name for name, entry in SCHEDULE.items()}
@@ -42,7 +43,8 @@ def entries(databases: Iterable[str]) -> list[Entry] | None:
 def _configured() -> list[Entry]:
     """In the settings. A site need not load its Celery application together with Django."""
     given = current_app.conf.beat_schedule or getattr(settings, "CELERY_BEAT_SCHEDULE", None) or {}
-    return [Entry(name, entry["task"]) for name, entry in given.items() if entry.get("task") in TASKS]
+    tasks = ((name, dict(entry).get("task")) for name, entry in given.items())  # Celery takes objects, too
+    return [Entry(name, task) for name, task in tasks if task in TASKS]
 
 
 def _stored(databases: Iterable[str]) -> list[Entry] | None:
@@ -61,10 +63,17 @@ def _rows(alias: str) -> list[Entry] | None:
 
 
 def add_rows() -> list[str]:
-    """Make a row for each of our tasks that has none, and give their names. What an admin edited or switched off stays."""
+    """Make a row for each of our tasks that has none, and give their names. What an admin edited or switched off stays.
+
+    Raises InvalidInput, and makes none, when a row of another task has one of the names.
+    """
     model = apps.get_model("django_celery_beat", "PeriodicTask")
     known = set(model.objects.filter(task__in=TASKS).values_list("task", flat=True))
     missing = [name for task, name in TASKS.items() if task not in known]
+    if taken := list(model.objects.filter(name__in=missing).values_list("name", flat=True)):
+        raise InvalidInput(
+            f"A row of this name runs another task: {', '.join(taken)}. Rename it in the admin first."
+        )
     for name in missing:
         entry = SCHEDULE[name]
         model.objects.create(

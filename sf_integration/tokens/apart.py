@@ -17,7 +17,7 @@ from ..salesforce import origin
 from ..salesforce.errors import SalesforceError
 from ..salesforce.oauth import Token
 from ..salesforce.signin import Outcome
-from . import gate, lifecycle, pin, promotion, renewal, rows
+from . import claims, gate, lifecycle, pin, promotion, renewal, rows
 from .process import Handle, Held, Process
 
 log = logging.getLogger("sf_integration.tokens")
@@ -44,7 +44,7 @@ def token(process: Process, handle: Handle, row: AccessToken, *, refused: Token 
 def sign_in(process: Process, handle: Handle, row: AccessToken) -> Token:
     """Sign in now and hold what comes of it."""
     now = timezone.now()
-    uncounted = [at for at in process.uncounted_logins.get(handle, ()) if at > now - rows.HOUR]
+    uncounted = [at for at in process.uncounted_logins.get(handle, ()) if at > now - claims.HOUR]
     gate.require_fuse(row, now, uncounted=len(uncounted))
     process.uncounted_logins[handle] = [*uncounted, now]
     outcome = process.sign_in(renewal.prepare(process, row.connection, row.username))
@@ -66,7 +66,7 @@ def save(process: Process, handle: Handle, row: AccessToken) -> None:
         if _holds(held, row, now) and _is_news(held, row):
             promotion.note([(row, held.outcome, held.error)])
             renewal.record([(row, held.outcome, held.error)])
-        rows.add_logins(row, len(process.uncounted_logins.get(handle, ())), now)
+        claims.add_logins(row, len(process.uncounted_logins.get(handle, ())), now)
     except DatabaseError:
         log.warning("connection %s: a token could not be stored yet", row.connection.name)
         return

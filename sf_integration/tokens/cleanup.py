@@ -7,7 +7,7 @@ import datetime as dt
 from django.utils import timezone
 
 from ..models import EXTRA_USERNAME_FORGOTTEN_AFTER, AccessToken, AccessTokenQuerySet, NormalUsername
-from .rows import HOUR
+from .claims import HOUR
 
 _BATCH = 500
 

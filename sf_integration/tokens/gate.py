@@ -7,7 +7,7 @@ import datetime as dt
 from ..models import AccessToken
 from ..salesforce import errors
 from ..salesforce.errors import ActionNeeded, AuthenticationError, LoginUnavailable, SalesforceError, WrongOrg
-from . import lifecycle, pin, rows
+from . import claims, lifecycle, pin
 
 
 def require_open(row: AccessToken, now: dt.datetime) -> None:
@@ -39,7 +39,7 @@ def require_logins_left(row: AccessToken, now: dt.datetime) -> None:
 
 def require_fuse(row: AccessToken, now: dt.datetime, *, uncounted: int = 0) -> None:
     """Stop well before Salesforce locks the user out. `uncounted` sign-ins are not in the database yet."""
-    used = rows.logins_this_hour([row.username], now).get(row.username, 0) + uncounted
+    used = claims.logins_this_hour([row.username], now).get(row.username, 0) + uncounted
     if used >= lifecycle.FUSE_LOGINS:
         raise LoginUnavailable(
             f"{row.username} signed in {used} times within the hour; we stop at {lifecycle.FUSE_LOGINS}, well before "

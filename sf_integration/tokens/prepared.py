@@ -27,6 +27,11 @@ class Given(Expression):
         super().__init__(output_field=field)
         self.name, self.column = name, field
 
+    @classmethod
+    def of(cls, model: type[Model], name: str, column: str = "") -> Given:
+        """A value for, or to compare with, the column of that name, or another one."""
+        return cls(name, model._meta.get_field(column or name))
+
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         return "%s", (self,)
 

@@ -27,7 +27,7 @@ from ..salesforce.problem import problem_of
 from ..salesforce.signin import Outcome, SignIn
 from ..signals import connection_health_changed, send, token_refresh_failed, token_refreshed
 from ..state import ConnectionState
-from . import events, lifecycle, pin, promotion, rows
+from . import claims, events, lifecycle, pin, promotion, rows
 from .commits import after_commit
 from .process import Process
 
@@ -103,7 +103,7 @@ def renew(process: Process, row: AccessToken, observe: Observer | None = None) -
         if observe is not None:
             observe(prepared, outcome)
     except BaseException:
-        rows.release([row], called=called)
+        claims.release([row], called=called)
         raise
     return settle(row, outcome)
 
@@ -115,7 +115,7 @@ def settle(row: AccessToken, outcome: Outcome) -> Token:
         promotion.note([(row, outcome, error)])
         record([(row, outcome, error)])
     except BaseException:
-        rows.release([row])
+        claims.release([row])
         raise
     announce(row, outcome, error)
     if error is not None:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
-import os
-import secrets
-import socket
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from typing import Any
-from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections, router, transaction
-from django.db.models import Case, F, Model, QuerySet, Subquery, Sum, Value, When
-from django.db.models.functions import Coalesce, Least
+from django.db.models import Case, F, Model, QuerySet, Value, When
+from django.db.models.functions import Least
 from django.utils import timezone
 
 from .. import hosts
@@ -33,10 +29,8 @@ from ..salesforce import diagnosis, oauth, origin
 from ..salesforce.diagnosis import Kind
 from ..salesforce.errors import EncryptionKeyMissing, SalesforceError, UnknownConnection, without_secrets
 from ..salesforce.oauth import Token
-from . import lifecycle, pin
+from . import claims, lifecycle, pin
 from .prepared import Given, Select, Update
-
-HOUR = dt.timedelta(hours=1)
 
 Changes = dict[str, Any]
 """Columns of a row, and what to write there."""
@@ -93,10 +87,7 @@ def _joined(values: Sequence[Any]) -> AccessToken:
     return found
 
 
-def _given(name: str, column: str = "") -> Given:
-    """A value for, or to compare with, the column of that name, or another one."""
-    return Given(name, AccessToken._meta.get_field(column or name))
-
+_given = partial(Given.of, AccessToken)
 
 _OWN_ROW = Select(AccessToken, lambda: _rows_of(NormalUsername("connection__username")))
 _ROW_OF = Select(AccessToken, lambda: _rows_of(_given("username")))
@@ -150,109 +141,6 @@ def in_callers_transaction() -> bool:
             return False
     except RuntimeError:
         return True
-
-
-def claim(row: AccessToken, now: dt.datetime) -> bool:
-    """Take the right to sign in for this row: one conditional UPDATE, the count of rows says who won.
-
-    Nobody wins when the user has no logins left; `gate.require_fuse` tells.
-    """
-    claimant = new_claimant()
-    won = _CLAIM.run(
-        {
-            "pk": row.pk,
-            "seen": row.version,
-            "username": row.username,
-            "now": now,
-            "an_hour_ago": now - HOUR,
-            "claimant": claimant,
-            "lapse": now + lifecycle.CLAIM_LAPSE,
-        }
-    )
-    if won:
-        row.claimed_by = claimant
-    return bool(won)
-
-
-def _claimable() -> QuerySet[AccessToken]:
-    user = _by_username([_given("username")], _given("an_hour_ago", "logins_since"))
-    spent = user.annotate(total=Sum("logins")).values("total")
-    return (
-        AccessToken.objects.filter(pk=_given("pk", "id"), version=_given("seen", "version"))
-        .free_to_claim(_given("now", "claimed_until"))
-        .alias(spent=Coalesce(Subquery(spent), 0))
-        .filter(spent__lt=lifecycle.FUSE_LOGINS)
-    )
-
-
-def claim_batch(row_ids: Collection[UUID], now: dt.datetime) -> list[AccessToken]:
-    """Claim all of these that are still due and free, with one UPDATE."""
-    claimant = new_claimant()
-    due = AccessToken.objects.due_for_refresh(now).filter(pk__in=row_ids).order_by()
-    ids = list(due.values_list("pk", flat=True))
-    AccessToken.objects.filter(pk__in=ids).free_to_claim(now).update(
-        **_claimed(claimant, now, now + lifecycle.CLAIM_LAPSE, now - HOUR)
-    )
-    mine = AccessToken.objects.filter(pk__in=ids, claimed_by=claimant).order_by()
-    keys = ("signing_key", "staged_signing_key", "previous_signing_key")
-    return list(mine.select_related(*(f"connection__{key}" for key in keys)))
-
-
-def new_claimant() -> str:
-    return f"{socket.gethostname()[:30]}:{os.getpid()}:{secrets.token_hex(6)}"
-
-
-def _claimed(claimant: Any, now: Any, lapse: Any, an_hour_ago: Any) -> Changes:
-    return {"claimed_by": claimant, "claimed_until": lapse, **_counted(1, now, an_hour_ago)}
-
-
-def _counted(logins: int, now: Any, an_hour_ago: Any) -> Changes:
-    """What notes sign-ins: added to those of the hour, or the first of a new one."""
-    this_hour = {"logins_since__gt": an_hour_ago}
-    return {
-        "last_try_at": now,
-        "logins": Case(When(**this_hour, then=F("logins") + logins), default=Value(logins)),
-        "logins_since": Case(When(**this_hour, then=F("logins_since")), default=now),
-    }
-
-
-_CLAIM = Update(
-    AccessToken,
-    _claimable,
-    lambda: _claimed(
-        _given("claimant", "claimed_by"),
-        _given("now", "last_try_at"),
-        _given("lapse", "claimed_until"),
-        _given("an_hour_ago", "logins_since"),
-    ),
-)
-
-
-def release(rows: Collection[AccessToken], *, called: bool = True) -> None:
-    """Give claims back. `called` False: nothing was sent, so the sign-in does not count."""
-    changes: dict[str, Any] = {"claimed_by": "", "claimed_until": None}
-    if not called:
-        changes |= {"logins": F("logins") - 1, "last_try_at": None}
-    for claimant in {row.claimed_by for row in rows}:
-        mine = [row.pk for row in rows if row.claimed_by == claimant]
-        AccessToken.objects.filter(pk__in=mine, claimed_by=claimant).update(**changes)
-
-
-def logins_this_hour(usernames: Collection[str], now: dt.datetime) -> dict[str, int]:
-    """Sign-ins by us per username, over all connections: Salesforce counts by user."""
-    found = _by_username(set(usernames), now - HOUR)
-    return dict(found.annotate(total=Sum("logins")).values_list("username", "total"))
-
-
-def all_logins_this_hour(now: dt.datetime) -> dict[str, int]:
-    """As `logins_this_hour`, of everybody."""
-    recent = AccessToken.objects.filter(logins_since__gt=now - HOUR).order_by().values("username")
-    return dict(recent.annotate(total=Sum("logins")).values_list("username", "total"))
-
-
-def _by_username(usernames: Collection[Any], since: Any) -> QuerySet[AccessToken, Any]:
-    rows = AccessToken.objects.filter(username__in=usernames, logins_since__gt=since)
-    return rows.order_by().values("username")
 
 
 def token_changes(row: AccessToken, token: Token) -> Changes:
@@ -318,7 +206,7 @@ def write(results: Collection[tuple[AccessToken, Changes]]) -> None:
             *(changes | {"pk": row.pk, "seen": row.version} for row, changes in group)
         )
         if written < len(group):
-            release([row for row, _ in group])  # reaches those that still hold our claim
+            claims.release([row for row, _ in group])  # reaches those that still hold our claim
             continue
         for row, changes in group:
             for name, value in changes.items():
@@ -467,12 +355,6 @@ def open_for_another_key(connection: ConnectedApp) -> None:
             AccessToken.objects.filter(pk=row.pk, next_try_at=row.next_try_at).update(
                 next_try_at=timezone.now()
             )
-
-
-def add_logins(row: AccessToken, count: int, now: dt.datetime) -> None:
-    """Note sign-ins that no claim has counted."""
-    if count:
-        AccessToken.objects.filter(pk=row.pk).update(**_counted(count, now, now - HOUR))
 
 
 def note_uses(name: str, username: str | None, count: int) -> bool:

@@ -20,7 +20,7 @@ from ..models import AccessToken, ConnectedApp
 from ..salesforce import oauth
 from ..salesforce.errors import SalesforceError, UnknownConnection, about
 from ..salesforce.oauth import Token
-from . import apart, events, gate, lifecycle, renewal, rows
+from . import apart, claims, events, gate, lifecycle, renewal, rows
 from .commits import after_commit
 from .process import Copy, Handle, Process, Uses, current
 from .renewal import Observer
@@ -273,7 +273,7 @@ def _sign_in_once(
             now = timezone.now()
             if not past_gate:
                 gate.require_open(row, now)
-            if rows.claim(row, now):
+            if claims.claim(row, now):
                 return row, _renewed(process, row, wanted, observe)
             gate.require_fuse(row, now)
             if time.monotonic() > deadline:

@@ -27,7 +27,7 @@ from ..salesforce import signin
 from ..salesforce.errors import SalesforceError
 from ..salesforce.secret import Secret
 from ..salesforce.signin import Outcome, SignIn
-from . import lifecycle, promotion, renewal, rows, totals
+from . import claims, lifecycle, promotion, renewal, rows, totals
 from .process import Process, current
 
 log = logging.getLogger("sf_integration.tokens")
@@ -64,14 +64,14 @@ def refresh_batch(row_ids: Sequence[UUID]) -> Tally:
     """Renew these rows if they are still due. Run twice, or on two hosts, it does nothing the second time."""
     process = current()
     started = time.monotonic()
-    claimed = rows.claim_batch(row_ids, timezone.now())
+    claimed = claims.claim_batch(row_ids, timezone.now())
     if not claimed:
         return Tally()
     try:
         with signals.held_back():
             tally = _renew_claimed(process, claimed, started)
     except BaseException:
-        rows.release(claimed)
+        claims.release(claimed)
         raise
     seconds = time.monotonic() - started
     log.info(
@@ -111,7 +111,7 @@ def _renew_claimed(process: Process, claimed: Sequence[AccessToken], started: fl
             renewal.announce(*result)
         failed = sum(error is not None for _, _, error in results)
         tally += Tally(renewed=len(results) - failed, failed=failed)
-    rows.release(put_off, called=False)
+    claims.release(put_off, called=False)
     return tally + Tally(put_off=len(put_off))
 
 
@@ -119,7 +119,7 @@ def _prepare_all(
     process: Process, claimed: Sequence[AccessToken]
 ) -> tuple[list[tuple[AccessToken, SignIn]], list[AccessToken]]:
     """Rows that can be signed in for, and those that must not be now."""
-    used = rows.logins_this_hour([row.username for row in claimed], timezone.now())
+    used = claims.logins_this_hour([row.username for row in claimed], timezone.now())
     ready: list[tuple[AccessToken, SignIn]] = []
     refused: list[AccessToken] = []
     for row in claimed:

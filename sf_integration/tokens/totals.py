@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import partial
 
 from django.db import Error, transaction
 from django.db.models import F
@@ -70,8 +71,5 @@ def _raised() -> Values:
     return {name: F(name) + _given(name) for name in ("count", "milliseconds")}
 
 
-def _given(name: str) -> Given:
-    return Given(name, Total._meta.get_field(name))
-
-
+_given = partial(Given.of, Total)
 _RAISE = Update(Total, lambda: Total.objects.filter(what=_given("what"), outcome=_given("outcome")), _raised)

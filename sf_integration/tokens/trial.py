@@ -13,7 +13,7 @@ from ..salesforce import signin
 from ..salesforce.errors import InvalidInput, LoginUnavailable, RetryableError, SalesforceError
 from ..salesforce.problem import problem_of
 from ..salesforce.signin import Outcome, SignIn
-from . import gate, lifecycle, promotion, renewal, rows
+from . import claims, gate, lifecycle, promotion, renewal, rows
 from .process import Process
 
 
@@ -36,7 +36,7 @@ def begin(process: Process, connection: ConnectedApp) -> Trial:
     if staged is None:
         raise InvalidInput(f"The connection “{present.name}” has no staged signing key to try.")
     request = renewal.request(process, present, row.username, process.private_key(staged))
-    if not rows.claim(row, now):
+    if not claims.claim(row, now):
         gate.require_fuse(row, now)
         raise gate.still_signing_in()
     return Trial(row, replace(request, key_fingerprint=staged.fingerprint))
@@ -51,10 +51,10 @@ def finish(trial: Trial, outcome: Outcome, *, actor: Any) -> SalesforceError | N
             promotion.accept(row.connection, outcome.key_fingerprint, actor=actor)
             renewal.record([(row, outcome, None)])
         else:
-            rows.release([row])
+            claims.release([row])
             _note_refusal(row.connection, error)
     except BaseException:
-        rows.release([row])
+        claims.release([row])
         raise
     if error is None:
         renewal.announce(row, outcome, None)
@@ -63,7 +63,7 @@ def finish(trial: Trial, outcome: Outcome, *, actor: Any) -> SalesforceError | N
 
 def give_up(trial: Trial) -> None:
     """Give the claim back; what the sign-in may bring is lost."""
-    rows.release([trial.row])
+    claims.release([trial.row])
 
 
 def _note_refusal(connection: ConnectedApp, error: SalesforceError) -> None:

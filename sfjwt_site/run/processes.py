@@ -149,8 +149,9 @@ def put_aside(folder: Path, *, largest: int) -> None:
     """Let each log of more than `largest` bytes begin anew, and keep what it held as NAME.log.1. Programs that append to it go on."""
     for log in folder.glob("*.log"):
         if log.stat().st_size > largest:
-            shutil.copyfile(log, log.with_name(f"{log.name}.1"))
-            os.truncate(log, 0)
+            with contextlib.suppress(OSError):  # a full disk is no reason to stop the site
+                shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+                os.truncate(log, 0)
 
 
 def watch(children: Sequence[Child], kept: Sequence[Kept], *, log_folder: Path) -> NoReturn:

@@ -121,6 +121,7 @@ class Bare:
                 self.path(file).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(file, self.path(file))
         command("mount", "-t", "proc", "proc", self.path("proc"))
+        command("mount", "-t", "devpts", "-o", "newinstance,ptmxmode=0666", "devpts", self.path("dev/pts"))
         self.path("dev/shm").chmod(0o1777)  # where Celery's processes share semaphores
         command("chroot", self.folder, "useradd", "--create-home", "plain")
         command("git", "clone", "--quiet", ROOT, self.path(TREE))

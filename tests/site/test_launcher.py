@@ -270,6 +270,14 @@ def test_a_log_that_grew_is_put_aside_and_goes_on(tmp_path: Path) -> None:
     assert (tmp_path / "web.log.1").read_text() == "x" * 20
 
 
+def test_a_log_that_can_not_be_put_aside_goes_on_as_it_is(tmp_path: Path) -> None:
+    """As on a full disk."""
+    (tmp_path / "web.log").write_text("x" * 20)
+    (tmp_path / "web.log.1").mkdir()
+    put_aside(tmp_path, largest=19)
+    assert (tmp_path / "web.log").read_text() == "x" * 20
+
+
 def test_port_in_use_is_one_sentence_and_nothing_starts(site: Site) -> None:
     with socket() as other:
         other.bind(("127.0.0.1", site.port))

@@ -24,7 +24,7 @@ from sf_integration.salesforce.http import Answer
 from sf_integration.salesforce.secret import Secret
 from sf_integration.salesforce.signin import Outcome, SignIn
 from sf_integration.testing.django import ConnectableOrg
-from sf_integration.tokens import lifecycle, renewal, rows, sweep
+from sf_integration.tokens import claims, lifecycle, renewal, rows, sweep
 
 from .test_sweep import connect_many
 
@@ -104,7 +104,7 @@ def test_fuse_counts_sign_ins_in_transactions_after_they_are_stored(salesforce_o
             token = get_token("acme") if token is None else tokens.renew("acme", None, token)
     row = AccessToken.objects.get()
     assert salesforce_org.token_requests == 3
-    assert rows.logins_this_hour([row.username], timezone.now()) == {row.username: 3}
+    assert claims.logins_this_hour([row.username], timezone.now()) == {row.username: 3}
 
 
 def test_sign_ins_in_transactions_begin_a_new_hour(salesforce_org: ConnectableOrg) -> None:
@@ -114,7 +114,7 @@ def test_sign_ins_in_transactions_begin_a_new_hour(salesforce_org: ConnectableOr
     with transaction.atomic():
         tokens.renew("acme", None, token)
     row = AccessToken.objects.get()
-    assert rows.logins_this_hour([row.username], timezone.now()) == {row.username: 1}
+    assert claims.logins_this_hour([row.username], timezone.now()) == {row.username: 1}
 
 
 def test_what_may_have_been_sent_counts_though_it_broke_off(salesforce_org: ConnectableOrg) -> None:

@@ -16,7 +16,7 @@ from django.utils import timezone
 from sf_integration import RetryableError, get_token, tokens
 from sf_integration.models import AccessToken
 from sf_integration.testing.django import ConnectableOrg
-from sf_integration.tokens import rows
+from sf_integration.tokens import claims, rows
 from tests import processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -147,9 +147,9 @@ def test_a_second_claimant_loses(salesforce_org: ConnectableOrg) -> None:
     assert first is not None
     assert second is not None
     now = timezone.now()
-    assert rows.claim(first, now)
-    assert not rows.claim(second, now)
-    assert rows.claim(second, now + dt.timedelta(seconds=13))
+    assert claims.claim(first, now)
+    assert not claims.claim(second, now)
+    assert claims.claim(second, now + dt.timedelta(seconds=13))
 
 
 def test_who_waits_too_long_is_told_to_come_again(
@@ -161,7 +161,7 @@ def test_who_waits_too_long_is_told_to_come_again(
     rows.ensure([rows.connection_named("acme")])
     row = rows.find("acme", None)
     assert row is not None
-    assert rows.claim(row, timezone.now())
+    assert claims.claim(row, timezone.now())
     monkeypatch.setattr(lifecycle, "CALLER_WAIT_SECONDS", 0.4)
     with pytest.raises(RetryableError) as caught:
         get_token("acme")

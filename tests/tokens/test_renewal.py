@@ -28,7 +28,7 @@ from sf_integration.salesforce.errors import (
 from sf_integration.salesforce.oauth import Token
 from sf_integration.salesforce.signin import SignIn, SpareKey
 from sf_integration.state import ConnectionState
-from sf_integration.tokens import renewal, rows
+from sf_integration.tokens import claims, renewal, rows
 
 from .canned import Canned, outcome
 from .test_statements import ERROR, HOUR, NOW, columns_of, connection, row, stored, token, with_token
@@ -72,7 +72,7 @@ def told() -> Iterator[Told]:
 
 def claimed(name: str = "acme", username: str = "Ops@acme.example", **columns: Any) -> AccessToken:
     made = row(name, username, **columns)
-    assert rows.claim(made, NOW)
+    assert claims.claim(made, NOW)
     return made
 
 

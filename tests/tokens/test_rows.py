@@ -14,7 +14,7 @@ from django.utils import timezone
 from sf_integration import RetryableError, get_token, tokens
 from sf_integration.models import AccessToken
 from sf_integration.testing.django import ConnectableOrg
-from sf_integration.tokens import rows
+from sf_integration.tokens import claims, rows
 
 from .test_statements import just_before
 
@@ -130,9 +130,9 @@ def test_nobody_wins_a_claim_when_the_user_has_no_logins_left(salesforce_org: Co
     now = timezone.now()
     rows.ensure([first, rows.connection_named("two")])
     AccessToken.objects.filter(connection__name="two").update(logins=600, logins_since=now)
-    assert not rows.claim(found("acme"), now)
+    assert not claims.claim(found("acme"), now)
     AccessToken.objects.filter(connection__name="two").update(logins=599)
-    assert rows.claim(found("acme"), now)
+    assert claims.claim(found("acme"), now)
     row = found("acme")
     assert (row.logins, row.logins_since, row.last_try_at) == (1, now, now)
     assert row.claimed_until == now + dt.timedelta(seconds=12)
@@ -144,7 +144,7 @@ def test_a_claim_counts_on_within_the_hour_and_anew_after_it(salesforce_org: Con
     minutes = dt.timedelta(minutes=1)
     counted = []
     for at in (start, start + 59 * minutes, start + 61 * minutes):
-        assert rows.claim(found("acme"), at)
+        assert claims.claim(found("acme"), at)
         row = found("acme")
         counted.append((row.logins, row.logins_since))
     assert counted == [(1, start), (2, start), (1, start + 61 * minutes)]

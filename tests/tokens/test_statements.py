@@ -26,7 +26,7 @@ from sf_integration.salesforce.errors import (
     WrongOrg,
 )
 from sf_integration.salesforce.oauth import Token
-from sf_integration.tokens import lifecycle, rows
+from sf_integration.tokens import claims, lifecycle, rows
 from sf_integration.tokens.lifecycle import FUSE_LOGINS
 
 pytestmark = pytest.mark.django_db
@@ -107,7 +107,7 @@ def changed(made: AccessToken, before: dict[str, Any]) -> dict[str, Any]:
 def test_a_claim_writes_who_until_when_and_one_more_login() -> None:
     made, other = row(version=3), row("other", "other@acme.example")
     before, untouched = columns_of(made), columns_of(other)
-    assert rows.claim(made, NOW) is True
+    assert claims.claim(made, NOW) is True
     assert changed(made, before) == {
         "claimed_by": made.claimed_by,
         "claimed_until": NOW + 12 * SECOND,
@@ -135,7 +135,7 @@ def test_only_a_free_row_that_has_not_moved_on_is_claimed(columns: dict[str, Any
     made = row()
     AccessToken.objects.update(**columns)
     before = columns_of(made)
-    assert rows.claim(made, NOW) is wins
+    assert claims.claim(made, NOW) is wins
     assert bool(changed(made, before)) is wins
     assert (made.claimed_by != "") is wins
 
@@ -143,17 +143,17 @@ def test_only_a_free_row_that_has_not_moved_on_is_claimed(columns: dict[str, Any
 def test_of_two_who_claim_one_wins() -> None:
     made = row()
     first, second = stored(made), stored(made)
-    assert [rows.claim(first, NOW), rows.claim(second, NOW)] == [True, False]
+    assert [claims.claim(first, NOW), claims.claim(second, NOW)] == [True, False]
     assert (columns_of(made)["claimed_by"], second.claimed_by) == (first.claimed_by, "")
 
 
 def test_each_claim_has_a_name_of_its_own() -> None:
-    host, process, rest = rows.new_claimant().rsplit(":", 2)
+    host, process, rest = claims.new_claimant().rsplit(":", 2)
     assert host
     assert process.isdecimal()
     assert len(rest) == 12
-    assert len({rows.new_claimant() for _ in range(10)}) == 10
-    assert max(map(len, (host, rows.new_claimant()))) <= 64
+    assert len({claims.new_claimant() for _ in range(10)}) == 10
+    assert max(map(len, (host, claims.new_claimant()))) <= 64
 
 
 def test_the_logins_of_a_user_are_counted_over_all_connections_and_only_theirs() -> None:
@@ -163,10 +163,10 @@ def test_the_logins_of_a_user_are_counted_over_all_connections_and_only_theirs()
     row("four", "late@acme.example", logins=7, logins_since=NOW - HOUR)
     users = [mine.username, theirs.username, "late@acme.example", "nobody@acme.example"]
     counted = {mine.username: FUSE_LOGINS, theirs.username: 5}
-    assert rows.logins_this_hour(users, NOW) == rows.all_logins_this_hour(NOW) == counted
-    assert rows.logins_this_hour([theirs.username] * 2, NOW) == {theirs.username: 5}
-    assert rows.claim(mine, NOW) is False
-    assert rows.claim(theirs, NOW) is True
+    assert claims.logins_this_hour(users, NOW) == claims.all_logins_this_hour(NOW) == counted
+    assert claims.logins_this_hour([theirs.username] * 2, NOW) == {theirs.username: 5}
+    assert claims.claim(mine, NOW) is False
+    assert claims.claim(theirs, NOW) is True
 
 
 def test_a_batch_claims_what_is_due_and_free_and_nothing_else() -> None:
@@ -180,7 +180,7 @@ def test_a_batch_claims_what_is_due_and_free_and_nothing_else() -> None:
     lapsed = row("lapsed", claimed_by="another", claimed_until=NOW - SECOND)
     asked = [each.pk for each in (*due, *left[:-1], lapsed)]
     untouched = [columns_of(each) for each in left]
-    claimed = rows.claim_batch(asked, NOW)
+    claimed = claims.claim_batch(asked, NOW)
     assert {each.pk for each in claimed} == {due[0].pk, due[1].pk, lapsed.pk}
     assert [changed(each, before) for each, before in zip(left, untouched, strict=True)] == [{}] * 4
     (claimant,) = {each.claimed_by for each in claimed}
@@ -190,14 +190,14 @@ def test_a_batch_claims_what_is_due_and_free_and_nothing_else() -> None:
         assert now["last_try_at"] == NOW
     logins = {each.connection.name: (each.logins, each.logins_since) for each in claimed}
     assert logins == {"due 1": (1, NOW), "due 2": (5, NOW - MINUTE), "lapsed": (1, NOW)}
-    assert rows.claim_batch(asked, NOW) == []
+    assert claims.claim_batch(asked, NOW) == []
 
 
 def test_a_row_that_another_process_claims_meanwhile_is_not_ours() -> None:
     mine, theirs = row("one"), row("two", "other@acme.example")
     another = AccessToken.objects.filter(pk=theirs.pk)
     with just_before("UPDATE", lambda: another.update(claimed_by="another", claimed_until=NOW + 9 * SECOND)):
-        claimed = rows.claim_batch([mine.pk, theirs.pk], NOW)
+        claimed = claims.claim_batch([mine.pk, theirs.pk], NOW)
     assert [each.pk for each in claimed] == [mine.pk]
     assert columns_of(theirs)["claimed_by"] == "another"
 
@@ -207,7 +207,7 @@ def test_a_batch_comes_with_all_that_signing_in_needs(django_assert_num_queries:
     app = made.connection
     app.staged_signing_key, app.previous_signing_key = (connection(f"c{n}").signing_key for n in (1, 2))
     app.save()
-    (claimed,) = rows.claim_batch([made.pk], NOW)
+    (claimed,) = claims.claim_batch([made.pk], NOW)
     with django_assert_num_queries(0):
         found = claimed.connection
         keys = (found.signing_key, found.staged_signing_key, found.previous_signing_key)
@@ -221,13 +221,13 @@ def test_a_batch_comes_with_all_that_signing_in_needs(django_assert_num_queries:
 @pytest.mark.parametrize("called", [True, False])
 def test_giving_a_claim_back_frees_the_row_and_takes_back_what_was_not_sent(called: bool) -> None:
     made, batch = row("one"), row("two", "other@acme.example")
-    rows.claim(made, NOW)
-    (of_batch,) = rows.claim_batch([batch.pk], NOW)
+    claims.claim(made, NOW)
+    (of_batch,) = claims.claim_batch([batch.pk], NOW)
     stolen = row("three", "third@acme.example")
-    rows.claim(stolen, NOW)
+    claims.claim(stolen, NOW)
     AccessToken.objects.filter(pk=stolen.pk).update(claimed_by="another")
     before = columns_of(stolen)
-    rows.release([made, of_batch, stolen], called=called)
+    claims.release([made, of_batch, stolen], called=called)
     for each in (made, of_batch):
         now = columns_of(each)
         assert (now["claimed_by"], now["claimed_until"]) == ("", None)
@@ -236,16 +236,16 @@ def test_giving_a_claim_back_frees_the_row_and_takes_back_what_was_not_sent(call
 
 
 def test_the_others_of_a_batch_keep_their_claim() -> None:
-    batch = rows.claim_batch([row("one").pk, row("two", "other@acme.example").pk], NOW)
-    rows.release(batch[:1])
+    batch = claims.claim_batch([row("one").pk, row("two", "other@acme.example").pk], NOW)
+    claims.release(batch[:1])
     assert [columns_of(each)["claimed_by"] for each in batch] == ["", batch[1].claimed_by]
-    rows.release([])
+    claims.release([])
 
 
 def test_a_claim_is_given_back_as_called_unless_said_otherwise() -> None:
     made = row()
-    rows.claim(made, NOW)
-    rows.release([made])
+    claims.claim(made, NOW)
+    claims.release([made])
     assert columns_of(made)["logins"] == 1
 
 
@@ -257,7 +257,7 @@ def test_a_result_is_written_and_the_claim_given_back() -> None:
     untouched = row("three", "third@acme.example")
     before = columns_of(untouched)
     for each in (one, two):
-        rows.claim(each, NOW)
+        claims.claim(each, NOW)
     AccessToken.objects.filter(pk=one.pk).update(settings_fingerprint="that of before")
     error = TransportError("No answer.", code="timeout")
     failure = rows.failure_changes(two, error, "passing", NOW)
@@ -276,7 +276,7 @@ def test_a_row_that_moved_on_keeps_what_others_wrote() -> None:
     """One was taken over after its claim had lapsed, another edited while its claim still holds."""
     taken, edited, well = (row(name, f"{name}@acme.example") for name in ("taken", "edited", "well"))
     for each in (taken, edited, well):
-        rows.claim(each, NOW)
+        claims.claim(each, NOW)
     AccessToken.objects.filter(pk=taken.pk).update(version=9, claimed_by="another")
     AccessToken.objects.filter(pk=edited.pk).update(version=9)
     before = columns_of(taken), columns_of(edited)
@@ -290,7 +290,7 @@ def test_a_row_that_moved_on_keeps_what_others_wrote() -> None:
 def test_results_of_another_kind_are_written_though_a_row_moved_on() -> None:
     moved, failed = row("moved"), row("failed", "other@acme.example")
     for each in (moved, failed):
-        rows.claim(each, NOW)
+        claims.claim(each, NOW)
     AccessToken.objects.filter(pk=moved.pk).update(version=9)
     failure = rows.failure_changes(failed, ERROR, "set-up", NOW)
     rows.write([(moved, rows.token_changes(moved, token())), (failed, failure)])
@@ -674,9 +674,9 @@ def test_logins_that_no_claim_has_counted_are_added(
 ) -> None:
     made, other = row("one", logins=logins, logins_since=since), row("two")
     before, untouched = columns_of(made), columns_of(other)
-    rows.add_logins(made, 0, NOW)
+    claims.add_logins(made, 0, NOW)
     assert changed(made, before) == {}
-    rows.add_logins(made, 3, NOW)
+    claims.add_logins(made, 3, NOW)
     now = columns_of(made)
     assert (now["logins"], now["logins_since"]) == counted
     assert now["last_try_at"] == NOW
