@@ -305,6 +305,7 @@ def test_failure_is_told_with_cause_remedy_who_and_where(
     assert "Failing" in told
     assert "The org does not know this consumer key" in told
     assert "What to do Copy the consumer key again" in told
+    assert "What to do: " not in told, "the message above the steps tells them once more"
     assert "Who must act Salesforce admin of the org" in told
     assert "Where to click External Client App Manager" in told
     assert "not reached Sample record" in told

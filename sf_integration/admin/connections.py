@@ -24,7 +24,7 @@ from ..access import Deed
 from ..forms import ConnectedAppForm
 from ..models import ApiClient, ConnectedApp
 from ..presentation.offers import Offers
-from ..presentation.telling import tell
+from ..presentation.telling import tell, tell_with_advice
 from ..sensitive import takes_secret_inputs
 from ..services import leaving, operations
 from ..templatetags.sf_integration_tags import state_pill, when
@@ -194,7 +194,7 @@ class ConnectedAppAdmin(ConnectionListAdmin, ManyAtOnceAdmin):
         saved: ConnectedApp | None = getattr(request, "saved_connection", None)
         if saved is None or _SAVE_AND_TEST not in request.POST:
             return response
-        tell(request, operations.check(saved, actor=request.user))
+        tell_with_advice(request, operations.check(saved, actor=request.user))
         return redirect(reverse("admin:sf_integration_connectedapp_change", args=[saved.pk]))
 
     def save_model(self, request: HttpRequest, obj: ConnectedApp, form: Any, change: bool) -> None:
@@ -277,7 +277,7 @@ class ConnectedAppAdmin(ConnectionListAdmin, ManyAtOnceAdmin):
             self.get_queryset(request).select_related("signing_key"), pk=connection_id
         )
         access.require(request.user, Deed.CHECK, connection)
-        tell(request, operations.check(connection, actor=request.user))
+        tell_with_advice(request, operations.check(connection, actor=request.user))
         return HttpResponseRedirect(reverse("admin:sf_integration_connectedapp_change", args=[connection.pk]))
 
     def render_change_form(

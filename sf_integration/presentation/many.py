@@ -18,6 +18,7 @@ from .filters import Filters
 
 
 def problem(count: int) -> str:
+    """Why an act on so many can't begin; empty when it can."""
     if not count:
         return _("Nothing was chosen: tick connections first.")
     if count > selected.MOST:
@@ -31,6 +32,7 @@ def problem(count: int) -> str:
 
 
 def begin(request: HttpRequest, act: str, rows: ConnectedAppQuerySet, filters: Filters) -> HttpResponse:
+    """Hand it to the worker, and lead to the page that tells how far it has come; `filters` are those to come back to."""
     try:
         asked = selected.ask(act, rows, actor=request.user, send=tasks.begin_selected.delay)
     except selected.NotSent:

@@ -7,7 +7,7 @@ keeps cookies or reads `.netrc`; proxies of the environment are honoured. `pools
 
 from __future__ import annotations
 
-from .addresses import host_of, is_web_address, require_same_origin, same_origin
+from .addresses import is_web_address, require_same_origin, same_origin
 from .answer import Answer
 from .auth import BearerAuth, NoAuth
 from .masking import excerpt, mask
@@ -21,7 +21,6 @@ __all__ = [
     "Http",
     "NoAuth",
     "excerpt",
-    "host_of",
     "is_web_address",
     "mask",
     "recorded",

@@ -46,9 +46,8 @@ def transport_error(exc: Exception, url: str, timeout_seconds: float) -> Transpo
         return TransportError(f"{host} answered with more than can be right.", code="too_large")
     if any_of(ConnectionRefusedError):
         return TransportError(f"Nothing answers at {host}: connection refused.", code="connection_refused")
-    if any_of(NewConnectionError) and not any_of(
-        TimeoutError
-    ):  # to urllib3 each is a time-out, also one told at once
+    # To urllib3 each of these is a time-out, also one told at once.
+    if any_of(NewConnectionError) and not any_of(TimeoutError):
         return TransportError(f"No connection to {host} could be made.", code="connection_failed")
     if any_of(TimeoutError, ConnectTimeoutError, urllib3.exceptions.TimeoutError, requests.Timeout):
         return TransportError(f"{host} did not answer within {timeout_seconds:g} seconds.", code="timeout")

@@ -216,9 +216,10 @@ class _OneCall:
 def _one_call(method: str, url: str, timeout_seconds: float, params: Any = None) -> Iterator[_OneCall]:
     """Held to its deadline, noted for who records, and what goes wrong told in our words."""
     started = time.monotonic()
-    call = _OneCall(started + timeout_seconds)
+    deadline = started + timeout_seconds
+    call = _OneCall(deadline)
     try:
-        with held_to(started + timeout_seconds):
+        with held_to(deadline):
             yield call
     except (requests.RequestException, HTTPError, OSError, http.client.HTTPException) as exc:
         raise transport_error(exc, url, timeout_seconds) from without_frames(exc)

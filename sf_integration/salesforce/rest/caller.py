@@ -59,7 +59,7 @@ class Caller:
         self._source: TokenSource = FixedToken(token) if isinstance(token, Token) else token
         self._learned = _Learned(api_version)
         self._timeout_seconds = _positive(timeout_seconds)
-        self._own_http = http is None
+        self._owns_http = http is None
         self._http = http or Http()
         self._connection = connection
         self._newest_versions = {} if newest_versions is None else newest_versions
@@ -74,7 +74,7 @@ class Caller:
         self.close()
 
     def close(self) -> None:
-        if self._own_http:
+        if self._owns_http:
             self._http.close()
 
     def with_timeout(self, seconds: float) -> Self:
@@ -86,7 +86,7 @@ class Caller:
         """
         other = copy.copy(self)
         other._timeout_seconds = _positive(seconds)
-        other._own_http = False
+        other._owns_http = False
         return other
 
     @property
