@@ -136,6 +136,7 @@ def test_examples_are_found() -> None:
 
 
 @pytest.mark.once
+@pytest.mark.long
 def test_files_of_the_testing_document_run_as_they_stand(project: pytest.Pytester) -> None:
     """In a project that has no encryption key, by a pytest of its own."""
     files = {found["name"]: found["code"] for found in _FILE.finditer(TESTING)}

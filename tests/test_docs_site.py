@@ -17,6 +17,7 @@ _FETCHED = re.compile(
 
 
 @pytest.mark.once
+@pytest.mark.long
 def test_it_is_whole_and_stays_on_its_host(tmp_path: Path) -> None:
     make_site(tmp_path)
 

@@ -131,7 +131,9 @@ def text_of(client: Client, address: str, **form: str) -> str:
     return answer.content.decode()
 
 
-@pytest.mark.parametrize("make_key", [make_key_in_four_steps, make_key_in_one_step])
+@pytest.mark.parametrize(
+    "make_key", [make_key_in_four_steps, pytest.param(make_key_in_one_step, marks=pytest.mark.long)]
+)
 def test_tutorial_from_key_to_page(
     make_key: object, tmp_path: Path, process_environment: dict[str, str], client: Client, settings: object
 ) -> None:

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 
 import pytest
 import trustme
+import urllib3
 
 from sf_integration.salesforce.errors import InvalidInput, TransportError
 from sf_integration.salesforce.http import Answer, BearerAuth, Http, NoAuth, excerpt, is_web_address, mask
+from sf_integration.salesforce.http.failures import transport_error
 from sf_integration.testing import StandIn
 
 from .raw_server import RawServer, Visit
@@ -705,3 +707,14 @@ def test_a_closed_http_can_be_used_again(http, org):
     http.close()
     post(http, org, 5.0)
     http.close()
+
+
+@pytest.mark.parametrize(
+    "left",
+    [ssl.SSLEOFError(8, "EOF"), ssl.SSLZeroReturnError(6, "closed"), ConnectionResetError(104, "reset")],
+    ids=lambda exc: type(exc).__name__,
+)
+def test_a_host_that_leaves_the_handshake_has_shown_no_wrong_certificate(left: OSError) -> None:
+    """Which of these comes is a matter of time and of OpenSSL's version; urllib3 wraps each alike."""
+    wrapped = urllib3.exceptions.SSLError(left)
+    assert transport_error(wrapped, "https://acme.my.salesforce.com", 10).code == "cut_off"

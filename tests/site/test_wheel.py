@@ -56,6 +56,7 @@ def test_the_licence_is_told_and_packed(installed: Installed) -> None:
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in packed)
 
 
+@pytest.mark.long
 def test_what_the_wheel_and_all_its_extras_need_goes_together(installed: Installed) -> None:
     """Where this environment has them all, as that of `make test` does."""
     installed.python("-m", "pip", "check", folder=installed.folder)

@@ -24,6 +24,17 @@ class AnswerTooLarge(OSError):
     """The body passes its cap."""
 
 
+_GONE = (
+    ssl.SSLEOFError,
+    ssl.SSLZeroReturnError,
+    ssl.SSLSyscallError,
+    ConnectionResetError,
+    ConnectionAbortedError,
+    BrokenPipeError,
+)
+"""How a connection that the other side has left looks to TLS; which of them comes, time and version decide."""
+
+
 def transport_error(exc: Exception, url: str, timeout_seconds: float) -> TransportError:
     """Our sentence for whatever the HTTP libraries raised. Their own texts hold whole URLs and are left out."""
     reasons = list(_reasons(exc))
@@ -38,7 +49,7 @@ def transport_error(exc: Exception, url: str, timeout_seconds: float) -> Transpo
     if any_of(NameResolutionError, socket.gaierror):
         return TransportError(f"The name {host} does not resolve.", code="dns_failure")
     # Where the other side has gone in the handshake no certificate was judged.
-    if any_of(ssl.SSLError, urllib3.exceptions.SSLError) and not any_of(ssl.SSLEOFError):
+    if any_of(ssl.SSLError, urllib3.exceptions.SSLError) and not any_of(*_GONE):
         return TransportError(
             f"No trusted TLS connection to {host} could be made{_told_by_tls(reasons)}.", code="tls_failure"
         )
