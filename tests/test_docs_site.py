@@ -8,6 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
+
+from tests.browser.watching import ARGUMENTS
 
 ROOT = Path(__file__).parents[1]
 # What a browser fetches by itself; links are for people to follow.
@@ -16,17 +19,38 @@ _FETCHED = re.compile(
 )
 
 
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    make_site(folder)
+    return folder
+
+
 @pytest.mark.once
 @pytest.mark.long
-def test_it_is_whole_and_stays_on_its_host(tmp_path: Path) -> None:
-    make_site(tmp_path)
-
-    assert 'url=README.html"' in (tmp_path / "index.html").read_text()
-    made = [path for path in tmp_path.rglob("*") if path.suffix in (".html", ".css")]
+def test_it_is_whole_and_stays_on_its_host(site: Path) -> None:
+    assert 'url=README.html"' in (site / "index.html").read_text()
+    made = [path for path in site.rglob("*") if path.suffix in (".html", ".css")]
     assert len(made) > 40
     assert [found for path in made for found in _FETCHED.findall(path.read_text())] == []
-    offered = {path.name for path in tmp_path.joinpath("_downloads").rglob("*")}
+    offered = {path.name for path in site.joinpath("_downloads").rglob("*")}
     assert [name for name in files_to_take_away() if name not in offered] == []
+
+
+@pytest.mark.once
+@pytest.mark.long
+@pytest.mark.chromium
+def test_no_page_is_wider_than_its_window(site: Path) -> None:
+    with sync_playwright() as playwright:
+        page = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS).new_page()
+        page.goto(site.joinpath("docs", "python-api.html").as_uri())
+        too_wide = []
+        for width in (360, 760, 820, 1000, 1024, 1100, 1200, 1320, 1400, 1540, 1600, 1920):
+            page.set_viewport_size({"width": width, "height": 900})
+            if page.evaluate("document.documentElement.scrollWidth") > width:
+                too_wide.append(width)
+        page.context.browser.close()
+    assert too_wide == []
 
 
 def make_site(folder: Path) -> None:

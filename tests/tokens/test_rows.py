@@ -192,7 +192,10 @@ def test_a_database_connection_that_was_dropped_is_opened_anew_once(
     salesforce_org: ConnectableOrg, kind: type[Exception]
 ) -> None:
     """Never inside a transaction, of which the rest would be lost."""
-    rows.ensure([salesforce_org.connect("acme")])
+    other = "ops@nordhafen.example"
+    connection = salesforce_org.connect("acme", extra_usernames=[other])
+    rows.ensure([connection])
+    rows.ensure([connection], other)
 
     def refuse() -> None:
         raise kind("dropped")
@@ -200,7 +203,7 @@ def test_a_database_connection_that_was_dropped_is_opened_anew_once(
     found("acme")
     opened = database.connection
     with just_before("SELECT", refuse):
-        assert found("acme").connection.name == "acme"
+        assert found("acme", other).username == other
     assert database.connection is not opened
     with transaction.atomic(), just_before("SELECT", refuse), pytest.raises(kind):
         rows.find("acme", None)

@@ -736,3 +736,14 @@ def test_a_wrong_org_is_stored_with_its_id() -> None:
     told = rows.failure_changes(row(), error, "set-up", NOW)["last_error"]
     assert (told["type"], told["organization_id"]) == ("WrongOrg", "00D000000000002EAA")
     assert lifecycle.kind_of(error) == "set-up"
+
+
+def test_the_transaction_around_a_test_case_is_no_callers() -> None:
+    assert transaction.get_connection().in_atomic_block
+    assert rows.in_callers_transaction() is False
+
+
+def test_a_name_that_is_half_right_is_suggested() -> None:
+    connection("acme-uat-eu")
+    with pytest.raises(UnknownConnection, match="acme-uat-eu"):
+        rows.connection_named("acme")
