@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
+import subprocess
+import sys
 import tomllib
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -107,6 +110,21 @@ def test_hooks_look_at_what_make_check_looks_at() -> None:
 
 def test_contributing_fits_on_a_screen() -> None:
     assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) <= 45
+
+
+@pytest.mark.once
+@pytest.mark.long
+def test_tests_start_after_a_wheel_was_built_here(tmp_path: Path) -> None:
+    left_behind = tmp_path / "sf_integration.egg-info"
+    left_behind.mkdir()
+    entry_points = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["pytest11"]
+    lines = [f"{name} = {module}" for name, module in entry_points.items()]
+    (left_behind / "entry_points.txt").write_text("\n".join(["[pytest11]", *lines]))
+    (left_behind / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: sf_integration\nVersion: 0\n")
+    command = [sys.executable, "-m", "pytest", "-n0", "-q", "--collect-only", "tests/test_clock.py"]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    found = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr[-2000:]
 
 
 # ---- the tour -------------------------------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ def check_alarm_channels(**_: Any) -> list[checks.CheckMessage]:
         found.append(
             checks.Warning(
                 "Alarms are to go to channels, but Apprise, which sends them, is not installed.",
-                hint='Install the extra: pip install "sf-integration[notify]".',
+                hint="Install the wheel with its extra notify.",
                 id="sf_integration.W006",
             )
         )

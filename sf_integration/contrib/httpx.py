@@ -1,4 +1,4 @@
-"""The twin of SalesforceAuth for httpx. Needs `pip install sf-integration[httpx]`."""
+"""The twin of SalesforceAuth for httpx. Needs the extra `httpx`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""simple-salesforce over a shared token that renews itself. Needs `pip install sf-integration[simple-salesforce]`."""
+"""simple-salesforce over a shared token that renews itself. Needs the extra `simple-salesforce`."""
 
 from __future__ import annotations
 
