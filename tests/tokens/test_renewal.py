@@ -198,6 +198,7 @@ def test_a_refusal_is_raised_written_and_told(told: Told) -> None:
     assert raised.value is ERROR
     now = columns_of(made)
     assert (now["failures"], now["claimed_by"], now["last_error"]["code"]) == (1, "", "invalid_client_id")
+    assert now["last_error"]["kind"] == "set-up"  # which says when it is tried again
     facts = {"connection": made.connection, "username": made.username, "seconds": 2.5, "error": ERROR}
     assert told == [(signals.token_refresh_failed, facts)]
 
