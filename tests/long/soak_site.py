@@ -65,6 +65,10 @@ def _connection(wanted: Wanted, key: SigningKey) -> ConnectedApp:
     return made
 
 
+def make_all_due() -> None:
+    AccessToken.objects.update(refresh_at=timezone.now())
+
+
 def change_username(name: str, username: str) -> None:
     connection = ConnectedApp.objects.get(name=name)
     connection.username = username

@@ -436,6 +436,7 @@ class Walk:
             "register-key": [["elsewhere", "--signer", "none", "--reference", "x"]],
             "rotate-key": [["acme", "--out", str(folder / "rotated.crt")], ["acme", "--try"]],
             "reencrypt": [["--dry-run"], [], ["--json"]],
+            "schedule": [[]],
         }  # fmt: skip
 
     def run_verbs(self) -> None:
