@@ -1,7 +1,7 @@
 """The tests under each Python and Django that the package supports: `make matrix`.
 
     python -m tests.matrix                 on every pair whose Python is found here, without browser and wheel,
-                                           and without what is marked “once”
+                                           and without what is marked “once” or “long”
     python -m tests.matrix --all           the whole suite
     python -m tests.matrix --python 3.13   these pairs alone; likewise --django 6.0
     python -m tests.matrix --extras        the wheel with each of its extras alone, and with all
@@ -31,7 +31,7 @@ PYTHONS = ("3.11", "3.12", "3.13")
 DJANGOS = {"5.2": PYTHONS, "6.0": PYTHONS[1:]}
 
 LOCKS = ("requirements.txt", "requirements-dev.txt")
-SUITE = ("-m", "not once and not wheel", "--ignore=tests/browser")
+SUITE = ("-m", "not once and not wheel and not long", "--ignore=tests/browser")
 
 # What each extra is for, as modules that need it.
 PROMISES = {
