@@ -96,7 +96,7 @@ def test_each_statement_asks_the_router_for_the_database_of_its_model(settings: 
     settings.DATABASE_ROUTERS = [Router()]
     Select(Total, lambda: all_of.values_list("count")).run()
     Update(Total, lambda: all_of, lambda: {"count": 1}).run({})
-    Insert(Total).run({"what": "sweep", "outcome": ""})
+    Insert(Total).run({"id": 1, "what": "sweep", "outcome": ""})
     assert asked == [("read", Total), ("write", Total), ("write", Total)]
 
 
@@ -105,7 +105,7 @@ def test_a_statement_that_fails_marks_the_transaction_for_rollback() -> None:
     one, two = total(outcome="one"), total(outcome="two")
     outcome = Given("outcome", Total._meta.get_field("outcome"))
     clash = Update(Total, lambda: Total.objects.filter(pk=two.pk), lambda: {"outcome": outcome})
-    values = {"what": one.what, "outcome": one.outcome}
+    values = {"id": two.pk + 1, "what": one.what, "outcome": one.outcome}
     for run in (lambda: clash.run({"outcome": "one"}), lambda: Insert(Total).run(values)):
         with transaction.atomic():
             with pytest.raises(IntegrityError):
