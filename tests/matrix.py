@@ -184,7 +184,7 @@ def version_of(python: Path) -> str:
 
 def environment(place: str, python: Path) -> Path:
     """The Python of a new environment; packages come from uv's cache, so making it anew costs seconds."""
-    run(UV, "venv", "--quiet", "--clear", "--python", python, FOLDER / place)
+    run(UV, "venv", "--quiet", "--seed", "--clear", "--python", python, FOLDER / place)
     return FOLDER / place / "bin" / "python"
 
 

@@ -388,4 +388,5 @@ def _impatient() -> Iterator[None]:
         try:
             yield
         finally:
-            cursor.execute(f"PRAGMA busy_timeout = {milliseconds}")
+            # Past Django, which refuses every statement in a transaction that a failed one has spoilt.
+            database.connection.execute(f"PRAGMA busy_timeout = {milliseconds}")
