@@ -60,6 +60,12 @@ NEEDS: dict[str, Callable[[], bool]] = {
 }
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What a browser is started for takes long, too."""
+    if item.get_closest_marker("chromium"):
+        item.add_marker("long")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     required = os.environ.get("SF_TEST_REQUIRE", "").split(",")
     for name in [mark.name for mark in item.iter_markers() if mark.name in NEEDS]:
