@@ -123,17 +123,20 @@ class Process:
         """Login URL to seconds that our clock was ahead of that host's at its last answer."""
 
     def remember(
-        self, handle: Handle, token: Token, connection: ConnectedApp, *, seconds_left: float, looked_at: float
+        self, handle: Handle, token: Token, connection: ConnectedApp, *, expires: float, looked_at: float
     ) -> None:
-        """`looked_at`: when the row was read (monotonic), which was before the sign-in if there was one."""
+        """Both on the monotonic clock. `looked_at`: when the row was read, before the sign-in if there was one."""
         self.copies[handle] = Copy(
             token,
             connection.pk,
             connection.api_version,
-            uses=self.uses.setdefault(handle, Uses()),
-            expires=time.monotonic() + seconds_left,
+            uses=self.uses_of(handle),
+            expires=expires,
             next_look=looked_at + LOOK_EVERY_SECONDS,
         )
+
+    def uses_of(self, handle: Handle) -> Uses:
+        return self.uses.setdefault(handle, Uses())
 
     def forget(self, handle: Handle) -> None:
         self.copies.pop(handle, None)

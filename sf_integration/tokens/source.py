@@ -9,6 +9,7 @@ from asyncio import _get_running_loop
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from django.core.exceptions import SynchronousOnlyOperation
@@ -207,7 +208,7 @@ def _ask_row(
         raise
     _remember(process, handle, row, token, looked_at)
     if counts_as_use:
-        uses = process.uses[handle]
+        uses = process.uses_of(handle)
         uses.count += 1
         if in_transaction:  # a rollback would take the note away
             after_commit(_note, uses, handle)
@@ -328,4 +329,17 @@ def _remember(process: Process, handle: Handle, row: AccessToken, token: Token, 
     left = (token.expected_expiry - timezone.now()).total_seconds()
     # In grace the copy lives until the next look only, which asks the row again.
     seconds = left if left > 0 else lifecycle.LOOK_EVERY_SECONDS
-    process.remember(handle, token, row.connection, seconds_left=seconds, looked_at=looked_at)
+    remember = partial(
+        process.remember,
+        handle,
+        token,
+        row.connection,
+        expires=time.monotonic() + seconds,
+        looked_at=looked_at,
+    )
+    if (
+        rows.in_callers_transaction()
+    ):  # what is not committed may be a token of another user, and is nobody else's
+        after_commit(remember)
+    else:
+        remember()

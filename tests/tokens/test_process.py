@@ -63,10 +63,10 @@ def test_one_asker_in_five_seconds_looks_at_the_row() -> None:
     assert Copy(TOKEN, uuid4(), "67.0", Uses(), expires=2000.0).move_mark(0.5)
 
 
-def test_a_token_is_remembered_until_it_is_forgotten_and_its_uses_stay(clock: SimpleNamespace) -> None:
+def test_a_token_is_remembered_until_it_is_forgotten_and_its_uses_stay() -> None:
     remembering, handle = Process(), ("acme", None)
     app = ConnectedApp(name="acme", api_version="67.0")
-    remembering.remember(handle, TOKEN, app, seconds_left=90, looked_at=990)
+    remembering.remember(handle, TOKEN, app, expires=1090, looked_at=990)
     copy = remembering.copies[handle]
     assert (copy.token, copy.connection_id, copy.api_version) == (TOKEN, app.pk, "67.0")
     assert (copy.expires, copy.next_look) == (1090, 995)
@@ -74,8 +74,8 @@ def test_a_token_is_remembered_until_it_is_forgotten_and_its_uses_stay(clock: Si
     remembering.forget(handle)
     remembering.forget(handle)
     assert not remembering.copies
-    remembering.remember(handle, TOKEN, app, seconds_left=90, looked_at=990)
-    remembering.remember(("acme", "other"), TOKEN, app, seconds_left=90, looked_at=990)
+    remembering.remember(handle, TOKEN, app, expires=1090, looked_at=990)
+    remembering.remember(("acme", "other"), TOKEN, app, expires=1090, looked_at=990)
     assert [each.uses.count for each in remembering.copies.values()] == [7, 0]
 
 
