@@ -19,7 +19,7 @@ import jwt
 from . import diagnosis
 from .answers import json_of, raise_for_error
 from .errors import ApiError, AuthenticationError, LoginUnavailable, RetryableError, TransportError
-from .http import Answer, BearerAuth, Http, is_web_address, mask
+from .http import SMALL_ANSWER_MAX_BYTES, Answer, BearerAuth, Http, as_told, is_web_address, mask
 from .secret import Secret
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -27,6 +27,8 @@ TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - an address
 DEFAULT_SESSION = dt.timedelta(hours=2)
 NO_SKEW = dt.timedelta(0)
 _LONGEST_URL = 255
+_LONGEST_ID = 18
+_LONGEST_SCOPES = 1000
 _LONGEST_SESSION = dt.timedelta(hours=25)
 _RETRY_AFTER_RATE_SECONDS = 900.0
 
@@ -76,7 +78,11 @@ class Token:
             issued_at=now,
             expected_expiry=end + clock_skew if end else now + session,
             identity_url=identity_url if is_web_address(identity_url) else "",
-            scopes=tuple(scope for scope in str(data.get("scope") or "").split() if scope.isprintable()),
+            scopes=tuple(
+                scope
+                for scope in str(data.get("scope") or "")[:_LONGEST_SCOPES].split()
+                if scope.isprintable()
+            ),
         )
 
 
@@ -104,11 +110,11 @@ class Identity:
         username = data.get("username") or data.get("preferred_username")
         if not (data.get("user_id") and data.get("organization_id") and username):
             raise _malformed("user_id, organization_id or username is missing")
-        text = {key: str(value) for key, value in data.items() if isinstance(value, str)}
+        text = {key: as_told(value) for key, value in data.items() if isinstance(value, str)}
         return cls(
-            user_id=str(data["user_id"]),
-            organization_id=str(data["organization_id"]),
-            username=str(username),
+            user_id=as_told(data["user_id"])[:_LONGEST_ID],
+            organization_id=as_told(data["organization_id"])[:_LONGEST_ID],
+            username=as_told(username),
             display_name=text.get("display_name") or text.get("name", ""),
             email=text.get("email", ""),
             user_type=text.get("user_type", ""),
@@ -267,6 +273,7 @@ def _who(token: Token, path: str, timeout_seconds: float, http: Http | None) -> 
             auth=BearerAuth(token.value, token.instance_url),
             headers={"Accept": "application/json"},
             timeout_seconds=timeout_seconds,
+            max_bytes=SMALL_ANSWER_MAX_BYTES,
         )
     raise_for_error(response)
     return Identity.from_json(json_of(response))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import gzip
+import socket
 import ssl
 import threading
 import time
@@ -47,6 +48,14 @@ def at_most(seconds: float):
     started = time.monotonic()
     yield
     assert time.monotonic() - started < seconds
+
+
+@contextmanager
+def call_later(seconds: float, work):
+    timer = threading.Timer(seconds, work)
+    timer.start()
+    yield
+    timer.join()
 
 
 def drips_headers(visit: Visit) -> None:
@@ -112,6 +121,21 @@ def test_one_deadline_holds_for_the_whole_answer(http, raw_server, call, behavio
 
 
 @CALLS
+def test_connecting_and_the_handshake_share_the_deadline(http, call):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+
+        class Org:
+            url = f"https://127.0.0.1:{address[1]}"
+
+        # While the line is full, the system drops who comes, who tries again after a second; nobody answers the handshake.
+        with socket.create_connection(address), call_later(0.5, listener.accept), at_most(2.0):
+            assert failure(call, http, Org, 1.5).code == "timeout"
+
+
+@CALLS
 def test_a_call_that_timed_out_is_not_sent_again(http, raw_server, call):
     server = raw_server(says_nothing)
     failure(call, http, server, 0.3)
@@ -145,6 +169,23 @@ def endless(visit: Visit) -> None:
 def test_an_endless_answer_is_cut_at_its_cap(http, raw_server, call):
     error = failure(call, http, raw_server(endless), 10.0, max_bytes=1_000_000)
     assert error.code == "too_large"
+
+
+@CALLS
+@pytest.mark.parametrize("length", [b"-1", b"-5"])
+def test_a_chunk_of_a_negative_length_does_not_lead_past_the_cap(http, raw_server, call, length):
+    def endless_chunk(visit: Visit) -> None:
+        visit.read_request()
+        visit.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + length + b"\r\n")
+        while visit.goes_on:
+            visit.send(b"x" * 65_536)
+
+    tracemalloc.start()
+    try:
+        assert failure(call, http, raw_server(endless_chunk)).code == "cut_off"
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_token_endpoint_may_send_a_megabyte_at_most(http, org):
@@ -651,6 +692,7 @@ def test_half_an_emoji_is_replaced(half):
         ("", None),
         ("Thu, 01 Jan 1970 00:00:00 +9999", None),
         ("Thu, 01 Jan 99999 00:00:00 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 -0001", None),
     ],
 )
 def test_the_clock_is_compared_with_the_hosts(date, skew):

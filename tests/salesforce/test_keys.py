@@ -342,9 +342,27 @@ def by_mac(rounds: int, bag: bytes = b"") -> bytes:
     )
 
 
-def by_bag(rounds: int) -> bytes:
-    shrouded = oid("2a864886f70d010c0a0102")
-    return by_mac(2048, tlv(0x30, shrouded, tlv(0xA0, by_pbkdf2(rounds))))
+SHROUDED = oid("2a864886f70d010c0a0102")
+
+
+def by_bag(rounds: int, attribute: bytes = b"\5\0") -> bytes:
+    attributes = tlv(0x31, tlv(0x30, oid("2a0304"), tlv(0x31, attribute)))
+    return by_mac(2048, tlv(0x30, SHROUDED, tlv(0xA0, by_pbkdf2(rounds)), attributes))
+
+
+def by_oddly_tagged_bag(rounds: int) -> bytes:
+    """Its tag, which fits into one byte, is written in two; OpenSSL takes that."""
+    bag = tlv(0x30, SHROUDED, tlv(0xA0, by_pbkdf2(rounds)))
+    return by_mac(2048, b"\x3f\x10" + bag[1:])
+
+
+def by_bag_in_pieces(rounds: int) -> bytes:
+    data, bag = oid("2a864886f70d010701"), tlv(0x30, SHROUDED, tlv(0xA0, by_pbkdf2(rounds)))
+    safe = tlv(0x30, bag)
+    pieces = tlv(0x24, tlv(0x24, tlv(4, safe[:70]), tlv(4, safe[70:])))
+    return tlv(
+        0x30, integer(3), tlv(0x30, data, tlv(0xA0, tlv(4, tlv(0x30, tlv(0x30, data, tlv(0xA0, pieces))))))
+    )
 
 
 def without_length(data: bytes) -> bytes:
@@ -359,6 +377,14 @@ BOMBS = {
     "scrypt in many lanes": (lambda lanes: by_scrypt(2**10, lanes), 1, 2**20),
     "seal of PKCS#12": (by_mac, 2048, 2**31 - 1),
     "bag of PKCS#12": (by_bag, 2048, 3_000_000),
+    "bag beside what can't be read": (
+        lambda rounds: by_bag(rounds, tlv(0x30, b"\xff\xff")),
+        2048,
+        3_000_000,
+    ),
+    "bag beside a long tag": (lambda rounds: by_bag(rounds, b"\x5f\x81\1\1\0"), 2048, 3_000_000),
+    "bag with a long tag": (by_oddly_tagged_bag, 2048, 3_000_000),
+    "bag in pieces of pieces": (by_bag_in_pieces, 2048, 3_000_000),
     "PKCS#12 without lengths": (lambda rounds: without_length(by_mac(rounds)), 2048, 2**31 - 1),
 }
 

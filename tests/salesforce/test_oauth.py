@@ -314,6 +314,26 @@ def test_an_identity_without_its_three_facts_is_refused(org, http, token, body):
     assert caught.value.code == "malformed_answer"
 
 
+def test_an_identity_is_no_larger_than_a_token(org, http, token):
+    who = {"user_id": "005", "organization_id": "00D", "username": "u", "photos": "x" * 1_000_000}
+    org.fail("answer", where="identity", body=who)
+    with pytest.raises(TransportError) as caught:
+        oauth.identity(token, http=http)
+    assert caught.value.code == "too_large"
+
+
+def test_scopes_fit_where_they_are_stored():
+    answer = {"access_token": "t", "instance_url": "https://acme.my.salesforce.com", "scope": "api " * 900}
+    found = Token.from_json(answer, now=dt.datetime.now(dt.UTC))
+    assert len(" ".join(found.scopes)) < 1_000
+
+
+def test_an_identity_fits_where_it_is_stored():
+    who = Identity.from_json({"user_id": "\0" * 900, "organization_id": {"a": 900}, "username": "u\0" * 900})
+    assert [len(told) for told in (who.user_id, who.organization_id, who.username)] == [18, 10, 255]
+    assert "\0" not in f"{who}"
+
+
 @pytest.mark.parametrize("odd", [None, 5, [], {}, "yes"])
 def test_identity_survives_fields_of_other_types(odd):
     facts = {"user_id": "005", "organization_id": "00D", "username": "u"}

@@ -235,6 +235,7 @@ def test_an_org_that_points_to_a_foreign_next_page_is_not_followed(client, org, 
         '{"totalSize": 1, "records": ["x"]}',
         '{"totalSize": Infinity, "records": []}',
         '{"totalSize": null, "records": []}',
+        '{"totalSize": 1, "records": [' + '{"attributes": {}, "Parent": ' * 900 + "1" + "}" * 900 + "]}",
     ],
 )
 def test_a_query_answer_of_another_form_is_told(client, org, body):
@@ -348,7 +349,18 @@ def test_the_newest_version_both_know(served, newest):
 
 
 @pytest.mark.parametrize(
-    "body", ["5", "null", '[{"label": "x"}]', '[{"version": "new"}]', '["67.0"]', "[null]"]
+    "body",
+    [
+        "5",
+        "null",
+        '[{"label": "x"}]',
+        '[{"version": "new"}]',
+        '[{"version": "67.000"}]',
+        '[{"version": "6_7.0"}]',
+        '[{"version": "NaN"}]',
+        '["67.0"]',
+        "[null]",
+    ],
 )
 def test_a_list_of_versions_of_another_form_is_told(client, org, body):
     org.fail("answer", where="rest", body=body)
@@ -510,8 +522,10 @@ def test_what_can_not_be_meant_is_refused_before_any_call(client, org, call):
     assert not org.requests
 
 
-def test_a_query_may_hold_what_a_path_may_not(client):
-    assert client.request("GET", "query?q=SELECT+Id+FROM+Account+WHERE+Name='../x'").json()["totalSize"] == 0
+@pytest.mark.parametrize("text", ["../x", "https://acme.example/"])
+def test_a_query_may_hold_what_a_path_may_not(client, text):
+    statement = f"SELECT+Id+FROM+Account+WHERE+Name='{text}'"
+    assert client.request("GET", f"query?q={statement}").json()["totalSize"] == 0
 
 
 def test_json_of_any_call_is_read_or_refused_with_a_sentence(client, org):

@@ -10,16 +10,18 @@ from __future__ import annotations
 from .addresses import is_web_address, require_same_origin, same_origin
 from .answer import Answer
 from .auth import BearerAuth, NoAuth
-from .masking import excerpt, mask
-from .pools import Http
+from .masking import as_told, excerpt, mask
+from .pools import SMALL_ANSWER_MAX_BYTES, Http
 from .record import Call, recorded
 
 __all__ = [
+    "SMALL_ANSWER_MAX_BYTES",
     "Answer",
     "BearerAuth",
     "Call",
     "Http",
     "NoAuth",
+    "as_told",
     "excerpt",
     "is_web_address",
     "mask",

@@ -13,6 +13,9 @@ from ..errors import TransportError
 from .failures import without_frames
 from .masking import excerpt, mask
 
+_MOST_SKEW_SECONDS = 1e10
+"""Three hundred years. Times that are further off can't be reckoned with."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -34,11 +37,12 @@ class Answer:
             ) from without_frames(exc)
 
     def clock_skew_seconds(self, now: float) -> float | None:
-        """How far our clock (`now`, seconds since 1970) is ahead of the answering host's; None when it sent no date."""
+        """How far our clock (`now`, seconds since 1970) is ahead of the answering host's; None when it sent no date that can be."""
         try:
-            return now - parsedate_to_datetime(self.headers["Date"]).timestamp()
+            skew = now - parsedate_to_datetime(self.headers["Date"]).timestamp()
         except (KeyError, ValueError, TypeError, OverflowError):
             return None
+        return skew if abs(skew) < _MOST_SKEW_SECONDS else None
 
 
 def _refuse_constant(name: str) -> None:

@@ -65,6 +65,12 @@ class _Response(http.client.HTTPResponse):
             raw = self.fp.detach()
             self.fp = io.BufferedReader(_DeadlineReader(raw, sock, deadline))
 
+    def _safe_read(self, amt: int) -> bytes:
+        """Asked for each chunk. urllib3 believes one of a negative length, which would be read to the end, past every cap."""
+        if amt < 0:
+            raise http.client.IncompleteRead(b"")
+        return super()._safe_read(amt)  # type: ignore[misc,no-any-return]
+
 
 def _addresses(host: str, port: int | None, connection: Any) -> list[str]:
     """Numeric addresses of a host, in the system's order."""
@@ -100,9 +106,12 @@ class _DeadlineConnection:
                 self._dns_host = address
                 self.timeout = max(deadline - time.monotonic(), 0.001)
                 try:
-                    return connect()
+                    sock = connect()
                 except (ConnectTimeoutError, NewConnectionError) as exc:
                     failed = exc
+                else:
+                    sock.settimeout(max(deadline - time.monotonic(), 0.001))  # for the handshake of TLS
+                    return sock
             raise failed or OSError("the name has no address")
         finally:
             self._dns_host = name

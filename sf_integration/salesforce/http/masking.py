@@ -20,6 +20,12 @@ def mask(text: str) -> str:
     )
 
 
+def as_told(value: object) -> str:
+    """A name of theirs, whatever it came as, short enough to be stored with each check and shown in each list."""
+    return mask(str(value))[:_LONGEST_NAME]
+
+
+_LONGEST_NAME = 255
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 # Each may come back wrapped into lines.
 _SECRET = re.compile(

@@ -29,7 +29,8 @@ from .deadline import POOL_CLASSES, held_to
 from .failures import AnswerTooLarge, refuse_redirect, transport_error, without_frames
 
 USER_AGENT = f"sf-integration/{__version__}"
-TOKEN_ANSWER_MAX_BYTES = 1_000_000
+SMALL_ANSWER_MAX_BYTES = 1_000_000
+"""Of all but records: read, JSON can take 25 times its bytes of memory."""
 REST_ANSWER_MAX_BYTES = 64_000_000
 _CHUNK = 65_536
 _POOL_SIZE = 32
@@ -79,7 +80,7 @@ class Http:
         fields: Mapping[str, str],
         *,
         timeout_seconds: float,
-        max_bytes: int = TOKEN_ANSWER_MAX_BYTES,
+        max_bytes: int = SMALL_ANSWER_MAX_BYTES,
     ) -> Answer:
         """One POST of a form, no retry, no redirect. Raises TransportError when there is no whole answer.
 

@@ -11,7 +11,8 @@ INTEGER, OCTETS, OBJECT_ID, SEQUENCE = 0x02, 0x04, 0x06, 0x30
 PKCS12_VERSION = 3
 _CONSTRUCTED = 0x20
 _CONSTRUCTED_OCTETS = OCTETS | _CONSTRUCTED
-_DEEPEST = 32
+_LONG_TAG = 0x1F
+_DEEPEST = 64
 
 Value = tuple[int, bytes]
 """Tag and content."""
@@ -19,6 +20,10 @@ Value = tuple[int, bytes]
 
 class Malformed(ValueError):
     """Not DER, or cut off."""
+
+
+class TooDeep(Malformed):
+    """Nested as nothing is that a program writes."""
 
 
 def looks_like_der(data: bytes) -> bool:
@@ -62,39 +67,59 @@ def is_constructed(tag: int) -> bool:
     return bool(tag & _CONSTRUCTED)
 
 
-def groups(data: bytes, depth: int = 0) -> Iterator[list[Value]]:
+def holds_values(value: Value) -> bool:
+    """Whether there are others in it, and nothing else."""
+    tag, content = value
+    if not is_constructed(tag) and tag != OCTETS:
+        return False
+    try:
+        return bool(list(values(content)))
+    except Malformed:
+        return False
+
+
+def groups(data: bytes) -> Iterator[list[Value]]:
     """The values of each level at every depth, also of those that lie in an OCTET STRING, as PKCS#12 wraps them.
 
-    Raises Malformed for what is not DER at the top; an OCTET STRING that holds something else is a leaf.
+    What can't be read ends its own level only: OpenSSL doesn't look into everything either. Raises Malformed for what is not DER
+    at the top, and TooDeep.
     """
-    if depth > _DEEPEST:
-        raise Malformed
-    level = [_joined(value) for value in values(data)]
-    yield level
-    for tag, content in level:
-        if is_constructed(tag):
-            yield from groups(content, depth + 1)
-        elif tag == OCTETS and looks_like_der(content):
-            try:
-                within = list(groups(content, depth + 1))
-            except Malformed:
-                continue
-            yield from within
+    length_of(data)
+    waiting = [(data, 0)]
+    while waiting:
+        data, depth = waiting.pop()
+        if depth > _DEEPEST:
+            raise TooDeep
+        level = list(_readable(data))
+        yield level
+        waiting += [(content, depth + 1) for tag, content in level if is_constructed(tag) or tag == OCTETS]
 
 
-def _joined(value: Value) -> Value:
+def _readable(data: bytes) -> Iterator[Value]:
+    try:
+        yield from map(_joined, values(data))
+    except TooDeep:
+        raise
+    except Malformed:
+        return
+
+
+def _joined(value: Value, depth: int = 0) -> Value:
     """An OCTET STRING in pieces as one in one piece."""
     tag, content = value
     if tag != _CONSTRUCTED_OCTETS:
         return value
-    return OCTETS, b"".join(piece for _, piece in values(content))
+    if depth > _DEEPEST:
+        raise TooDeep
+    return OCTETS, b"".join(_joined(piece, depth + 1)[1] for piece in values(content))
 
 
 def _parts(data: bytes, start: int, depth: int) -> tuple[int, bytes, int]:
     """Tag, content and end of the value at `start`."""
-    if depth > _DEEPEST or start + 2 > len(data) or data[start] & 0x1F == 0x1F:
-        raise Malformed
-    tag, length, start = data[start], data[start + 1], start + 2
+    if depth > _DEEPEST:
+        raise TooDeep
+    tag, start = _tag(data, start)
+    length, start = _byte(data, start), start + 1
     if length == 0x80:
         return tag, *_until_end_mark(data, start, depth)
     if length > 0x80:
@@ -103,6 +128,24 @@ def _parts(data: bytes, start: int, depth: int) -> tuple[int, bytes, int]:
     if start + length > len(data):
         raise Malformed
     return tag, data[start : start + length], start + length
+
+
+def _tag(data: bytes, start: int) -> tuple[int, int]:
+    """The tag and where it ends. One of several bytes, as OpenSSL takes for small numbers too, is told as if it were of one."""
+    tag = _byte(data, start)
+    if tag & _LONG_TAG != _LONG_TAG:
+        return tag, start + 1
+    number, more = 0, True
+    while more:
+        start += 1
+        number, more = min(number << 7 | _byte(data, start) & 0x7F, 0xFF), _byte(data, start) >= 0x80
+    return tag & ~_LONG_TAG | min(number, _LONG_TAG), start + 1
+
+
+def _byte(data: bytes, place: int) -> int:
+    if place >= len(data):
+        raise Malformed
+    return data[place]
 
 
 def _until_end_mark(data: bytes, start: int, depth: int) -> tuple[bytes, int]:

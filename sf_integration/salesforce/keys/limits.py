@@ -50,9 +50,8 @@ def require_modest_size(data: bytes) -> None:
 def require_modest_parts(data: bytes) -> None:
     """The same for the encrypted parts of a PKCS#12 file, in which a huge key could lie."""
     for level in der.groups(data):
-        for tag, content in level:
-            leaf = not der.is_constructed(tag) and not (tag == der.OCTETS and der.looks_like_der(content))
-            if leaf and len(content) > LARGEST_SEALED_PART:
+        for value in level:
+            if len(value[1]) > LARGEST_SEALED_PART and not der.holds_values(value):
                 raise InvalidPrivateKey(
                     "This PKCS#12 file is larger than one with a key and its certificate is.",
                     remedy="Export the private key and its own certificate only, without the chain.",

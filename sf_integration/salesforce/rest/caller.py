@@ -14,7 +14,7 @@ import requests
 
 from ..answers import json_of, raise_for_error
 from ..errors import InvalidInput, OutcomeUnknown, SessionExpired, TransportError, about
-from ..http import BearerAuth, Http, NoAuth
+from ..http import SMALL_ANSWER_MAX_BYTES, BearerAuth, Http, NoAuth
 from ..oauth import Token
 from .sources import FixedToken, TokenSource
 from .usage import ApiUsage, read_usage
@@ -108,6 +108,7 @@ class Caller:
                 auth=NoAuth(),
                 headers={"Accept": "application/json"},
                 timeout_seconds=self._timeout_seconds,
+                max_bytes=SMALL_ANSWER_MAX_BYTES,
             )
             raise_for_error(response)
             return read_versions(json_of(response))
@@ -154,7 +155,10 @@ class Caller:
         """As `request`; what `read` makes of the decoded answer (None: an empty one) and its status."""
         response = self.request(method, path, **arguments)
         with about(self._connection), _doubt_told(method):
-            return read(json_of(response) if response.content else None, response.status_code)
+            try:
+                return read(json_of(response) if response.content else None, response.status_code)
+            except RecursionError:
+                raise TransportError("The answer is nested too deep.", code="malformed_answer") from None
 
     def _request(
         self, method: str, path: str, timeout: float, arguments: dict[str, Any]
@@ -225,7 +229,8 @@ def _positive(seconds: float) -> float:
 
 def _within(path: str) -> str:
     """The path, if it is one: an address would be taken for the name of a resource, and `..` leads elsewhere."""
-    if "://" in path or path.startswith("//") or ".." in path.partition("?")[0].split("/"):
+    without_query = path.partition("?")[0]
+    if "://" in without_query or path.startswith("//") or ".." in without_query.split("/"):
         raise InvalidInput(
             f"“{path[:100]}” is no path below the instance URL: give one as in “limits” or “/services/apexrest/stock”."
         )

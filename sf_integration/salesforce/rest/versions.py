@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,8 @@ def read_versions(data: object) -> tuple[ApiVersion, ...]:
     """The answer of `/services/data`, oldest first."""
     try:
         found = [ApiVersion(str(item["version"]), str(item.get("label", ""))) for item in data]  # type: ignore[attr-defined]
+        if not all(re.fullmatch(r"[0-9]{1,3}\.[0-9]", each.version) for each in found):
+            raise ValueError  # it becomes a part of paths, and is stored
         return tuple(sorted(found, key=lambda version: version.number))
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise TransportError(
