@@ -18,8 +18,8 @@ class SignerSettings:
 
     backend: str
     """Dotted path of a class, or of a function that makes one."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """What it is called with."""
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What it is called with; a PIN or a password may be among it."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,9 @@ class Settings:
 
     def _get(self, name: str, default: Any) -> Any:
         configured: dict[str, Any] = getattr(django_settings, "SF_INTEGRATION", {})
-        value = configured.get(name, default)
+        value = configured.get(name)
+        if value is None:
+            return default  # a variable that is not set must not make a METRICS_TOKEN “None”
         if isinstance(value, str) and isinstance(default, Sequence) and not isinstance(default, str):
             return [part.strip() for part in value.split(",") if part.strip()]
         return value

@@ -7,7 +7,6 @@ and row, so that one moved elsewhere does not open. Source: NIST SP 800-38D; the
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import os
@@ -119,10 +118,10 @@ def new_key() -> str:
 
 
 def _decode_key(text: str, place: int) -> bytes:
-    text = text.strip().rstrip("=")
     try:
+        text = text.strip().rstrip("=")
         key = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except (ValueError, binascii.Error):
+    except (ValueError, TypeError, AttributeError):  # the last two: of a variable that is not set, for one
         raise MalformedKey(f"encryption key {place} is not base64url") from None
     if len(key) != KEY_BYTES:
         raise MalformedKey(f"encryption key {place} has {len(key)} bytes instead of {KEY_BYTES}")

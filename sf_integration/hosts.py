@@ -16,7 +16,7 @@ from django.utils.module_loading import import_string
 
 from .conf import settings
 from .salesforce import my_domain
-from .salesforce.errors import NotAllowedHere
+from .salesforce.errors import InvalidInput, NotAllowedHere
 from .salesforce.http import is_web_address
 
 log = logging.getLogger("sf_integration.hosts")
@@ -53,7 +53,7 @@ class LoginAddress:
     audience: str
     """The default: right unless the connection says another."""
     environment: str
-    """As far as the host tells; the first check asks the org."""
+    """Empty if the host does not tell; the first check asks the org."""
     note: str
     """What was made of the text, in a sentence; empty when that is no more than form."""
 
@@ -62,7 +62,7 @@ def read_login_url(text: str) -> LoginAddress:
     """Raises InvalidInput when `text` holds no login URL, NotAllowedHere when that may not be called."""
     found = my_domain.read(text)
     require_allowed(found.url)
-    return LoginAddress(found.url, default_audience(found.url), environment_of(found.url), found.note)
+    return LoginAddress(found.url, default_audience(found.url), environment_told_by(found.url), found.note)
 
 
 def normal_login_url(text: str) -> str:
@@ -87,7 +87,7 @@ def app_kind_problem(app_kind: str, *, login_url: str, audience: str) -> tuple[s
 
 
 def require_allowed(url: str) -> None:
-    """Raise NotAllowedHere unless login or API calls may go to `url`.
+    """Raise NotAllowedHere unless login or API calls may go to `url`; InvalidInput for what no parser understands.
 
     HOST_RULE has the last word on which hosts; that they are called by https, and serve programs, it can't change.
     """
@@ -162,7 +162,7 @@ def is_allowed(url: str) -> bool:
     """Whether `require_allowed` lets it pass."""
     try:
         require_allowed(url)
-    except NotAllowedHere:
+    except (NotAllowedHere, InvalidInput):
         return False
     return True
 

@@ -20,7 +20,7 @@ class AlwaysSafe(SafeExceptionReporterFilter):
 
     hidden_settings = re.compile(
         rf"{SafeExceptionReporterFilter.hidden_settings.pattern}"
-        "|(BROKER|DATABASE|CACHE|REDIS|PROXY)_URL|CHANNELS|LOCATION|COOKIE",
+        "|(BROKER|DATABASE|CACHE|REDIS|PROXY)_URL|CHANNELS|SIGNERS|LOCATION|COOKIE",
         re.IGNORECASE,
     )
 

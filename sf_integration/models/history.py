@@ -19,7 +19,7 @@ class ConnectionCheck(Base):
         ConnectedApp, on_delete=models.CASCADE, related_name="checks", db_index=False
     )
     at = models.DateTimeField(default=timezone.now, db_index=True)
-    asked_by = models.CharField(max_length=150, help_text="A person, `beat` or `command line`.")
+    asked_by = models.CharField(max_length=150, help_text="A person, “beat” or “command line”.")
     healthy = models.BooleanField()
     light = models.BooleanField(default=False, help_text="Stored facts and one cheap call only.")
     state = models.CharField(max_length=30)
@@ -32,8 +32,8 @@ class ConnectionCheck(Base):
         help_text="The sign-in, if there was one: what was sent and answered, secrets as their lengths.",
     )
     milliseconds = models.PositiveIntegerField(default=0)
-    api_used = models.PositiveIntegerField(null=True)
-    api_limit = models.PositiveIntegerField(null=True)
+    api_used = models.PositiveIntegerField("API calls used", null=True)
+    api_limit = models.PositiveIntegerField("API calls allowed", null=True)
 
     class Meta:
         ordering = ("-at",)
@@ -56,8 +56,10 @@ class CheckDay(Base):
     worst_state = models.CharField(max_length=30)
     median_milliseconds = models.PositiveIntegerField()
     slowest_milliseconds = models.PositiveIntegerField()
-    api_used = models.PositiveIntegerField(null=True, help_text="The most that one of them saw.")
-    api_limit = models.PositiveIntegerField(null=True)
+    api_used = models.PositiveIntegerField(
+        "API calls used", null=True, help_text="The most that one of them saw."
+    )
+    api_limit = models.PositiveIntegerField("API calls allowed", null=True)
 
     class Meta:
         ordering = ("-day",)

@@ -1,8 +1,10 @@
 """The life of access tokens: the only writer of AccessToken.
 
-`lifecycle` has the times, `process` what a process keeps in memory, `rows` the statements, `gate` who must wait, `renewal` one
-sign-in, `promotion` what becomes of a staged signing key, `trial` a sign-in with it, `source` what callers use, `apart` the same inside their transactions, `sweep` what beat does, `cleanup` what it does daily, `events` what is told to the history, `totals` how often it happened,
-`commits` what waits for a commit, `reseal` the stored tokens under another encryption key.
+`lifecycle` has the times, `process` what a process keeps in memory, `rows` the statements, `claims` who may sign in, `prepared` how
+statements are put together once, `gate` who must wait, `pin` which org it must be, `renewal` one sign-in, `promotion` what becomes
+of a staged signing key, `trial` a sign-in with it, `source` what callers use, `apart` the same inside their transactions, `sweep`
+what beat does, `cleanup` what it does daily, `events` what is told to the history, `totals` how often it happened, `commits` what
+waits for a commit, `reseal` the stored tokens under another encryption key.
 """
 
 from __future__ import annotations

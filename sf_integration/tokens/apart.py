@@ -6,6 +6,7 @@ cost nothing, and one more sign-in per process is the most that can happen.
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import logging
 
@@ -29,7 +30,7 @@ def token(process: Process, handle: Handle, row: AccessToken, *, refused: Token 
     held = process.held.get(handle)
     if held is not None and _holds(held, row, now):
         if held.error is not None:
-            raise held.error
+            raise _for_one_caller(held.error)
         if not _same(held.outcome.token, refused):
             return held.outcome.require()
     stored = rows.stored_token(row)
@@ -46,13 +47,14 @@ def sign_in(process: Process, handle: Handle, row: AccessToken) -> Token:
     now = timezone.now()
     uncounted = [at for at in process.uncounted_logins.get(handle, ()) if at > now - claims.HOUR]
     gate.require_fuse(row, now, uncounted=len(uncounted))
+    prepared = renewal.prepare(process, row.connection, row.username)
     process.uncounted_logins[handle] = [*uncounted, now]
-    outcome = process.sign_in(renewal.prepare(process, row.connection, row.username))
+    outcome = process.sign_in(prepared)
     error = renewal.verdict(row.connection, outcome)
     process.held[handle] = _to_hold(process.held.get(handle), row, outcome, error)
     renewal.announce(row, outcome, error)
     if error is not None:
-        raise error
+        raise _for_one_caller(error)
     return outcome.require()
 
 
@@ -70,8 +72,9 @@ def save(process: Process, handle: Handle, row: AccessToken) -> None:
     except DatabaseError:
         log.warning("connection %s: a token could not be stored yet", row.connection.name)
         return
-    process.uncounted_logins.pop(handle, None)
-    process.held.pop(handle, None)
+    if process.held.get(handle, held) is held:  # else somebody has signed in again meanwhile
+        process.uncounted_logins.pop(handle, None)
+        process.held.pop(handle, None)
 
 
 def held_token(process: Process, handle: Handle) -> Token | None:
@@ -84,6 +87,11 @@ def drop(process: Process, handle: Handle, failed: Token | None = None) -> None:
     held = process.held.get(handle)
     if held is not None and (failed is None or _same(held.outcome.token, failed)):
         process.held.pop(handle, None)
+
+
+def _for_one_caller(error: SalesforceError) -> SalesforceError:
+    """What is raised collects the frames of all it passes through, with their variables: what is held is never raised itself."""
+    return copy.copy(error)
 
 
 def _to_hold(before: Held | None, row: AccessToken, outcome: Outcome, error: SalesforceError | None) -> Held:

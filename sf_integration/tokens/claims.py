@@ -46,7 +46,8 @@ def claim(row: AccessToken, now: dt.datetime) -> bool:
 
 
 def _claimable() -> QuerySet[AccessToken]:
-    user = _by_username([_given("username")], _given("an_hour_ago", "logins_since"))
+    now, an_hour_ago = _given("now", "logins_since"), _given("an_hour_ago", "logins_since")
+    user = _by_username([_given("username")], now, an_hour_ago)
     spent = user.annotate(total=Sum("logins")).values("total")
     return (
         AccessToken.objects.filter(pk=_given("pk", "id"), version=_given("seen", "version"))
@@ -79,12 +80,17 @@ def _claimed(claimant: Any, now: Any, lapse: Any, an_hour_ago: Any) -> Values:
 
 def _counted(logins: int, now: Any, an_hour_ago: Any) -> Values:
     """What notes sign-ins: added to those of the hour, or the first of a new one."""
-    this_hour = {"logins_since__gt": an_hour_ago}
+    this_hour = _this_hour(now, an_hour_ago)
     return {
         "last_try_at": now,
         "logins": Case(When(**this_hour, then=F("logins") + logins), default=Value(logins)),
         "logins_since": Case(When(**this_hour, then=F("logins_since")), default=now),
     }
+
+
+def _this_hour(now: Any, an_hour_ago: Any) -> Values:
+    """Where the count is that of the hour. One that begins in the future was begun by a clock that was ahead."""
+    return {"logins_since__gt": an_hour_ago, "logins_since__lte": now}
 
 
 _CLAIM = Update(
@@ -111,18 +117,18 @@ def release(rows: Collection[AccessToken], *, called: bool = True) -> None:
 
 def logins_this_hour(usernames: Collection[str], now: dt.datetime) -> dict[str, int]:
     """Sign-ins by us per username, over all connections: Salesforce counts by user."""
-    found = _by_username(set(usernames), now - HOUR)
+    found = _by_username(set(usernames), now, now - HOUR)
     return dict(found.annotate(total=Sum("logins")).values_list("username", "total"))
 
 
 def all_logins_this_hour(now: dt.datetime) -> dict[str, int]:
     """As `logins_this_hour`, of everybody."""
-    recent = AccessToken.objects.filter(logins_since__gt=now - HOUR).order_by().values("username")
+    recent = AccessToken.objects.filter(**_this_hour(now, now - HOUR)).order_by().values("username")
     return dict(recent.annotate(total=Sum("logins")).values_list("username", "total"))
 
 
-def _by_username(usernames: Collection[Any], since: Any) -> QuerySet[AccessToken, Any]:
-    rows = AccessToken.objects.filter(username__in=usernames, logins_since__gt=since)
+def _by_username(usernames: Collection[Any], now: Any, an_hour_ago: Any) -> QuerySet[AccessToken, Any]:
+    rows = AccessToken.objects.filter(username__in=usernames, **_this_hour(now, an_hour_ago))
     return rows.order_by().values("username")
 
 

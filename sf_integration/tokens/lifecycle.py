@@ -6,7 +6,7 @@ import datetime as dt
 import random
 from enum import Enum
 
-from ..salesforce import diagnosis
+from ..salesforce import diagnosis, signin
 from ..salesforce.diagnosis import Kind
 from ..salesforce.errors import ActionNeeded, ApiError, RetryableError, SalesforceError
 
@@ -14,7 +14,7 @@ LOOK_EVERY_SECONDS = 5.0
 """How old a memory copy may be before the row is asked again: any edit is in force everywhere within this time."""
 TELL_USES_EVERY_SECONDS = 60.0
 """How often a process tells a row how many times its token was handed out, while it is."""
-CALL_SECONDS = 10.0
+CALL_SECONDS = signin.CALL_SECONDS
 CLAIM_LAPSE = dt.timedelta(seconds=12)
 CALLER_WAIT_SECONDS = 15.0
 """A call must end before its claim lapses, and a claim lapse before its waiters give up."""

@@ -174,9 +174,9 @@ def note_success(connections: Iterable[ConnectedApp], now: dt.datetime, *, passe
         for each in connections
         if each.failing_since is None or (each.last_error or {}).get("step") in passed
     ]
+    rows.note_success(well, now)
     for connection in well:
         connection.last_success_at, connection.failing_since, connection.last_error = now, None, None
-    rows.note_success(well, now)
     for connection in connections:
         _tell_when_stored(connection, now)
 

@@ -11,7 +11,7 @@ from functools import cache, partial
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections, router, transaction
-from django.db.models import Case, F, Model, QuerySet, Value, When
+from django.db.models import Case, F, Model, Q, QuerySet, Value, When
 from django.db.models.functions import Least
 from django.utils import timezone
 
@@ -29,7 +29,7 @@ from ..salesforce import diagnosis, oauth, origin
 from ..salesforce.diagnosis import Kind
 from ..salesforce.errors import EncryptionKeyMissing, SalesforceError, UnknownConnection, without_secrets
 from ..salesforce.oauth import Token
-from . import claims, lifecycle, pin
+from . import claims, commits, lifecycle, pin
 from .prepared import Given, Select, Update
 
 Changes = dict[str, Any]
@@ -42,7 +42,7 @@ def find(name: str, username: str | None) -> AccessToken | None:
         return _find(name, username)
     except (OperationalError, InterfaceError):
         database = transaction.get_connection()
-        if database.in_atomic_block:
+        if database.in_atomic_block or commits.by_hand(database):
             raise
         database.close()
         return _find(name, username)
@@ -134,8 +134,9 @@ def connections_without_row() -> list[ConnectedApp]:
 
 def in_callers_transaction() -> bool:
     """Whether a rollback that is not ours could undo what we write. Django's TestCase does not count."""
-    if not transaction.get_connection().in_atomic_block:
-        return False
+    database = transaction.get_connection()
+    if not database.in_atomic_block:
+        return commits.by_hand(database)
     try:
         with transaction.atomic(durable=True):
             return False
@@ -181,9 +182,14 @@ def failure_changes(row: AccessToken, error: SalesforceError, kind: Kind, now: d
 
 
 def shut_others(row: AccessToken, changes: Changes) -> None:
-    """Close the gate of the user's rows in other connections: Salesforce counts by user, whichever app signs in."""
+    """Close the gate of the user's rows in other connections: Salesforce counts by user, whichever app signs in.
+
+    Row by row, as in `carry_over`: a sweep elsewhere may hold some of them.
+    """
     shut = {name: changes[name] for name in ("last_error", "next_try_at")}
-    AccessToken.objects.filter(username=row.username).exclude(pk=row.pk).update(**shut)
+    others = AccessToken.objects.filter(username=row.username).exclude(pk=row.pk).order_by()
+    for pk in others.values_list("pk", flat=True):
+        AccessToken.objects.filter(pk=pk).update(**shut)
 
 
 def write(results: Collection[tuple[AccessToken, Changes]]) -> None:
@@ -223,16 +229,21 @@ def _write(columns: tuple[str, ...]) -> Update:
 
 
 def note_success(connections: Collection[ConnectedApp], now: dt.datetime) -> None:
-    """Their orgs answered: failures are over."""
+    """Their orgs answered: failures are over, but for those that were stored since `connections` were read."""
     if connections:
-        _NOTE_SUCCESS.run(*({"pk": connection.pk, "now": now} for connection in connections))
+        _NOTE_SUCCESS.run(
+            *({"id": each.pk, "failing_since": each.failing_since, "now": now} for each in connections)
+        )
 
 
 _NOTE_SUCCESS = Update(
     ConnectedApp,
-    lambda: ConnectedApp.objects.filter(pk=Given("pk", ConnectedApp._meta.get_field("id"))),
+    lambda: ConnectedApp.objects.filter(
+        Q(failing_since__isnull=True) | Q(failing_since__lte=Given.of(ConnectedApp, "failing_since")),
+        pk=Given.of(ConnectedApp, "id"),
+    ),
     lambda: {
-        "last_success_at": Given("now", ConnectedApp._meta.get_field("last_success_at")),
+        "last_success_at": Given.of(ConnectedApp, "now", "last_success_at"),
         "failing_since": None,
         "last_error": None,
     },

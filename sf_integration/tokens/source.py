@@ -337,9 +337,8 @@ def _remember(process: Process, handle: Handle, row: AccessToken, token: Token, 
         expires=time.monotonic() + seconds,
         looked_at=looked_at,
     )
-    if (
-        rows.in_callers_transaction()
-    ):  # what is not committed may be a token of another user, and is nobody else's
+    # What is not committed may be a token of another user, and is nobody else's.
+    if rows.in_callers_transaction():
         after_commit(remember)
     else:
         remember()

@@ -91,7 +91,7 @@ def _require_pause(connection: ConnectedApp, now: dt.datetime) -> None:
     if last is None or last.get("accepted") or last.get("code") == promotion.UNDONE:
         return
     wait = dt.datetime.fromisoformat(last["at"]) + lifecycle.TRY_NOW_EVERY - now
-    if wait > dt.timedelta(0):
+    if dt.timedelta(0) < wait <= lifecycle.TRY_NOW_EVERY:  # more is no time that a clock put right has told
         raise LoginUnavailable(
             "It was tried a moment ago.", code="tried_a_moment_ago", retry_after=wait.total_seconds()
         )

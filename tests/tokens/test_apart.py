@@ -14,6 +14,7 @@ from django.utils import timezone
 from sf_integration.models import AccessToken, ConnectedApp, ConnectionEvent
 from sf_integration.salesforce.errors import (
     AuthenticationError,
+    InvalidPrivateKey,
     LoginUnavailable,
     NotAllowedHere,
     SalesforceError,
@@ -22,6 +23,7 @@ from sf_integration.salesforce.errors import (
 from sf_integration.salesforce.oauth import Token
 from sf_integration.tokens import apart, rows
 from sf_integration.tokens.lifecycle import FUSE_LOGINS
+from sf_integration.tokens.process import Process
 
 from .canned import Canned, outcome
 from .test_statements import (
@@ -105,9 +107,20 @@ def test_a_failure_is_told_until_its_wait_is_over_and_the_row_is_not_asked_meanw
         clock.move_to(NOW + seconds * SECOND)
         with pytest.raises(AuthenticationError) as told:
             asked(process, with_token(name=f"c{seconds}") if seconds else made)
-        assert told.value is ERROR
+        assert str(told.value) == str(ERROR)
     clock.move_to(NOW + 30 * SECOND)
     assert asked(process, made) == NEW
+
+
+def test_whoever_is_told_a_failure_gets_nothing_of_those_who_were_told_before() -> None:
+    made, seen = row(), []
+    process = Canned(AuthenticationError("Refused."))
+    for _ in range(3):
+        with pytest.raises(AuthenticationError) as told:
+            asked(process, made)
+        seen.append(told.value)
+    assert len({id(each) for each in seen}) == 3
+    assert process.held[HANDLE].error.__traceback__ is None  # type: ignore[union-attr]
 
 
 def test_the_gate_of_the_row_holds_inside_transactions() -> None:
@@ -164,6 +177,14 @@ def test_sign_ins_that_no_row_has_counted_burn_the_fuse_for_an_hour() -> None:
     assert len(process.uncounted_logins[HANDLE]) == 3
     process.uncounted_logins["acme", "other"] = []
     assert asked(process, made) == NEW
+
+
+def test_what_could_not_be_sent_is_no_sign_in() -> None:
+    made, process = row(), Process()
+    made.connection.signing_key.private_key = None
+    with pytest.raises(InvalidPrivateKey):
+        apart.sign_in(process, HANDLE, made)
+    assert not process.uncounted_logins.get(HANDLE)
 
 
 @pytest.mark.parametrize(
@@ -288,6 +309,15 @@ def test_what_the_database_does_not_take_is_held_on_to(caplog: pytest.LogCapture
     assert "connection acme: a token could not be stored yet" in caplog.text
     assert apart.held_token(process, HANDLE) == NEW
     assert process.uncounted_logins == {HANDLE: [timezone.now()]}
+    assert saved(process, made) == NEW
+
+
+def test_what_came_while_another_was_saved_is_held_on_to() -> None:
+    made = row()
+    process, later = holding(made, ERROR), holding(made, NEW).held[HANDLE]
+    with just_before("UPDATE", lambda: process.held.update({HANDLE: later})):
+        apart.save(process, HANDLE, made)
+    assert apart.held_token(process, HANDLE) == NEW
     assert saved(process, made) == NEW
 
 

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection as database
+from django.db import transaction
 from django.utils import timezone
 
 from sf_integration import RetryableError, get_token, tokens
@@ -275,3 +276,30 @@ def test_others_go_on_while_a_transaction_holds_a_new_token(salesforce_org: Conn
         go_on.set()
         waiting.result()
     assert took < 1
+
+
+@pytest.mark.postgres
+def test_who_shuts_a_user_out_and_a_sweep_do_not_wait_for_each_other(salesforce_org: ConnectableOrg) -> None:
+    """The sweep of another host holds the row of one connection, and wants that of another of the same user."""
+    key = salesforce_org.connect("one").signing_key
+    for name in ("two", "three"):
+        salesforce_org.connect(name, signing_key=key)
+    tokens.refresh_due()
+    made = {row.connection.name: row for row in AccessToken.objects.select_related("connection")}
+    holds, go_on = threading.Event(), threading.Event()
+
+    def sweep() -> None:
+        with transaction.atomic():
+            rows.write([(made["three"], {"failures": 1})])
+            holds.set()
+            go_on.wait(10)
+            rows.write([(made["two"], {"failures": 1})])
+
+    with ThreadPoolExecutor(1) as pool:
+        sweeping = pool.submit(in_thread, sweep)
+        holds.wait(10)
+        threading.Timer(0.5, go_on.set).start()
+        rows.shut_others(made["one"], {"last_error": {"kind": "rate"}, "next_try_at": timezone.now()})
+        sweeping.result()
+    shut = AccessToken.objects.filter(last_error__kind="rate")
+    assert {row.connection_id for row in shut} == {made["two"].connection_id, made["three"].connection_id}

@@ -151,7 +151,4 @@ def test_every_error_has_its_schedule(error: SalesforceError, kind: str) -> None
 
 
 def test_a_call_ends_before_its_claim_and_a_claim_before_its_waiters() -> None:
-    from sf_integration.salesforce import signin
-
-    assert signin.CALL_SECONDS == lifecycle.CALL_SECONDS
     assert lifecycle.CALL_SECONDS < lifecycle.CLAIM_LAPSE.total_seconds() < lifecycle.CALLER_WAIT_SECONDS

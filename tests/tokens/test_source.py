@@ -7,6 +7,7 @@ import time
 import pytest
 import time_machine
 from django.db import connection as database
+from django.db import transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
@@ -552,3 +553,20 @@ def test_an_org_that_must_not_be_called_is_not_called_to_revoke(
     with pytest.raises(NotAllowedHere):
         tokens.revoke("acme")
     assert len(salesforce_org.requests) == before
+
+
+def test_a_caller_who_commits_by_hand_costs_one_sign_in(salesforce_org: ConnectableOrg) -> None:
+    salesforce_org.connect("acme")
+    transaction.set_autocommit(False)
+    try:
+        found = get_token("acme")
+        transaction.rollback()
+        tokens.current().forget(("acme", None))
+        assert get_token("acme") == found
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+    tokens.current().forget(("acme", None))
+    assert not AccessToken.objects.exists()
+    assert get_token("acme") == found
+    assert AccessToken.objects.get().logins == salesforce_org.token_requests == 1

@@ -129,6 +129,8 @@ def test_a_claim_writes_who_until_when_and_one_more_login() -> None:
         ({"logins": FUSE_LOGINS, "logins_since": NOW - HOUR + SECOND}, False),
         ({"logins": FUSE_LOGINS - 1, "logins_since": NOW - HOUR + SECOND}, True),
         ({"logins": FUSE_LOGINS, "logins_since": NOW - HOUR}, True),
+        ({"logins": FUSE_LOGINS, "logins_since": NOW}, False),
+        ({"logins": FUSE_LOGINS, "logins_since": NOW + SECOND}, True),  # by a clock that was ahead
     ],
 )
 def test_only_a_free_row_that_has_not_moved_on_is_claimed(columns: dict[str, Any], wins: bool) -> None:
@@ -161,6 +163,7 @@ def test_the_logins_of_a_user_are_counted_over_all_connections_and_only_theirs()
     row("two", logins=FUSE_LOGINS // 2, logins_since=NOW)
     theirs = row("three", "other@acme.example", logins=5, logins_since=NOW - 59 * MINUTE)
     row("four", "late@acme.example", logins=7, logins_since=NOW - HOUR)
+    row("five", "late@acme.example", logins=7, logins_since=NOW + SECOND)
     users = [mine.username, theirs.username, "late@acme.example", "nobody@acme.example"]
     counted = {mine.username: FUSE_LOGINS, theirs.username: 5}
     assert claims.logins_this_hour(users, NOW) == claims.all_logins_this_hour(NOW) == counted
@@ -405,6 +408,13 @@ def test_success_ends_the_failures_of_its_connections() -> None:
         "last_success_at", "failing_since", "last_error"
     )
     assert list(found) == [(NOW, None, None)] * 2 + [(None, NOW, {"code": "timeout"})]
+
+
+def test_success_leaves_a_failure_that_was_stored_meanwhile() -> None:
+    app, failing = connection("one"), connection("two", failing_since=NOW - MINUTE)
+    ConnectedApp.objects.update(failing_since=NOW, last_error={"code": "timeout", "step": "limits"})
+    rows.note_success([app, failing], NOW)
+    assert set(ConnectedApp.objects.values_list("failing_since", "last_error__code")) == {(NOW, "timeout")}
 
 
 # ---- tokens that are over -------------------------------------------------------------------------------------------
@@ -667,7 +677,12 @@ def test_a_gate_that_a_new_refusal_shut_meanwhile_stays_shut() -> None:
 
 @pytest.mark.parametrize(
     ("since", "logins", "counted"),
-    [(NOW - 59 * MINUTE, 2, (5, NOW - 59 * MINUTE)), (NOW - HOUR, 2, (3, NOW)), (None, 0, (3, NOW))],
+    [
+        (NOW - 59 * MINUTE, 2, (5, NOW - 59 * MINUTE)),
+        (NOW - HOUR, 2, (3, NOW)),
+        (NOW + SECOND, 2, (3, NOW)),
+        (None, 0, (3, NOW)),
+    ],
 )
 def test_logins_that_no_claim_has_counted_are_added(
     since: dt.datetime | None, logins: int, counted: tuple[int, dt.datetime]
