@@ -15,6 +15,11 @@ from django.utils import timezone
 
 from .models import AuditEvent
 
+TAKES = ("took token", "looked up", "downloaded", "asked identity")
+"""Acts that need the connection; all others look after it."""
+READS = (*TAKES, "looked for the fault", "tested values", "made set-up kit")
+"""Acts that change nothing."""
+
 _request: ContextVar[HttpRequest | None] = ContextVar("request", default=None)
 
 
@@ -62,17 +67,17 @@ def record(
 
 
 def record_many(
-    act: str, subjects: Iterable[Any], *, actor: Any, at: dt.datetime | None = None
+    act: str,
+    subjects: Iterable[Any],
+    *,
+    actor: Any,
+    fields: Iterable[str] = (),
+    at: dt.datetime | None = None,
 ) -> list[AuditEvent]:
     """As `record`, one event for each subject, all of one moment."""
-    at = at or timezone.now()
-    return AuditEvent.objects.bulk_create(
-        [
-            AuditEvent(at=at, actor=_name(actor), act=act, subject=each.name, subject_id=each.pk)
-            for each in subjects
-        ],
-        batch_size=500,
-    )
+    told = {"at": at or timezone.now(), "actor": _name(actor), "act": act, "fields": sorted(fields)}
+    events = [AuditEvent(subject=each.name, subject_id=each.pk, **told) for each in subjects]
+    return AuditEvent.objects.bulk_create(events, batch_size=500)
 
 
 def record_use(

@@ -24,8 +24,9 @@ from ..access import Deed
 from ..conf import settings
 from ..forms import ApiClientForm
 from ..models import ApiClient, ConnectedApp
-from ..services import api_clients
-from ..services.api_clients import EXPIRES_SOON, ClientState, IssuedKey
+from ..services import api_clients, api_keys
+from ..services.api_clients import IssuedKey
+from ..services.api_keys import EXPIRES_SOON, ClientState
 from ..templatetags.sf_integration_tags import CLIENT_STATES, client_pill, when
 from .cells import exactly
 from .filters import Choice, Choices, Filter
@@ -124,7 +125,7 @@ class ApiClientAdmin(ManagedAdmin):
 
     @admin.display(description=_("State"))
     def shown_state(self, client: ApiClient) -> str:
-        return client_pill(api_clients.state_of(client, timezone.now()))
+        return client_pill(api_keys.state_of(client, timezone.now()))
 
     @admin.display(description=_("Connections"))
     def shown_connections(self, client: ApiClient) -> str:

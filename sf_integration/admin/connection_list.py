@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -25,7 +26,7 @@ from ..presentation import many
 from ..presentation.facts import Certificate, is_stand_in
 from ..presentation.filters import Filters
 from ..presentation.paging import IdsFirst
-from ..presentation.telling import tell, tell_all
+from ..presentation.telling import do_all, tell
 from ..services import corrections, operations, selected, tagging
 from ..services.operations import Outcome
 from ..state import ConnectionState
@@ -232,7 +233,7 @@ class ConnectionListAdmin(ManagedAdmin):
         return self._tag(request, queryset, tagging.remove, _("Remove the tag"))
 
     def _each(self, request: HttpRequest, queryset: Iterable[ConnectedApp], act: Act) -> None:
-        tell_all(request, [act(connection, actor=request.user) for connection in queryset])
+        do_all(request, [partial(act, connection, actor=request.user) for connection in queryset])
 
     def _call(
         self, request: HttpRequest, queryset: ConnectedAppQuerySet, act: Act, kind: str

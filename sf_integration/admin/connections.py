@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -199,7 +199,7 @@ class ConnectedAppAdmin(ConnectionListAdmin, ManyAtOnceAdmin):
 
     def save_model(self, request: HttpRequest, obj: ConnectedApp, form: Any, change: bool) -> None:
         obj.save(update_fields=form.changed_columns if change else None)
-        audit.record("changed" if change else "added", obj, actor=request.user, fields=form.changed_names)
+        audit.record("changed" if change else "created", obj, actor=request.user, fields=form.changed_names)
         if change and "staged_signing_key" in form.changed_data and obj.next_signing_key_id:
             rows.open_for_another_key(obj)
         if form.login_url_note and "login_url" in form.changed_data:
@@ -257,7 +257,8 @@ class ConnectedAppAdmin(ConnectionListAdmin, ManyAtOnceAdmin):
                 rows = relation.related_model._base_manager.filter(**{f"{relation.field.name}__in": ids})
                 if count := rows.count():
                     counts[relation.related_model._meta.verbose_name_plural] = count
-        return [_last_use(connection) for connection in objs], counts, set(), []
+        used = leaving.uses_of(objs)
+        return [_last_use(connection.name, used[connection.pk]) for connection in objs], counts, set(), []
 
     # ---- doing ----
 
@@ -302,11 +303,10 @@ def _last_call(client: ApiClient) -> str:
     return format_html("{} {}", gettext("last use"), when(client.last_used_at))
 
 
-def _last_use(connection: ConnectedApp) -> str:
+def _last_use(name: str, found: Sequence[leaving.Use]) -> str:
     """For the question before several are deleted."""
-    found = leaving.uses(connection)
     if not found:
-        return gettext("%(name)s: no use is known of in the last 30 days") % {"name": connection.name}
+        return gettext("%(name)s: no use is known of in the last 30 days") % {"name": name}
     told = gettext("%(name)s: used in the last 30 days by %(who)s, last on %(day)s")
     who = ", ".join(dict.fromkeys(use.who for use in found))
-    return told % {"name": connection.name, "who": who, "day": f"{found[0].last:%Y-%m-%d}"}
+    return told % {"name": name, "who": who, "day": f"{found[0].last:%Y-%m-%d}"}

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from .. import access
 from ..access import Deed
@@ -191,7 +191,8 @@ class CheckDayAdmin(OfVisible):
 
     @admin.display(description=gettext_lazy("Found it working"), ordering="healthy")
     def found(self, day: CheckDay) -> str:
-        return _("%(healthy)d of %(checks)d checks") % {"healthy": day.healthy, "checks": day.checks}
+        told = ngettext("%(healthy)d of %(checks)d check", "%(healthy)d of %(checks)d checks", day.checks)
+        return told % {"healthy": day.healthy, "checks": day.checks}
 
     @admin.display(description=gettext_lazy("Median"), ordering="median_milliseconds")
     def median(self, day: CheckDay) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
@@ -12,7 +13,7 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from ..models import AccessToken
-from ..presentation.telling import tell_all
+from ..presentation.telling import do_all
 from ..services import operations
 from .choosing import chosen_again
 
@@ -45,7 +46,7 @@ def revoke(
 def _revoke_all(request: HttpRequest, rows: Iterable[AccessToken]) -> None:
     if not rows:
         messages.info(request, _("There is no token to revoke."))
-    tell_all(request, (_revoked(row, request.user) for row in rows))
+    do_all(request, [partial(_revoked, row, request.user) for row in rows])
 
 
 def _revoked(row: AccessToken, actor: Any) -> operations.Outcome:

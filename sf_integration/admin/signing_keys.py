@@ -5,13 +5,12 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.db.models import Count, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html, format_html_join
-from django.utils.text import slugify
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -20,9 +19,10 @@ from ..access import Deed
 from ..conf import settings
 from ..forms import KeyInputs, NewSigningKeyForm, SigningKeyForm
 from ..models import AppKind, SigningKey
+from ..presentation import certificates
 from ..salesforce import keys
 from ..sensitive import takes_secret_inputs
-from ..services.rotation import progress
+from ..services.rotation import letters, progress
 from ..templatetags.sf_integration_tags import when
 from .cells import exactly
 from .filters import ByCertificate, Choice, Choices
@@ -233,10 +233,11 @@ class SigningKeyAdmin(ManagedAdmin):
         else:
             # A new one is stored already: its secret can't be sealed otherwise.
             tell_of_new_key(request, form, obj)
-        audit.record("changed" if change else "added", obj, actor=request.user, fields=form.changed_names)
+        act = "changed key" if change else "added key"
+        audit.record(act, obj, actor=request.user, fields=form.changed_names)
 
     def delete_model(self, request: HttpRequest, obj: SigningKey) -> None:
-        audit.record("deleted", obj, actor=request.user)
+        audit.record("deleted key", obj, actor=request.user)
         super().delete_model(request, obj)
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
@@ -247,8 +248,7 @@ class SigningKeyAdmin(ManagedAdmin):
         return *shown, protected
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[SigningKey]) -> None:
-        for key in queryset:
-            audit.record("deleted", key, actor=request.user)
+        audit.record_many("deleted key", queryset, actor=request.user)
         super().delete_queryset(request, queryset)
 
     def get_urls(self) -> list[URLPattern]:
@@ -263,13 +263,7 @@ class SigningKeyAdmin(ManagedAdmin):
         """The public certificate as a file."""
         access.require(request.user, self.deeds.view)
         key = get_object_or_404(access.visible_keys(request.user), pk=key_id)
-        if not key.certificate:
-            raise Http404("The certificate of this signing key is not known here.")
-        return HttpResponse(
-            key.certificate,
-            content_type="application/x-x509-ca-cert",
-            headers={"Content-Disposition": f'attachment; filename="{_slug(key)}.crt"'},
-        )
+        return certificates.download(key.certificate, letters.file_name(key))
 
 
 def certificate_to_upload(key: SigningKey) -> str:
@@ -278,7 +272,7 @@ def certificate_to_upload(key: SigningKey) -> str:
     return format_html(
         '<span><a href="{}">{}</a>{}<br>External Client App: {}<br>Connected App: {}</span>',
         url,
-        gettext("Download %(file)s") % {"file": f"{_slug(key)}.crt"},
+        gettext("Download %(file)s") % {"file": letters.file_name(key)},
         gettext(" and upload it to the app in Salesforce."),
         keystore.UPLOAD_PATHS[AppKind.EXTERNAL_CLIENT_APP],
         keystore.UPLOAD_PATHS[AppKind.CONNECTED_APP],
@@ -316,7 +310,3 @@ def _board_link(key: SigningKey) -> str:
 
 def _connections(count: int) -> str:
     return ngettext("%(count)d connection", "%(count)d connections", count) % {"count": count}
-
-
-def _slug(key: SigningKey) -> str:
-    return slugify(key.name) or "certificate"

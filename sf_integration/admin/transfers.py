@@ -158,7 +158,7 @@ class ManyAtOnceAdmin(ManagedAdmin):
         """A copy leaves behind what checks found out about the original's org."""
         saved = super().save_form(request, form, change)
         if not change and _SAVE_AS_NEW in request.POST:
-            original = self.get_object(request, request.resolver_match.kwargs["object_id"])  # type: ignore[union-attr]
+            original = self.get_object(request, request.resolver_match.kwargs.get("object_id", ""))  # type: ignore[union-attr]
             _forget_facts(saved, original)
         return saved
 
@@ -175,20 +175,19 @@ def _told(report: Report) -> dict[str, Any]:
         "report": report,
         # What somebody has to look at comes first.
         "lines": [
-            _line(each, is_saved=report.saved)
+            _line(each, report.told(each.outcome))
             for each in sorted(report.results, key=lambda each: each.outcome != "refused")
         ],
         "can_save": report.changes > 0,
     }
 
 
-def _line(result: Result, *, is_saved: bool) -> dict[str, Any]:
-    is_only_wish = not is_saved and result.outcome in ("created", "changed")
+def _line(result: Result, told: str) -> dict[str, Any]:
     return {
         "row": result.row,
         "name": result.name,
         "outcome": result.outcome,
-        "told": f"would be {result.outcome}" if is_only_wish else result.outcome,
+        "told": told,
         "changed": listed(map(word, result.changed)) if result.outcome == "changed" else "",
         "problems": list(result.problems.items()),
         "note": result.note,

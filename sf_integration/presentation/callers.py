@@ -10,8 +10,8 @@ from django.urls import NoReverseMatch, reverse
 
 from ..conf import settings
 from ..models import ConnectedApp
-from ..services import api_clients
-from ..services.api_clients import ClientState
+from ..services import api_clients, api_keys
+from ..services.api_keys import ClientState
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def of_connection(connection: ConnectedApp, user: Any, now: dt.datetime) -> Call
     listed = [
         Caller(
             client.name,
-            api_clients.state_of(client, now),
+            api_keys.state_of(client, now),
             client.last_used_at,
             _address(client.pk) if client.pk in manageable and user.is_staff else "",
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ..health.outages import host_of, host_outages, tells_of_host
 from ..models import ConnectedApp, ConnectedAppQuerySet
@@ -31,7 +30,7 @@ class Outage:
 def outages(visible: ConnectedAppQuerySet) -> list[Outage]:
     """Among connections with their state; the largest first."""
     return [
-        Outage(each.host, each.since, each.count, href_of(each.host), _problem(each.error))
+        Outage(each.host, each.since, each.count, href_of(each.host), Shown.of_facts(each.error))
         for each in host_outages(visible, most=MOST)
     ]
 
@@ -43,9 +42,3 @@ def is_part(connection: ConnectedApp, hosts: Mapping[str, Outage]) -> bool:
 
 def href_of(host: str) -> str:
     return Filters(state=_FAILING, host=host).href()
-
-
-def _problem(told: Mapping[str, Any]) -> Shown:
-    return Shown.of(
-        told.get("cause", ""), told.get("who", ""), told.get("remedy", ""), where=told.get("where", "")
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 from uuid import UUID
@@ -48,6 +49,12 @@ class Shown(Problem):
     def of(cls, cause: str, who: str = "", remedy: str = "", **more: Any) -> Self:
         """One that we tell ourselves."""
         return cls("", cause, cause, who, remedy, **more)
+
+    @classmethod
+    def of_facts(cls, told: Mapping[str, Any]) -> Self:
+        """One that was told before, by what is stored of it."""
+        cause, who, remedy, where = (told.get(name, "") for name in ("cause", "who", "remedy", "where"))
+        return cls.of(cause, who, remedy, where=where)
 
 
 def of_error(error: SalesforceError) -> Shown:

@@ -13,6 +13,7 @@ from uuid import UUID
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from ..models import ConnectionCheck
 from ..state import ConnectionState
@@ -79,14 +80,20 @@ def _paths(checks: Sequence[Check], start: dt.datetime) -> Iterator[tuple[str, s
 def _in_words(checks: Sequence[Check]) -> str:
     if not checks:
         return _("24 h: no checks")
-    told = _("24 h: %(healthy)d of %(checks)d checks found it working") % {
-        "healthy": sum(state.is_healthy for _at, state in checks),
-        "checks": len(checks),
-    }
+    told = ngettext(
+        "24 h: %(healthy)d of %(checks)d check found it working",
+        "24 h: %(healthy)d of %(checks)d checks found it working",
+        len(checks),
+    ) % {"healthy": sum(state.is_healthy for _at, state in checks), "checks": len(checks)}
     spells = list(_failing_spells(checks))
     if not spells:
         return told
-    more = _(", and %(count)d times more") % {"count": len(spells) - _SPELLS} if len(spells) > _SPELLS else ""
+    rest = max(len(spells) - _SPELLS, 0)
+    more = (
+        ngettext(", and %(count)d time more", ", and %(count)d times more", rest) % {"count": rest}
+        if rest
+        else ""
+    )
     return _("%(told)s; failing %(spells)s%(more)s") % {
         "told": told,
         "spells": ", ".join(spells[-_SPELLS:]),

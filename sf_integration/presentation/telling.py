@@ -1,8 +1,9 @@
-"""What came of an act, as the messages above the next page."""
+"""What came of an act, or of many, as the messages above the next page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 
 from django.contrib import messages
 from django.http import HttpRequest
@@ -10,6 +11,8 @@ from django.utils.translation import ngettext
 
 from ..services.operations import Outcome
 
+LATEST_START_SECONDS = 15.0
+"""No act of many begins later: with the last one's ten seconds that is 25, and a web server gives up at 30."""
 _MOST = 10
 
 
@@ -22,8 +25,26 @@ def tell_with_advice(request: HttpRequest, outcome: Outcome) -> None:
     _add(request, outcome, f"{outcome.sentence} {outcome.advice}".strip())
 
 
-def tell_all(request: HttpRequest, outcomes: Iterable[Outcome]) -> None:
-    """One by one as long as somebody would read them, what went wrong first; the others as a number."""
+def do_all(request: HttpRequest, acts: Sequence[Callable[[], Outcome]]) -> None:
+    """One act after the other, as long as the person waits. What came of them is told one by one as long as somebody would
+    read it, what went wrong first; the others as a number."""
+    ends = time.monotonic() + LATEST_START_SECONDS
+    done: list[Outcome] = []
+    for act in acts:
+        if done and time.monotonic() > ends:
+            break
+        done.append(act())
+    _tell_all(request, done)
+    if left := len(acts) - len(done):
+        words = ngettext(
+            "%(count)d was left, as time was up: choose it again.",
+            "%(count)d were left, as time was up: choose them again.",
+            left,
+        )
+        messages.warning(request, words % {"count": left})
+
+
+def _tell_all(request: HttpRequest, outcomes: Iterable[Outcome]) -> None:
     told = sorted(outcomes, key=lambda outcome: outcome.done)
     for outcome in told[:_MOST]:
         tell_with_advice(request, outcome)

@@ -33,7 +33,7 @@ _MOST_UNKNOWN = 10
 _DELIMITERS = ",;\t"
 _EXCEL_SAYS = re.compile(r"sep=(.)\r?\n", re.IGNORECASE)
 # What a spreadsheet would run as a formula, or what looks like our mark before such a text.
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+_FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY")
 
 
@@ -167,9 +167,9 @@ def _row_of_line(number: int, columns: Sequence[str], line: Sequence[str]) -> Ro
     problems = {}
     surplus = [cell for cell in line[len(columns) :] if cell.strip()]
     nameless = [cell for column, cell in zip(columns, line, strict=False) if not column and cell.strip()]
-    if surplus or nameless:
+    if more := len(surplus) + len(nameless):
         problems[""] = (
-            f"It has {len(surplus) + len(nameless)} more cells than the first row names columns. "
+            f"It has {more} {'cell' if more == 1 else 'cells'} more than the first row names columns. "
             "A text with the delimiter in it needs quotation marks."
         )
     told = ((column, _unshielded(cell)) for column, cell in zip(columns, line, strict=False))

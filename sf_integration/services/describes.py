@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from zlib import crc32
 
 from django.core.cache import cache
+from django.utils.translation import gettext as _
 
 from .. import api
 from ..models import ConnectedApp
@@ -103,5 +104,6 @@ def named(describes: Describes, text: str) -> str:
     if found := names.get(text.casefold()):
         return found
     near = difflib.get_close_matches(text.casefold(), names, n=1, cutoff=0.7)
-    hint = f" Did you mean {names[near[0]]}?" if near else ""
-    raise NotFound(f"No object is called “{text}”.{hint}", status_code=404, error_code="INVALID_TYPE")
+    hint = _(" Did you mean %(name)s?") % {"name": names[near[0]]} if near else ""
+    told = _("No object is called “%(text)s”.%(hint)s") % {"text": text, "hint": hint}
+    raise NotFound(told, status_code=404, error_code="INVALID_TYPE")

@@ -87,7 +87,7 @@ def take_key(draft: ConnectionDraft, take: Callable[[], SigningKey], *, actor: A
         known = set(SigningKey.objects.values_list("pk", flat=True))
         key = take()
         if key.pk not in known:
-            audit.record("added", key, actor=actor)
+            audit.record("added key", key, actor=actor)
         _use(draft, key)
 
 

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from .. import hosts, tokens
+from .. import access, audit, hosts, tokens
+from ..access import Deed
 from ..conf import settings
 from ..models import AccessToken, ConnectedApp
 from ..salesforce import oauth
@@ -100,11 +101,14 @@ def may_help(connection: ConnectedApp) -> bool:
     return error.get("step") in ("host", "sign_in") and stage is not None and stage.depends_on_address
 
 
-def find(connection: ConnectedApp) -> Finding:
-    """Try login URLs and audiences until one works. Nothing is stored but the count of sign-ins; takes up to 25 s.
+def find(connection: ConnectedApp, *, actor: Any) -> Finding:
+    """Try login URLs and audiences until one works. Nothing of the tries is stored but their count; takes up to 25 s.
 
-    Raises ActionNeeded when the connection must not be called, LoginUnavailable while Salesforce refuses more sign-ins.
+    Raises AccessDenied, ActionNeeded when the connection must not be called, LoginUnavailable while Salesforce refuses more
+    sign-ins.
     """
+    access.require(actor, Deed.FIND_FAULT, connection)
+    audit.record("looked for the fault", connection, actor=actor)
     renewal.guard(connection, connection.username)
     rows.ensure([connection])
     tries: list[Try] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from ..salesforce.errors import InvalidInput
 from ..salesforce.rest import NEWEST_API_VERSION
 from ..salesforce.setup_kit import Kit, ObjectAccess, Rights, read_objects
 from . import profiles
+from .rotation.letters import addresses
 
 DEFAULT_SESSION_MINUTES = 120
 _OLDEST_API_VERSION = 60.0
@@ -198,8 +198,7 @@ def _certificate(key: SigningKey) -> str:
 
 def _contact(our_contacts: str, username: str, actor: Any) -> str:
     """Whom Salesforce may ask about the app: who looks after it here, who makes the kit, at last the integration user."""
-    ours = re.split(r"[\s,;]+", our_contacts.strip())
-    found: str = ours[0] or getattr(actor, "email", "") or username
+    found: str = next(iter(addresses(our_contacts)), "") or getattr(actor, "email", "") or username
     if not found:
         raise InvalidInput(
             _(

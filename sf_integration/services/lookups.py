@@ -1,4 +1,4 @@
-"""Looking a record up: by its id, its address in Salesforce or its name."""
+"""Asking the org: whom it takes us for, and for a record by its id, its address in Salesforce or its name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from .. import access, api, audit
 from ..access import Deed
@@ -15,6 +16,7 @@ from ..salesforce import my_domain, soql
 from ..salesforce.describe import DescribedObject, Field
 from ..salesforce.errors import InvalidInput, NotFound, SalesforceError
 from ..salesforce.ids import Pointer
+from ..salesforce.oauth import Identity
 from ..salesforce.rest import Client, Record
 from . import describes
 from .describes import Describes
@@ -62,6 +64,14 @@ class Hits:
     """Id and name."""
     total: int
     text: str
+
+
+def identity(connection: ConnectedApp, *, actor: Any) -> Identity:
+    """Whose token it is, and in which org. Raises SalesforceError."""
+    access.require(actor, Deed.ASK_IDENTITY, connection)
+    found = api.get_client(connection.name).identity()
+    audit.record("asked identity", connection, actor=actor)
+    return found
 
 
 def look_up(connection: ConnectedApp, wanted: Wanted, *, actor: Any) -> Found | Hits:
@@ -117,8 +127,11 @@ def _object_of(known: Describes, pointer: Pointer, asked: str) -> DescribedObjec
     if asked:
         return _described(known, asked)  # the org will say what it thinks of this id
     raise InvalidInput(
-        f"No object that the connection's user may see has ids that begin with “{record_id[:3]}”. "
-        "Was the id copied from another org?"
+        _(
+            "No object that the connection's user may see has ids that begin with “%(beginning)s”. "
+            "Was the id copied from another org?"
+        )
+        % {"beginning": record_id[:3]}
     )
 
 
@@ -136,7 +149,9 @@ def _described(known: Describes, name: str) -> DescribedObject:
 
 def _search(client: Client, described: DescribedObject, text: str) -> Hits:
     if described.name_field is None:
-        raise InvalidInput(f"Records of {described.label} have no name to search by; give an id.")
+        raise InvalidInput(
+            _("Records of %(object)s have no name to search by; give an id.") % {"object": described.label}
+        )
     name = described.name_field.name
     found = client.search(described.name, text, field=name, limit=MOST_HITS + 1)
     records = [(str(record["Id"]), str(record.get(name) or "")) for record in found if "Id" in record]

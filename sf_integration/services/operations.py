@@ -1,4 +1,4 @@
-"""What a person can do to a connection from a page or the admin: done, audited, and told in one sentence."""
+"""What a person can do to a connection, wherever they press or type: done, audited, and told in one sentence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from .. import access, audit, health, tokens
 from ..access import Deed
-from ..models import ConnectedApp, session_length
+from ..models import ConnectedApp, ConnectionCheck, session_length
 from ..salesforce.assertion import Key
 from ..salesforce.errors import ActionNeeded, SalesforceError
 from ..tokens import renewal, rows
@@ -32,16 +32,26 @@ def check(connection: ConnectedApp, *, actor: Any) -> Outcome:
     return prove(connection, actor=actor)
 
 
+def diagnose(connection: ConnectedApp, *, actor: Any) -> ConnectionCheck:
+    """As `check`, for who tells it step by step."""
+    access.require(actor, Deed.CHECK, connection)
+    return _diagnosis(connection, actor)
+
+
 def prove(connection: ConnectedApp, *, actor: Any, with_new_login: bool = True) -> Outcome:
     """The check that ends another deed, which has asked for the right; with a real sign-in, or with the token in store."""
-    audit.record("checked", connection, actor=actor)
-    ran = health.check_connection(connection, asked_by=actor.get_username(), renew=with_new_login)
+    ran = _diagnosis(connection, actor, with_new_login=with_new_login)
     sentence = _("Connection %(name)s: %(state)s. %(sentence)s") % {
         "name": connection.name,
         "state": _(str(ran.state)),
         "sentence": connection.failure_sentence(timezone.now()),
     }
     return Outcome(ran.healthy, sentence, " ".join(_advice(step, sentence) for step in ran.steps).strip())
+
+
+def _diagnosis(connection: ConnectedApp, actor: Any, *, with_new_login: bool = True) -> ConnectionCheck:
+    audit.record("checked", connection, actor=actor)
+    return health.check_connection(connection, asked_by=actor.get_username(), renew=with_new_login)
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,7 @@ def _advice(step: Mapping[str, str], told: str) -> str:
         _("Who must act: "): step["who"],
         _("What to do: "): step["remedy"],
         _("Where to click: "): step["where"],
-        "Code: ": step["code"],
+        _("Code: "): step["code"],
     }
     return " ".join(f"{word}{text.rstrip('.')}." for word, text in parts.items() if text)
 

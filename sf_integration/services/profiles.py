@@ -1,4 +1,4 @@
-"""Connections made and updated from plain values, as the command line does."""
+"""Connections made and updated from plain values: those of the command line, a file of many, the set-up guide."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from .. import access, audit, hosts, keystore
 from ..keystore import ProvedKey
@@ -97,8 +97,10 @@ def save(
     """Make the connection `name`, or set those of its FIELDS that `values` names, each of its field's type. Nobody is called.
 
     Without a `key` the present one stays. `must_be_new` refuses to touch one that is there. `may_use_key`: that a stored
-    key may be used was settled when it was given or chosen. Raises InvalidInput (mostly
-    Refused), InvalidPrivateKey, NotAllowedHere, EncryptionKeyMissing or AccessDenied, and then nothing at all is changed.
+    key may be used was settled when it was given or chosen.
+
+    Raises InvalidInput (mostly Refused), InvalidPrivateKey, NotAllowedHere, EncryptionKeyMissing or AccessDenied, and then
+    nothing at all is changed.
     """
     if not set(values) <= set(FIELDS):
         raise TypeError(f"not to be set here: {sorted(set(values) - set(FIELDS))}")
@@ -148,7 +150,10 @@ def _stored(name: str, *, must_be_new: bool) -> ConnectedApp | None:
 
 def _write(connection: ConnectedApp, changed: Collection[str], *, is_new: bool) -> None:
     if is_new:
-        connection.save(force_insert=True)
+        try:
+            connection.save(force_insert=True)
+        except IntegrityError as exc:
+            raise Refused({"name": "Somebody else has just made one of this name: try once more."}) from exc
         return
     columns = {"environment", "environment_for", *changed, *connection.note_edit(changed)}
     connection.save(update_fields=columns - {"certificate"})

@@ -116,7 +116,10 @@ class Rows:
         rows = list(islice(self._whole(found), MOST_ROWS + 1))
         if len(rows) > MOST_ROWS:
             raise InvalidInput(
-                f"One record alone has more than {MOST_ROWS} rows of a child query. Ask for these by a query of their own."
+                _(
+                    "One record alone has more than %(most)d rows of a child query. Ask for these by a query of their own."
+                )
+                % {"most": MOST_ROWS}
             )
         return QueryResult(rows, found.total_size)
 
@@ -147,11 +150,11 @@ class Sheet:
     def __init__(
         self, statement: str, first: QueryResult, *, text: Callable[[str], str] = lambda value: value
     ) -> None:
-        """`text` is what becomes of the texts in the rows."""
+        """`text` is what becomes of the texts in the rows, and of their names, which are the org's too."""
         laid_out = columns.lay_out(columns.read(statement), map(columns.flat, first))
         self._text = text
         self._paths = dict.fromkeys(column.path.lower() for column in laid_out)
-        self.head = csv_lines([[column.path for column in laid_out]])
+        self.head = csv_lines([[text(column.path) for column in laid_out]])
         self.late: set[str] = set()
         """Columns that came later, as with TYPEOF, whose columns only the rows tell. They are left out."""
 

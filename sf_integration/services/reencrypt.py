@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import audit, tokens
+from .. import access, audit, tokens
+from ..access import Deed
 from ..fields import Sealed, require_key, seal
 from ..models import AccessToken
 from ..salesforce.errors import EncryptionKeyMissing
@@ -117,7 +118,8 @@ def waiting() -> int:
 def reencrypt(
     *, actor: Any, batch: int = BATCH, dry_run: bool = False, advance: Advance = lambda count: None
 ) -> Report:
-    """Seal everything with the first encryption key. Raises EncryptionKeyMissing when there is none."""
+    """Seal everything with the first encryption key. Raises AccessDenied, or EncryptionKeyMissing when there is none."""
+    access.require(actor, Deed.REENCRYPT)
     key_id = require_key()
     columns = sealed_columns()
     before = stored_key_ids(columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from celery import current_app
 from django.apps import apps
@@ -11,6 +12,8 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
+from .. import access, audit
+from ..access import Deed
 from ..salesforce.errors import InvalidInput
 from ..schedule import SCHEDULE
 
@@ -64,11 +67,13 @@ def _rows(alias: str) -> list[Entry] | None:
         return None
 
 
-def add_rows() -> list[str]:
+@transaction.atomic
+def add_rows(*, actor: Any) -> list[str]:
     """Make a row for each of our tasks that has none, and give their names. What an admin edited or switched off stays.
 
-    Raises InvalidInput, and makes none, when a row of another task has one of the names.
+    Raises AccessDenied, or InvalidInput, and makes none, when a row of another task has one of the names.
     """
+    access.require(actor, Deed.MAKE_SCHEDULE)
     model = apps.get_model("django_celery_beat", "PeriodicTask")
     known = set(model.objects.filter(task__in=TASKS).values_list("task", flat=True))
     missing = [name for task, name in TASKS.items() if task not in known]
@@ -86,6 +91,8 @@ def add_rows() -> list[str]:
             # Beat counts from here; else a machine that is switched off every night never reaches a full day.
             last_run_at=timezone.now(),
         )
+    if missing:
+        audit.record("made schedule", actor=actor, fields=missing)
     return missing
 
 

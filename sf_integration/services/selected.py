@@ -17,6 +17,7 @@ from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from .. import access, audit, health, tokens
 from ..access import Deed
@@ -137,9 +138,12 @@ def work(act: str, ids: Iterable[str], asked_by: str, began: dt.datetime) -> Non
 def pause(connections: ConnectedAppQuerySet, *, actor: Any) -> Outcome:
     """Nothing is called any more for any of them, everywhere within five seconds."""
     count = _switch(connections, enabled=False, actor=actor)
-    return Outcome(
-        True, _("%(count)d paused: nothing is called for them until they are resumed.") % {"count": count}
+    told = ngettext(
+        "%(count)d paused: nothing is called for it until it is resumed.",
+        "%(count)d paused: nothing is called for them until they are resumed.",
+        count,
     )
+    return Outcome(True, told % {"count": count})
 
 
 def resume(connections: ConnectedAppQuerySet, *, actor: Any) -> Outcome:

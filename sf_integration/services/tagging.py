@@ -48,6 +48,6 @@ def _change(rows: list[ConnectedApp], changed: Any, *, actor: Any) -> int:
     with transaction.atomic():
         for row in rows:
             row.tags = changed(row.tags)
-            audit.record("changed", row, actor=actor, fields=["tags"])
+        audit.record_many("changed", rows, actor=actor, fields=["tags"])
         ConnectedApp.objects.bulk_update(rows, ["tags"], batch_size=500)
     return len(rows)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from django.core.exceptions import NON_FIELD_ERRORS
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from .. import access, audit, keystore
 from ..access import Deed
@@ -83,11 +83,14 @@ class Report:
     @property
     def in_words(self) -> str:
         """`36 created, 4 refused`; of what was not saved `36 would be created`."""
-        would = "" if self.saved else "would be "
-        words = {"created": f"{would}created", "changed": f"{would}changed"}
         return ", ".join(
-            f"{number} {words.get(outcome, outcome)}" for outcome, number in self.counts.items() if number
+            f"{number} {self.told(outcome)}" for outcome, number in self.counts.items() if number
         )
+
+    def told(self, outcome: str) -> str:
+        """`created`; of what was not saved `would be created`."""
+        is_only_wish = not self.saved and outcome in ("created", "changed")
+        return f"would be {outcome}" if is_only_wish else outcome
 
     def as_json(self) -> dict[str, object]:
         return {"saved": self.saved, **self.counts, "rows": [result.as_json() for result in self.results]}
@@ -279,8 +282,6 @@ def _save(wanted: _Wanted, actor: Any) -> Result:
         saved = profiles.save(
             row.name, wanted.values, actor=actor, key=wanted.key, certificate=wanted.certificate
         )
-    except IntegrityError:
-        return _refused(row, {"name": "Somebody else has just made one of this name: import it once more."})
     except SalesforceError as exc:
         return _refused(row, _problems(exc, has_certificate=wanted.certificate is not None))
     return Result(

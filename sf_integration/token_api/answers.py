@@ -20,7 +20,7 @@ from ..salesforce.errors import (
 )
 from ..salesforce.http import mask
 from ..salesforce.problem import problem_of
-from ..services.api_clients import API_KEY_PATTERN
+from ..services.api_keys import API_KEY_PATTERN
 
 log = logging.getLogger("sf_integration.token_api")
 

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from ..conf import settings
 from ..models import ApiClient
 from ..salesforce.errors import ApiKeyRefused
-from ..services import api_clients
+from ..services import api_keys
 from . import reading, throttle
 
 REFUSALS_PER_MINUTE = 30
@@ -24,10 +24,10 @@ def caller(request: HttpRequest) -> ApiClient:
     """Raises ApiKeyRefused or TooManyCalls."""
     address = request.META.get("REMOTE_ADDR", "")
     api_key = reading.api_key(request)
-    if not api_clients.is_familiar(api_key):
+    if not api_keys.is_familiar(api_key):
         throttle.require_below(f"refused.{address}", limit=REFUSALS_PER_MINUTE, called=_REFUSALS)
     try:
-        client = api_clients.authenticate(api_key)
+        client = api_keys.authenticate(api_key)
     except ApiKeyRefused as refused:
         throttle.count(f"refused.{address}", limit=REFUSALS_PER_MINUTE, called=_REFUSALS)
         log.warning("refused an API key shown from %s: %s", address, refused.code)

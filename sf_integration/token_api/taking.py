@@ -9,8 +9,8 @@ from .. import tokens
 from ..models import ApiClient
 from ..salesforce.errors import UnknownConnection
 from ..salesforce.oauth import Token
-from ..services import api_clients
-from ..services.api_clients import Grant
+from ..services import api_keys
+from ..services.api_keys import Grant
 from . import throttle, uses
 
 RENEWALS_PER_MINUTE = 2
@@ -23,15 +23,15 @@ def take(client: ApiClient, *, connection: str = "", username: str = "", refused
     `refused`: the one that Salesforce has answered 401 to. Raises PermissionMissing, InvalidInput, ActionNeeded or
     RetryableError.
     """
-    granted = api_clients.grant(client, connection)
-    wanted = api_clients.require_username(client, granted, username)
+    granted = api_keys.grant(client, connection)
+    wanted = api_keys.require_username(client, granted, username)
     try:
         token = _other_than(refused, tokens.get(granted.name, wanted), granted, wanted)
     except UnknownConnection:
-        raise api_clients.not_granted(connection) from None  # deleted or renamed a moment ago
+        raise api_keys.not_granted(connection) from None  # deleted or renamed a moment ago
     if not tokens.is_of(token, granted.pk, granted.name, wanted):
-        raise api_clients.not_granted(connection)  # another one has its name since
-    uses.note(uses.Use(api_clients.caller_name(client), granted, wanted or granted.username))
+        raise api_keys.not_granted(connection)  # another one has its name since
+    uses.note(uses.Use(api_keys.caller_name(client), granted, wanted or granted.username))
     return token
 
 

@@ -18,7 +18,7 @@ from django.db import Error, connections
 from django.utils import timezone
 
 from .. import audit
-from ..services.api_clients import Grant
+from ..services.api_keys import Grant
 
 ACT = "took token"
 

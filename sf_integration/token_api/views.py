@@ -18,7 +18,7 @@ from ..conf import settings
 from ..health import report
 from ..models import ApiClient, ConnectedApp, ConnectedAppQuerySet
 from ..salesforce.oauth import Token
-from ..services import api_clients
+from ..services import api_keys
 from . import answers, callers, reading, taking
 from .answers import Unacceptable, answer
 
@@ -82,9 +82,9 @@ def connections(request: HttpRequest) -> HttpResponse:
 def health(request: HttpRequest, name: str) -> HttpResponse:
     """What is known of one: the facts of its last check. No call."""
     client = callers.caller(request)
-    found = _of(client).filter(pk=api_clients.grant(client, name).pk).first()
+    found = _of(client).filter(pk=api_keys.grant(client, name).pk).first()
     if found is None:
-        raise api_clients.not_granted(name)  # a moment ago it was
+        raise api_keys.not_granted(name)  # a moment ago it was
     return answer(report.as_json(found, timezone.now()))
 
 

@@ -31,7 +31,9 @@ def _send(options: argparse.Namespace, output: Output) -> bool:
     access.require(options.actor, Deed.MANAGE_ALARMS)
     sent = tell()
     if sent.failed:
-        output.complain(f"{sent.failed} of {sent.sent + sent.failed} messages not sent; each is tried again.")
+        output.complain(
+            f"Messages not sent: {sent.failed} of {sent.sent + sent.failed}. Each is tried again."
+        )
     elif sent.sent:
         output.note(f"Messages sent: {sent.sent}.")
     return not sent.failed

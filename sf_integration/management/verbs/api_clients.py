@@ -20,7 +20,7 @@ from ...conf import settings
 from ...models import ApiClient, ConnectedApp
 from ...salesforce.errors import InvalidInput
 from ...salesforce.secret import Secret
-from ...services import api_clients
+from ...services import api_clients, api_keys
 from ...services.profiles import listed
 from .verb import Output, Verb, connection_for, require_terminal
 
@@ -42,7 +42,7 @@ def _list(options: argparse.Namespace, output: Output) -> bool:
             [
                 [
                     client.name,
-                    Text(state := str(api_clients.state_of(client, timezone.now())), _STATE_STYLES[state]),
+                    Text(state := str(api_keys.state_of(client, timezone.now())), _STATE_STYLES[state]),
                     ", ".join(_connections(client)),
                     _moment(client.expires_at),
                     _moment(client.last_used_at),
@@ -94,7 +94,7 @@ def _revoke(options: argparse.Namespace, output: Output) -> bool:
 
 def _try(options: argparse.Namespace, output: Output) -> bool:
     """Who holds an API key may know what it is good for: no other right is asked for."""
-    client = api_clients.authenticate(_read_api_key())
+    client = api_keys.authenticate(_read_api_key())
     if output.as_json:
         output.data(_as_json(client))
     else:
@@ -136,7 +136,7 @@ def _expiry(options: argparse.Namespace) -> dt.datetime | None:
 def _as_json(client: ApiClient) -> dict[str, object]:
     return {
         "name": client.name,
-        "state": str(api_clients.state_of(client, timezone.now())),
+        "state": str(api_keys.state_of(client, timezone.now())),
         "connections": _connections(client),
         "usernames": client.usernames,
         "expires_at": client.expires_at and client.expires_at.isoformat(),

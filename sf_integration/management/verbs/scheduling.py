@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from ... import access
 from ...access import Deed
 from ...salesforce.errors import InvalidInput
 from ...services import schedules
@@ -12,13 +11,12 @@ from .verb import Output, Verb
 
 
 def _schedule(options: argparse.Namespace, output: Output) -> bool:
-    access.require(options.actor, options.deed)
     if not schedules.beat_has_rows():
         raise InvalidInput(
             "django-celery-beat is not among INSTALLED_APPS, so there are no rows to make. With plain Celery set "
             "CELERY_BEAT_SCHEDULE = {**SCHEDULE}, from sf_integration.schedule import SCHEDULE."
         )
-    made = schedules.add_rows()
+    made = schedules.add_rows(actor=options.actor)
     for name in made:
         output.line(f"{name}: made.")
     if not made:

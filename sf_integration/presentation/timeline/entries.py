@@ -13,26 +13,17 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from ...audit import READS
 from ...models import AuditEvent, ConnectedApp, ConnectionCheck, ConnectionEvent, normal_username
 from ...state import ConnectionState
 from ...tokens.promotion import BY_ITSELF
 from .asking import Kind, Place, Window
 
-_USES = (
-    "looked up",
-    "downloaded",
-    "asked identity",
-    "took token",
-    "looked for the fault",
-    "tested values",
-    "made set-up kit",
-)
 _TOLD_ELSEWHERE = ("checked",)
 """The check itself tells who asked for it."""
 ACTS = {
     "changed": gettext_lazy("Edited"),
     "created": gettext_lazy("Created"),
-    "added": gettext_lazy("Added"),
     "paused": gettext_lazy("Paused"),
     "resumed": gettext_lazy("Resumed"),
     "renewed": gettext_lazy("Asked to sign in anew"),
@@ -43,6 +34,8 @@ ACTS = {
     "revoked token": gettext_lazy("Token revoked"),
     "accepted org": gettext_lazy("Another org accepted"),
     "made key": gettext_lazy("Signing key made"),
+    "added key": gettext_lazy("Signing key added"),
+    "changed key": gettext_lazy("Signing key edited"),
     "registered key": gettext_lazy("Signing key held outside registered"),
     "retired signing key": gettext_lazy("Signing key retired"),
     "staged signing key": gettext_lazy("Signing key staged"),
@@ -135,7 +128,9 @@ def _events(connection: ConnectedApp, kind: str) -> QuerySet[ConnectionEvent]:
 
 def _acts(subject_id: UUID, kind: str) -> QuerySet[AuditEvent]:
     acts = AuditEvent.objects.filter(subject_id=subject_id).exclude(act__in=_TOLD_ELSEWHERE)
-    return acts.filter(act__in=_USES) if kind == Kind.USES else acts.exclude(act__in=_USES) if kind else acts
+    if not kind:
+        return acts
+    return acts.filter(act__in=READS) if kind == Kind.USES else acts.exclude(act__in=READS)
 
 
 def _of_check(row: ConnectionCheck) -> Entry:
@@ -176,7 +171,7 @@ def _of_act(row: AuditEvent) -> Entry:
     return Entry(
         place=Place(row.at, row.pk),
         icon=_ACT_ICONS.get(row.act, "pen"),
-        colour="mute" if row.act in _USES else "info",
+        colour="mute" if row.act in READS else "info",
         title=str(ACTS.get(row.act, row.act.capitalize())),
         who=_("itself, at a sign-in") if row.actor == BY_ITSELF else row.actor,
         username=row.username,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from .cells import Cell, cell, number
 from .fields import FieldGroup, field_groups
-from .identities import Compared, compared
+from .identities import compared
 from .records import Line, ShownRecord, shown_record
 from .tables import Table, table
 
 __all__ = [
     "Cell",
-    "Compared",
     "FieldGroup",
     "Line",
     "ShownRecord",

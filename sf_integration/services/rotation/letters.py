@@ -36,7 +36,7 @@ class Letter:
 def letter(connection: ConnectedApp, key: SigningKey) -> Letter:
     """About the upload of this key's certificate."""
     return Letter(
-        to=tuple(_addresses(connection.org_contacts)),
+        to=tuple(addresses(connection.org_contacts)),
         subject=f"Please upload a new certificate to the {_app_words(connection)} used by “{connection}”",
         body="\n\n".join(_paragraphs(connection, key)),
     )
@@ -101,7 +101,8 @@ def _line(word: str, text: str) -> str:
     return f"  {word}: {text}"
 
 
-def _addresses(contacts: str) -> list[str]:
+def addresses(contacts: str) -> list[str]:
+    """One per line, or with commas between; what is none is passed over."""
     found = []
     for line in contacts.replace(",", "\n").splitlines():
         try:
