@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import environ
+from django.core.exceptions import ImproperlyConfigured
 from environ.fileaware_mapping import FileAwareMapping
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+
+Read = TypeVar("Read")
 
 
 class _StrippedMapping(FileAwareMapping):
     """Values without the newline that editors and `docker secret` leave at the end of a NAME_FILE."""
 
     def __getitem__(self, key: str) -> str:
-        return str(super().__getitem__(key)).strip()
+        try:
+            return str(super().__getitem__(key)).strip()
+        except OSError as exc:
+            raise ImproperlyConfigured(f"{key}_FILE: {exc.strerror}: {exc.filename}") from None
 
 
 class Environment(environ.FileAwareEnv):
@@ -36,6 +45,26 @@ class Environment(environ.FileAwareEnv):
         """`name=url` for each, blanks or line ends between them; absent or empty: {}."""
         entries = (entry.partition("=") for entry in self.str(name, default="").split())
         return {channel: url for channel, _, url in entries}
+
+    def number(self, name: str, *, default: int) -> int:
+        """Absent or empty: `default`."""
+        value = self.str(name, default="")
+        if value and not value.isdecimal():
+            raise ImproperlyConfigured(f"{name} must be a whole number, not “{value}”.")
+        return int(value or default)
+
+    def address(self, name: str, read: Callable[[str], Read], example: str) -> Read:
+        """What `read` makes of an address. Of one that it can't read only the name is told: the words of parsers may be a part
+        of the password."""
+        self.str(name, default="")  # a NAME_FILE that is not there is told by its own words
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                return read(name)
+        except (ValueError, KeyError, ImproperlyConfigured):
+            raise ImproperlyConfigured(
+                f"{name} is no address that can be read. Write {example}; in a name or password write "
+                "@ / : # ? as %40 %2F %3A %23 %3F."
+            ) from None
 
 
 class _EnvFile(environ.Env):

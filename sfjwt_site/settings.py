@@ -117,11 +117,11 @@ SQLITE_OPTIONS = {
 }
 
 
-def _database() -> dict[str, Any]:
-    if not env.str("DATABASE_URL", default=""):
-        name = VAR_DIR / "db.sqlite3"
-        return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(name), "OPTIONS": dict(SQLITE_OPTIONS)}
-    database = dict(env.db("DATABASE_URL"))
+def _database(name: str) -> dict[str, Any]:
+    if not env.str(name, default=""):
+        file = str(VAR_DIR / "db.sqlite3")
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": file, "OPTIONS": dict(SQLITE_OPTIONS)}
+    database = dict(env.db(name))
     options = database.setdefault("OPTIONS", {})
     if database["ENGINE"].endswith("sqlite3"):
         options.update(SQLITE_OPTIONS)
@@ -135,18 +135,28 @@ def _database() -> dict[str, Any]:
     return database
 
 
-DATABASES = {"default": _database()}
+DATABASES = {"default": env.address("DATABASE_URL", _database, "postgres://user:password@host:5432/name")}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+
+def _look_at_port(address: str) -> None:
+    """ValueError where a slash in a password leaves its beginning as the port: whoever connects would log it."""
+    hosts = urlsplit(address).netloc.rpartition("@")[2]
+    _ = urlsplit(f"//{hosts.partition(',')[0]}").port
+
+
+def _cache(name: str) -> dict[str, Any]:
+    cache: dict[str, Any] = env.cache_url(name, default="locmemcache://")
+    if "redis" in cache["BACKEND"]:
+        _look_at_port(env.str(name))
+        # One that is down holds up a page, or a call of the HTTP token API, for a second at most.
+        waits = {"socket_connect_timeout": 1, "socket_timeout": 1}
+        cache["OPTIONS"] = waits | cache.get("OPTIONS", {})
+    return cache
+
+
 # Each process its own memory is enough for one machine: what must be shared stands in the database.
-CACHES: dict[str, dict[str, Any]] = {"default": env.cache_url("CACHE_URL", default="locmemcache://")}
-if "redis" in CACHES["default"]["BACKEND"]:
-    # One that is down holds up a page, or a call of the HTTP token API, for a second at most.
-    CACHES["default"]["OPTIONS"] = {
-        "socket_connect_timeout": 1,
-        "socket_timeout": 1,
-        **CACHES["default"].get("OPTIONS", {}),
-    }
+CACHES = {"default": env.address("CACHE_URL", _cache, "redis://:password@host:6379/1")}
 
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
@@ -189,11 +199,18 @@ STORAGES = {
     },
 }
 
+
+def _broker(name: str) -> str:
+    url: str = env.str(name, default="") or "filesystem://localhost"
+    _look_at_port(url)
+    return url
+
+
 # A broker that is down must not hold up a page: connecting and publishing give up within 2 s together. Celery reads
 # the policy, kombu (which connects before Celery can count) the transport options.
 _give_up_soon = {"max_retries": 1, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.2}
 CELERY_TASK_PUBLISH_RETRY_POLICY = _give_up_soon
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="") or "filesystem://localhost"
+CELERY_BROKER_URL = env.address("CELERY_BROKER_URL", _broker, "redis://:password@host:6379/0")
 CELERY_BROKER_CONNECTION_TIMEOUT = 1.0
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {**_give_up_soon}
@@ -214,6 +231,8 @@ CELERY_TASK_IGNORE_RESULT = True
 # Every task can be run twice without harm, so one whose worker died is better run again than lost.
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# Whoever can write to the broker could ask a worker for all settings, of which Celery hides few, and stop it.
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_ENABLE_UTC = True
 CELERY_TIMEZONE = "UTC"
 # The schedules are rows, made by a migration of this site and edited in the admin; CELERY_BEAT_SCHEDULE would undo
@@ -222,13 +241,11 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5  # seconds: how late an edited schedule is noticed
 
 # Alarms go by mail. Without an address of a server they are printed, and a check says so.
-try:
-    _mail = env.email_url("EMAIL_URL", default="consolemail://")
-except (ValueError, ImproperlyConfigured):  # whose words may be a part of the password
-    raise ImproperlyConfigured(
-        "EMAIL_URL is no address of a mail server. Write smtp+tls://user:password@host:587; in a name or "
-        "password write @ / : # ? as %40 %2F %3A %23 %3F."
-    ) from None
+_mail = env.address(
+    "EMAIL_URL",
+    lambda name: env.email_url(name, default="consolemail://"),
+    "smtp+tls://user:password@host:587",
+)
 globals().update({name: value for name, value in _mail.items() if name.startswith("EMAIL_")})
 DEFAULT_FROM_EMAIL = env.str(
     "DEFAULT_FROM_EMAIL", default=f"salesforce-connections@{_site.hostname or 'localhost'}"
@@ -238,13 +255,18 @@ SF_INTEGRATION = {
     "ENCRYPTION_KEYS": [key.strip() for key in env.str("SF_ENCRYPTION_KEYS").split(",") if key.strip()],
     "ALLOWED_HOSTS": env.names("SF_ALLOWED_HOSTS"),
     "ALLOWED_ENVIRONMENTS": env.names("SF_ALLOWED_ENVIRONMENTS") or None,
+    "PROMOTE_STAGED_KEYS": env.bool("SF_PROMOTE_STAGED_KEYS", default=True),
+    "KEEP_CHECKS_DAYS": env.number("SF_KEEP_CHECKS_DAYS", default=30),
+    "KEEP_EVENTS_DAYS": env.number("SF_KEEP_EVENTS_DAYS", default=14),
+    "KEEP_DAYS": env.number("SF_KEEP_DAYS", default=400),
     "SITE_URL": SITE_URL,
     "ALARM_MAIL": env.names("SF_ALARM_MAIL"),
     "ALARM_CHANNELS": env.channels("SF_ALARM_CHANNELS"),
+    "ALARM_AFTER_SECONDS": env.number("SF_ALARM_AFTER_SECONDS", default=120),
     "DRAIN_FILE": env.str("SF_DRAIN_FILE", default=""),
     "METRICS_TOKEN": env.str("SF_METRICS_TOKEN", default=""),
     "TOKEN_API": env.bool("SF_TOKEN_API", default=False),
-    "TOKEN_API_CALLS_PER_MINUTE": env.int("SF_TOKEN_API_CALLS_PER_MINUTE", default=600),
+    "TOKEN_API_CALLS_PER_MINUTE": env.number("SF_TOKEN_API_CALLS_PER_MINUTE", default=600),
 }
 
 try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.apps.registry import Apps
 from django.db import migrations
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
@@ -28,8 +30,9 @@ def make_schedules(apps: Apps, schema_editor: BaseDatabaseSchemaEditor) -> None:
                 "interval": interval,
                 # A frequent message that waited a whole period is stale: the next one is there already.
                 "expire_seconds": every if period == "seconds" else None,
-                # Beat counts from here; else a machine switched off every night never reaches a full day.
-                "last_run_at": timezone.now(),
+                # Beat counts from here; else a machine switched off every night never reaches a full day. What is
+                # frequent it does as soon as it starts: in the first minute pages would say that it has never run.
+                "last_run_at": timezone.now() - timedelta(seconds=every if period == "seconds" else 0),
             },
         )
 
