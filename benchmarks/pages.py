@@ -62,7 +62,8 @@ def _on(bench: Bench, org: Salesforce, database: Database, sizes: Sequence[int])
             found[count] = worker.call(look, bench.either(9, 5))
     few, many = found[sizes[0]], found[sizes[-1]]
     for name, page in many.items():
-        what, before = f"{name}, {database.name}", f"with {sizes[0]:,} connections"
+        what = f"{name}, {sizes[-1]:,} connections, {database.name}"
+        before = f"with {sizes[0]:,}"
         yield Result(f"{what}: queries", page.queries, "", few[name].queries, before, most=15)
         yield Result(f"{what}: time", page.seconds * 1e3, "ms", few[name].seconds * 1e3, before, most=100)
 

@@ -47,7 +47,10 @@ def check_due_connections() -> None:
 
 @shared_task(name="sf_integration.check_batch", ignore_result=True)
 def check_batch(due: list[tuple[str, bool]]) -> None:
-    """Check with the stored tokens; a check by beat signs in only when there is none. A doubled message does nothing."""
+    """Check with the stored tokens; a check by beat signs in only when there is none. A doubled message does nothing.
+
+    A fault of ours in one check, told by its kind only, must not cost the others theirs.
+    """
     wanted = dict(due)
     just_now = timezone.now() - timedelta(seconds=PERIOD_SECONDS / 2)
     waiting = ConnectedApp.objects.filter(pk__in=wanted, enabled=True).exclude(last_checked_at__gt=just_now)
@@ -57,6 +60,8 @@ def check_batch(due: list[tuple[str, bool]]) -> None:
             health.check_connection(connection, asked_by="beat", light=light, renew=False)
         except IntegrityError:
             log.info("connection %s was deleted while it was checked", connection.name)
+        except Exception as exc:  # noqa: BLE001
+            log.error("the check of connection %s broke off: %s", connection.name, type(exc).__name__)
 
 
 @shared_task(name="sf_integration.selected", ignore_result=True, expires=_SELECTED_WAITS_SECONDS)

@@ -27,7 +27,7 @@ TESTS: dict[str, list[str]] = {
     "sealed_columns.py": ["tests/test_sealed_columns.py"],
     "salesforce/assertion.py": ["tests/salesforce/test_assertion.py"],
     "salesforce/secret.py": ["tests/salesforce/test_secret.py"],
-    "services/api_clients.py": ["tests/test_api_clients.py"],
+    "services/api_keys.py": ["tests/test_api_clients.py"],
     "token_api/callers.py": ["tests/token_api/test_callers.py"],
     "tokens/apart.py": ["tests/tokens/test_apart.py"],
     "tokens/gate.py": ["tests/tokens/test_gate.py"],

@@ -281,6 +281,19 @@ def test_the_admin_accepts_five_refreshed_sandboxes_at_once_and_leaves_productio
 
 
 @SANDBOX
+def test_an_action_on_many_ends_while_the_person_waits_and_tells_how_many_are_left(
+    salesforce_org: ConnectableOrg, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sf_integration.presentation.telling.LATEST_START_SECONDS", 0.0, raising=False)
+    chosen = [refreshed(salesforce_org, f"uat-{number}").pk for number in range(3)]
+    data = {"action": "accept_refreshed", "_selected_action": chosen}
+    text = admin_client.post(ACTION_URL, data, follow=True).content.decode()
+    assert text.count("is the expected one now") == 1
+    assert "2 were left, as time was up: choose them again." in text
+    assert ConnectedApp.objects.filter(expected_org_id=OTHER).count() == 2
+
+
+@SANDBOX
 def test_the_admins_action_is_for_managers_only(salesforce_org: ConnectableOrg, client: Client) -> None:
     made = refreshed(salesforce_org)
     alice = person("alice", Act.VIEW_HEALTH, Act.RUN_CHECKS)

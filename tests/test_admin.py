@@ -116,7 +116,7 @@ def test_connection_is_added_with_its_key_and_tested(
     assert "acme: Healthy." in told
     assert salesforce_org.logins == 1
     acts = AuditEvent.objects.order_by("at").values_list("act", "actor", "subject")
-    assert list(acts) == [("added", "admin", "acme"), ("checked", "admin", "acme")]
+    assert list(acts) == [("created", "admin", "acme"), ("checked", "admin", "acme")]
 
 
 def test_test_button_checks_what_is_stored(salesforce_org: ConnectableOrg, admin_client: Client) -> None:
@@ -307,7 +307,7 @@ def test_private_key_is_shown_by_no_page_and_no_history(
     plain = pem(KEY).splitlines()
     for secret in (PASSPHRASE, SECRET.splitlines()[4], plain[4], key.private_key.ciphertext):
         assert not [page for page in pages if secret in page]
-    assert AuditEvent.objects.get(act="added").fields == [
+    assert AuditEvent.objects.get(act="created").fields == [
         "consumer_key",
         "login_url",
         "name",
@@ -349,8 +349,8 @@ def test_signing_key_is_given_renamed_and_its_certificate_downloaded(admin_clien
     assert response.content.decode() == CERTIFICATE
     assert response["Content-Disposition"] == 'attachment; filename="harbour.crt"'
     assert list(AuditEvent.objects.order_by("at").values_list("act", "fields")) == [
-        ("added", ["name", "signing_key"]),
-        ("changed", ["name"]),
+        ("added key", ["name", "signing_key"]),
+        ("changed key", ["name"]),
     ]
 
 

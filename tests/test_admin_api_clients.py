@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from sf_integration.models import ApiClient, AuditEvent, ConnectedApp
 from sf_integration.salesforce.errors import ApiKeyRefused
-from sf_integration.services import api_clients
-from sf_integration.services.api_clients import API_KEY_PATTERN
+from sf_integration.services import api_keys
+from sf_integration.services.api_keys import API_KEY_PATTERN
 from sf_integration.testing.django import ConnectableOrg
 
 from .test_admin import staff
@@ -54,7 +54,7 @@ def test_api_key_is_shown_once_and_kept_nowhere(salesforce_org: ConnectableOrg, 
     assert "no-store" in response["Cache-Control"]
     assert html.count(api_key) == 1  # and so not in the example
     assert "/api/jwtauth" in html
-    made = api_clients.authenticate(api_key)
+    made = api_keys.authenticate(api_key)
     assert (made.name, made.usernames, made.notes) == ("stock-sync", ["ops@acme.example"], "BI")
     assert [*made.connections.all()] == [acme]
     assert made.expires_at is not None
@@ -103,7 +103,7 @@ def test_change_is_in_force_and_told_by_name_only(
     admin_client.post(page, values(globex, expires="keep", notes="moved to globex"))
     client.refresh_from_db()
     assert ([*client.connections.all()], client.expires_at) == ([globex], before)
-    assert api_clients.authenticate(api_key) == client
+    assert api_keys.authenticate(api_key) == client
     assert AuditEvent.objects.get(act="changed API client").fields == ["connections", "notes"]
     assert "moved" not in LogEntry.objects.filter(action_flag=2).get().change_message
     admin_client.post(page, values(globex, expires="never"))
@@ -118,15 +118,15 @@ def test_replaced_api_key_is_refused_and_a_page_sent_twice_replaces_once(
     client = ApiClient.objects.get()
     page = f"{CLIENTS}/{client.pk}/replace/"
     assert "is refused from then on" in text_of(admin_client.get(page).content.decode())
-    assert api_clients.authenticate(old) == client  # asking did nothing
+    assert api_keys.authenticate(old) == client  # asking did nothing
     sent = {"replaced": client.prefix}
     new = api_key_in(admin_client.post(page, sent).content.decode())
-    assert api_clients.authenticate(new) == client
+    assert api_keys.authenticate(new) == client
     with pytest.raises(ApiKeyRefused):
-        api_clients.authenticate(old)
+        api_keys.authenticate(old)
     again = admin_client.post(page, sent, follow=True).content.decode()
     assert "replaced already" in text_of(again)
-    assert api_clients.authenticate(new) == client
+    assert api_keys.authenticate(new) == client
 
 
 def test_revoking_asks_and_is_final(salesforce_org: ConnectableOrg, admin_client: Client) -> None:
@@ -139,7 +139,7 @@ def test_revoking_asks_and_is_final(salesforce_org: ConnectableOrg, admin_client
     assert "is revoked" in text_of(told)
     assert 'name="name"' not in told  # no inputs any more
     with pytest.raises(ApiKeyRefused):
-        api_clients.authenticate(api_key)
+        api_keys.authenticate(api_key)
     for act in ("change", "replace", "revoke"):
         assert admin_client.post(f"{page}/{act}/", values()).status_code == 403
     admin_client.post(f"{page}/delete/", {"post": "yes"})

@@ -217,6 +217,13 @@ def save_as_new(client: Client, original: ConnectedApp, **typed: str) -> str:
     return str(response.content.decode())
 
 
+def test_a_copy_of_nothing_is_a_new_one(admin_client: Client, salesforce_org: ConnectableOrg) -> None:
+    original = salesforce_org.connect("acme")
+    values = opened(admin_client, original) | {"name": ["two"], "_saveasnew": ["Save as new"]}
+    assert admin_client.post(f"{ADMIN}/connectedapp/add/", values).status_code == 302
+    assert ConnectedApp.objects.filter(name="two").exists()
+
+
 def checked(org: ConnectableOrg, client: Client) -> ConnectedApp:
     """One that a check has pinned."""
     org.connect("acme", label="Acme", tags=["eu"], extra_usernames=["ops@acme.example"])
@@ -249,7 +256,7 @@ def test_copy_has_the_settings_and_the_key_but_none_of_the_facts(
     assert copy.created_at > original.created_at
     assert not copy.tokens.exists()
     assert not copy.checks.exists()
-    assert AuditEvent.objects.get(subject="acme-two").act == "added"
+    assert AuditEvent.objects.get(subject="acme-two").act == "created"
     # The original is as it was.
     original.refresh_from_db()
     assert (original.name, original.label) == ("acme", "Acme")

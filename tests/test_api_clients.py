@@ -15,8 +15,9 @@ from sf_integration import audit, keystore
 from sf_integration.access import SHELL, AccessDenied
 from sf_integration.models import ApiClient, AuditEvent, ConnectedApp
 from sf_integration.salesforce.errors import ApiKeyRefused, InvalidInput, PermissionMissing
-from sf_integration.services import api_clients
-from sf_integration.services.api_clients import ClientState, IssuedKey
+from sf_integration.services import api_clients, api_keys
+from sf_integration.services.api_clients import IssuedKey
+from sf_integration.services.api_keys import ClientState
 
 pytestmark = pytest.mark.django_db
 HOUR = dt.timedelta(hours=1)
@@ -48,13 +49,13 @@ def person(name: str, *permissions: str, groups: tuple[Group, ...] = ()) -> User
 
 def refused_with(api_key: str) -> str:
     with pytest.raises(ApiKeyRefused) as refused:
-        api_clients.authenticate(api_key)
+        api_keys.authenticate(api_key)
     return refused.value.code
 
 
 def elsewhere() -> None:
     """As another process, which remembers nothing."""
-    api_clients._known.clear()
+    api_keys._known.clear()
 
 
 def acts() -> list[str]:
@@ -62,8 +63,8 @@ def acts() -> list[str]:
 
 
 def test_an_api_key_is_known_again_and_only_its_hash_is_kept(shop):
-    assert re.fullmatch(api_clients.API_KEY_PATTERN, shop.api_key)
-    assert api_clients.authenticate(shop.api_key) == shop.client
+    assert re.fullmatch(api_keys.API_KEY_PATTERN, shop.api_key)
+    assert api_keys.authenticate(shop.api_key) == shop.client
     row = ApiClient.objects.values().get()
     assert shop.api_key[17:] not in repr(row)
     assert shop.api_key not in f"{shop!r} {shop.client!r}"
@@ -83,13 +84,13 @@ def test_one_character_more_less_or_else_is_unknown(shop):
     last = "A" if key[-1] != "A" else "B"
     for spoilt in (key[:-1], key + "A", key[:-1] + last, key.upper(), f" {key}"):
         assert refused_with(spoilt) == "api_key_unknown"
-    api_clients.authenticate(key)
+    api_keys.authenticate(key)
     assert refused_with(key[:-1] + last) == "api_key_unknown"  # beside a remembered one
 
 
 def test_an_expired_and_a_revoked_one_are_told_apart(acme, shop):
     soon = api_clients.make("soon", connections=[acme], expires_at=timezone.now() + HOUR, actor=SHELL)
-    api_clients.authenticate(soon.api_key)
+    api_keys.authenticate(soon.api_key)
     with time_machine.travel(timezone.now() + 2 * HOUR):
         assert refused_with(soon.api_key) == "api_key_expired"
     api_clients.revoke(shop.client, actor=SHELL)
@@ -97,9 +98,9 @@ def test_an_expired_and_a_revoked_one_are_told_apart(acme, shop):
 
 
 def test_a_refused_api_key_is_told_with_what_to_do(acme, shop):
-    client = api_clients.authenticate(shop.api_key)
+    client = api_keys.authenticate(shop.api_key)
     told = {
-        api_clients.API_KEY_PATTERN: (
+        api_keys.API_KEY_PATTERN: (
             "The API key is not known here.",
             "Check that it was copied whole, sfk_ included, and is meant for this site; else have it replaced.",
         )
@@ -112,61 +113,61 @@ def test_a_refused_api_key_is_told_with_what_to_do(acme, shop):
         setattr(client, column, timezone.now())
         told[column] = (sentence, f"{remedy}, if it should have tokens again.")
         with pytest.raises(ApiKeyRefused) as refused:
-            api_clients.authenticate(shop.api_key)
+            api_keys.authenticate(shop.api_key)
         assert (refused.value.cause, refused.value.remedy) == told[column]
         assert refused.value.who == "an administrator of this site"
     with pytest.raises(ApiKeyRefused) as refused:
-        api_clients.authenticate("sfk_x")
-    assert (refused.value.cause, refused.value.remedy) == told[api_clients.API_KEY_PATTERN]
+        api_keys.authenticate("sfk_x")
+    assert (refused.value.cause, refused.value.remedy) == told[api_keys.API_KEY_PATTERN]
     assert refused.value.who == "an administrator of this site"
 
 
 def test_a_replaced_api_key_stops_at_once_and_the_new_one_has_not_been_used(shop):
-    api_clients.authenticate(shop.api_key)
+    api_keys.authenticate(shop.api_key)
     new = api_clients.replace_key(shop.client, actor=SHELL)
     assert refused_with(shop.api_key) == "api_key_unknown"
     assert ApiClient.objects.get().last_used_at is None
-    assert api_clients.authenticate(new.api_key) == shop.client
+    assert api_keys.authenticate(new.api_key) == shop.client
 
 
 def test_edits_elsewhere_are_in_force_after_five_seconds(acme, shop):
-    client = api_clients.authenticate(shop.api_key)
-    assert api_clients.grant(client, "acme").pk == acme.pk
+    client = api_keys.authenticate(shop.api_key)
+    assert api_keys.grant(client, "acme").pk == acme.pk
     ApiClient.objects.update(revoked_at=timezone.now())
     with CaptureQueriesContext(database) as queries:
-        again = api_clients.authenticate(shop.api_key)
-        api_clients.grant(again, "acme")
+        again = api_keys.authenticate(shop.api_key)
+        api_keys.grant(again, "acme")
     assert len(queries) == 0
-    api_clients._known[client.prefix].next_look -= api_clients.LOOK_EVERY_SECONDS
+    api_keys._known[client.prefix].next_look -= api_keys.LOOK_EVERY_SECONDS
     assert refused_with(shop.api_key) == "api_key_revoked"
 
 
 def test_an_api_key_replaced_elsewhere_is_familiar_no_longer(shop):
-    api_clients.authenticate(shop.api_key)
-    assert api_clients.is_familiar(shop.api_key)
+    api_keys.authenticate(shop.api_key)
+    assert api_keys.is_familiar(shop.api_key)
     ApiClient.objects.update(prefix="0" * 12)
-    api_clients._known[shop.client.prefix].next_look = 0.0
+    api_keys._known[shop.client.prefix].next_look = 0.0
     assert refused_with(shop.api_key) == "api_key_unknown"
-    assert not api_clients.is_familiar(shop.api_key)
+    assert not api_keys.is_familiar(shop.api_key)
 
 
 def test_connections_taken_away_are_refused_once_the_client_is_read_anew(acme, shop):
-    api_clients.grant(api_clients.authenticate(shop.api_key), "acme")
+    api_keys.grant(api_keys.authenticate(shop.api_key), "acme")
     shop.client.connections.clear()
-    api_clients._known[shop.client.prefix].next_look = 0.0
+    api_keys._known[shop.client.prefix].next_look = 0.0
     with pytest.raises(PermissionMissing):
-        api_clients.grant(api_clients.authenticate(shop.api_key), "acme")
+        api_keys.grant(api_keys.authenticate(shop.api_key), "acme")
 
 
 def test_use_is_noted_once_a_minute_and_its_first_is_audited_once(shop):
-    api_clients.authenticate(shop.api_key)
+    api_keys.authenticate(shop.api_key)
     first = ApiClient.objects.get().last_used_at
     elsewhere()
-    api_clients.authenticate(shop.api_key)
+    api_keys.authenticate(shop.api_key)
     assert ApiClient.objects.get().last_used_at == first
     elsewhere()
     with time_machine.travel(timezone.now() + dt.timedelta(seconds=61)):
-        api_clients.authenticate(shop.api_key)
+        api_keys.authenticate(shop.api_key)
     assert ApiClient.objects.get().last_used_at > first
     assert acts() == ["made API client", "first used API key"]
     assert AuditEvent.objects.filter(actor="API client shop").count() == 1
@@ -176,27 +177,27 @@ def test_of_two_processes_that_see_the_first_use_one_notes_it(acme, shop):
     other = api_clients.make("other", connections=[acme], actor=SHELL)
     late = ApiClient.objects.get(name="shop")
     with time_machine.travel(timezone.now() - dt.timedelta(seconds=30), tick=False):
-        api_clients.authenticate(shop.api_key)
+        api_keys.authenticate(shop.api_key)
     noted = ApiClient.objects.get(name="shop").last_used_at
-    api_clients._note_use(late)
+    api_keys._note_use(late)
     assert ApiClient.objects.get(name="shop").last_used_at == noted
     assert ApiClient.objects.get(name="other").last_used_at is None
     (event,) = AuditEvent.objects.filter(act="first used API key")
     assert (event.subject, event.subject_id, event.actor) == ("shop", late.pk, "API client shop")
-    api_clients.authenticate(other.api_key)
+    api_keys.authenticate(other.api_key)
     assert acts().count("first used API key") == 2
 
 
 def test_a_remembered_client_gets_the_connection_it_asks_for_and_no_other(acme, shop):
     connection("hidden")
     second = connection("second")
-    client = api_clients.authenticate(shop.api_key)
+    client = api_keys.authenticate(shop.api_key)
     for _ in range(2):
         with pytest.raises(PermissionMissing, match="“hidden”"):
-            api_clients.grant(client, "hidden")
+            api_keys.grant(client, "hidden")
     shop.client.connections.add(second)
     for _ in range(2):
-        assert [api_clients.grant(client, name).pk for name in ("second", "acme")] == [second.pk, acme.pk]
+        assert [api_keys.grant(client, name).pk for name in ("second", "acme")] == [second.pk, acme.pk]
 
 
 def test_a_connection_that_is_not_there_is_refused_in_the_same_words(shop):
@@ -204,7 +205,7 @@ def test_a_connection_that_is_not_there_is_refused_in_the_same_words(shop):
     told = set()
     for name in ("hidden", "absent", "a\0b", "\ud800", "A" * 300, "acme' --"):
         with pytest.raises(PermissionMissing) as refused:
-            api_clients.grant(shop.client, name)
+            api_keys.grant(shop.client, name)
         told.add(refused.value.cause.replace(name, "NAME"))
         assert refused.value.remedy == "Check the name, or add the connection to the API client."
         assert refused.value.who == "an administrator of this site"
@@ -212,22 +213,22 @@ def test_a_connection_that_is_not_there_is_refused_in_the_same_words(shop):
 
 
 def test_the_only_connection_need_not_be_named(acme, shop):
-    assert api_clients.grant(shop.client).name == "acme"
+    assert api_keys.grant(shop.client).name == "acme"
     shop.client.connections.add(connection("other"))
     with pytest.raises(InvalidInput, match=r"^This API client has several connections: say .* is meant\.$"):
-        api_clients.grant(shop.client)
+        api_keys.grant(shop.client)
     shop.client.connections.clear()
     with pytest.raises(PermissionMissing, match=r"This API client may not use any connection\."):
-        api_clients.grant(shop.client)
+        api_keys.grant(shop.client)
 
 
 def test_usernames_do_not_depend_on_case_and_the_own_user_needs_no_listing(acme, shop):
-    granted = api_clients.grant(shop.client, "acme")
-    assert api_clients.require_username(shop.client, granted, "INT@acme.example") is None
-    assert api_clients.require_username(shop.client, granted, "") is None
-    assert api_clients.require_username(shop.client, granted, "ops@ACME.example") == "ops@acme.example"
+    granted = api_keys.grant(shop.client, "acme")
+    assert api_keys.require_username(shop.client, granted, "INT@acme.example") is None
+    assert api_keys.require_username(shop.client, granted, "") is None
+    assert api_keys.require_username(shop.client, granted, "ops@ACME.example") == "ops@acme.example"
     with pytest.raises(PermissionMissing, match=r"boss@acme\.example") as refused:
-        api_clients.require_username(shop.client, granted, "boss@acme.example")
+        api_keys.require_username(shop.client, granted, "boss@acme.example")
     remedy = "Add the username to the API client, or leave “sub” out for the connection's own user."
     assert (refused.value.remedy, refused.value.who) == (remedy, "an administrator of this site")
 
@@ -288,7 +289,7 @@ def test_what_can_not_be_told_to_the_trail_is_not_done(shop, monkeypatch):
     monkeypatch.setattr(audit, "record", fail)
     for act in (
         lambda: api_clients.revoke(shop.client, actor=SHELL),
-        lambda: api_clients.authenticate(shop.api_key),
+        lambda: api_keys.authenticate(shop.api_key),
     ):
         with pytest.raises(OperationalError):
             act()
@@ -308,9 +309,9 @@ def test_the_state_is_told_in_a_word(shop):
         (-1, ClientState.EXPIRED),
     ):
         shop.client.expires_at = None if expires_in is None else now + dt.timedelta(days=expires_in)
-        assert api_clients.state_of(shop.client, now) is state
+        assert api_keys.state_of(shop.client, now) is state
     shop.client.revoked_at = now
-    assert api_clients.state_of(shop.client, now) == "revoked"
+    assert api_keys.state_of(shop.client, now) == "revoked"
 
 
 @pytest.mark.parametrize("lacking", ["view_health", "manage_keys", "take_tokens"])

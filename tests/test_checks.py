@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from django.test import override_settings
 
+from sf_integration import conf
 from sf_integration.checks.settings import check_names
 
 
@@ -24,3 +26,11 @@ def test_key_like_no_other_is_named_too() -> None:
 @override_settings(SF_INTEGRATION={"KEEP_DAYS": 10, "SITE_URL": ""})
 def test_known_keys_are_no_mistake() -> None:
     assert check_names() == []
+
+
+@pytest.mark.parametrize("name", conf.NAMES)
+def test_a_setting_from_a_variable_that_is_not_set_has_its_default(name: str) -> None:
+    with override_settings(SF_INTEGRATION={}):
+        default = getattr(conf.settings, name)
+    with override_settings(SF_INTEGRATION={name: None}):
+        assert getattr(conf.settings, name) == default

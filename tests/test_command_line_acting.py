@@ -16,8 +16,8 @@ from sf_integration import get_token
 from sf_integration.management.commands import salesforce as command
 from sf_integration.management.commands.salesforce import VERBS
 from sf_integration.models import ApiClient, AuditEvent, ConnectedApp, ConnectionCheck
-from sf_integration.services import api_clients
-from sf_integration.services.api_clients import API_KEY_PATTERN
+from sf_integration.services import api_keys
+from sf_integration.services.api_keys import API_KEY_PATTERN
 from sf_integration.testing.django import ConnectableOrg
 
 from .test_command_line import BRANDT, Ran, salesforce, tables
@@ -145,7 +145,7 @@ def test_api_key_is_printed_alone_and_once(salesforce_org: ConnectableOrg) -> No
     salesforce_org.connect("acme")
     api_key = made("--username", "ops@acme.example", "--notes", "BI")
     assert re.fullmatch(API_KEY_PATTERN, api_key)
-    client = api_clients.authenticate(api_key)
+    client = api_keys.authenticate(api_key)
     assert (client.name, client.usernames, client.notes) == ("stock-sync", ["ops@acme.example"], "BI")
     assert client.expires_at is not None
     assert round((client.expires_at - timezone.now()).total_seconds() / 86_400) == 365

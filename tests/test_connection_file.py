@@ -65,9 +65,12 @@ def test_rows_count_as_in_the_spreadsheet() -> None:
 
 
 def test_short_line_leaves_the_rest_as_it_is_and_long_one_is_refused() -> None:
-    short, long = read("name,label\nacme\nglobex,Globex,surplus\n", name="orgs.csv")
+    short, long, longer = read(
+        "name,label\nacme\nglobex,Globex,surplus\nhooli,Hooli,two,more\n", name="orgs.csv"
+    )
     assert (dict(short.cells), short.problems) == ({"name": "acme"}, {})
-    assert "1 more cells than the first row names columns" in long.problems[""]
+    assert "1 cell more than the first row names columns" in long.problems[""]
+    assert "2 cells more than" in longer.problems[""]
 
 
 def test_head_with_a_slip_is_refused_and_the_right_name_suggested() -> None:
@@ -169,7 +172,7 @@ def test_bytes_that_are_no_text_are_refused_with_a_sentence(data: bytes, words: 
 # ---- there and back -------------------------------------------------------------------------------------------------
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30) | st.text(
-    "'=+-@\t\r\n;,\" a", max_size=8
+    "'=+-@\t\r\n;,\" a\uff1d\uff0b\uff0d\uff20", max_size=8
 )
 
 
@@ -186,7 +189,9 @@ def test_what_is_written_is_read_again_letter_by_letter(rows: list[dict[str, str
 def test_no_cell_begins_like_a_formula(text: str) -> None:
     written = write_csv([{"name": "acme", "notes": text}])
     (_, line) = csv.reader(io.StringIO(written, newline=""))
-    assert not line[EXPORTED.index("notes")].startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    assert not line[EXPORTED.index("notes")].startswith(
+        ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+    )
 
 
 @given(

@@ -188,6 +188,12 @@ def test_a_missing_key_is_told_by_its_id():
         ring(NEW).open(ring(OLD).seal(b"secret", CONTEXT), CONTEXT)
 
 
+@pytest.mark.parametrize("given", [None, b"planted", 32])
+def test_what_is_no_text_is_no_key(given):
+    with pytest.raises(MalformedKey, match="encryption key 1 is not base64url"):
+        Keyring.from_text([given])
+
+
 @pytest.mark.parametrize("stray", ["!", "!!", " ", "\n", "\r\n", "é"])
 def test_a_key_with_a_stray_character_inside_is_refused_rather_than_mended(stray):
     text = crypto.new_key()

@@ -251,6 +251,7 @@ def test_every_act_of_the_trail_has_its_words_in_the_timeline() -> None:
         "discarded set-up",
         "exported connections",
         "exported audit trail",
+        "made schedule",
         "tested alarms",
         "re-encrypted",
         "made API client",
@@ -262,6 +263,14 @@ def test_every_act_of_the_trail_has_its_words_in_the_timeline() -> None:
     }
     assert {"changed", "broke stand-in", "made key"} < acts
     assert acts - of_nothing_that_has_a_timeline - {"checked"} <= entries.ACTS.keys()
+
+
+def test_what_is_done_to_the_signing_key_is_told_apart(
+    salesforce_org: ConnectableOrg, alice: Client, admin_client: Client
+) -> None:
+    acme = salesforce_org.connect("acme")
+    admin_client.post(f"/admin/sf_integration/signingkey/{acme.signing_key_id}/change/", {"name": "renamed"})
+    assert "Signing key edited by admin · name" in page(alice, TIMELINE)
 
 
 def test_timeline_tells_in_one_line_what_happened_and_folds_what_tells_nothing(

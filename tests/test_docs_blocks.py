@@ -170,6 +170,11 @@ CLAIMS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "docs/recipes.md": {"": ("tests/test_recipes.py::test_recipe_is_the_code_of_the_shop",)},
     "docs/rotating-keys.md": {"": (CHAPTER,)},
+    "docs/settings.md": {
+        "The dict": (
+            "tests/site/test_settings.py::test_a_settings_module_of_ones_own_goes_over_that_of_the_site",
+        )
+    },
     "docs/testing.md": {
         "Start": (FILES, "tests/site/test_wheel.py::test_the_version_comes_from_one_place"),
         "Another process": (

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -173,3 +174,9 @@ def ask(facts: dict[str, str], token: str, soql: str) -> requests.Response:
         headers={"Authorization": f"Bearer {token}"},
         timeout=5,
     )
+
+
+def test_without_its_extra_the_stand_in_says_which_is_missing() -> None:
+    program = "import sys; sys.modules['lark'] = None; from sf_integration.testing import StandIn"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "extra “testing”" in done.stderr.splitlines()[-1]

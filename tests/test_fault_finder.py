@@ -54,7 +54,7 @@ def connection(name: str = "acme") -> ConnectedApp:
 
 
 def find(name: str = "acme") -> Finding:
-    return fault_finder.find(connection(name))
+    return fault_finder.find(connection(name), actor=access.SHELL)
 
 
 def stages(found: Finding) -> list[Stage | None]:

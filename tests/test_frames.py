@@ -308,7 +308,7 @@ def test_a_bug_in_re_encryption_shows_no_secret(
     ):
         with monkeypatch.context() as patched:
             patched.setattr(owner, name, broken)
-            error = raised(lambda: reencrypt.reencrypt(actor="test"))
+            error = raised(lambda: reencrypt.reencrypt(actor=SHELL))
         assert isinstance(error, Broken), name
         assert not found(der(pem), error)
         assert not found(token.value, error)

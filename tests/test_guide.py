@@ -89,7 +89,7 @@ def test_guide_leads_to_a_connection_that_works(salesforce_org: ConnectableOrg, 
     assert connection.connection_state().is_healthy
     assert not ConnectionDraft.objects.exists()
     assert "The set-up is finished." in text_of(dora.get("/connections/acme/"))
-    assert {"added", "created", "checked"} <= set(AuditEvent.objects.values_list("act", flat=True))
+    assert {"added key", "created", "checked"} <= set(AuditEvent.objects.values_list("act", flat=True))
 
 
 @pytest.mark.parametrize("way", ["pasted", "file", "stored"])
@@ -298,6 +298,7 @@ def test_beginning_can_be_corrected(salesforce_org: ConnectableOrg, dora: Client
     draft = begin(dora, salesforce_org)
     page = dora.get(f"/connections/new/{draft.pk}/change/").content.decode()
     assert f'value="{salesforce_org.url}"' in page
+    assert "kind unknown" in text_of(dora.get(f"/connections/new/{draft.pk}/"))
     dora.post(
         f"/connections/new/{draft.pk}/change/",
         {
@@ -327,6 +328,7 @@ def test_address_is_judged_while_it_is_typed(salesforce_org: ConnectableOrg, dor
     shared = {"login_url": "login.salesforce.com"}
     assert "app_not_found" in judge(**shared, app_kind="external_client_app")["error"]
     assert "error" not in judge(**shared, app_kind="connected_app")
+    assert "kind of org not known yet" in judge(login_url=salesforce_org.url)["told"]
     assert not salesforce_org.requests
     assert dora.get("/connections/new/login-url/").status_code == 405
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -390,6 +391,25 @@ def test_a_damaged_signing_key_is_a_failure(salesforce_org: ConnectableOrg) -> N
     assert steps_of(found)["signing_key"]["code"] == "secret_damaged"
 
 
+@pytest.mark.parametrize(
+    "row", [{}, {"Id": "001\0", "Name": "No\0r"}, {"Id": "0" * 9_000, "Name": "A" * 9_000}, {"Id": [], "Name": {}}]
+)  # fmt: skip
+def test_what_an_org_says_of_itself_fits_every_database_and_page(
+    salesforce_org: ConnectableOrg, row: dict[str, object]
+) -> None:
+    salesforce_org.connect("acme", api_version="67.0")
+    rows = {"totalSize": 1, "done": True, "records": [{"OrganizationType": "\0" * 900} | row]}
+    who = {"user_id": "\0" * 900, "organization_id": "B" * 900, "username": salesforce_org.user.username}
+    salesforce_org.answer_path("/services/data/v67.0/query", rows)
+    salesforce_org.fail("answer", where="identity", times=None, body=who)
+    assert check().healthy
+    connection = ConnectedApp.objects.get()
+    assert len(connection.expected_org_id) == 18
+    stored = json.dumps([connection.organization, connection.warnings, *connection.checks.values("steps")])
+    assert len(stored) < 9_000
+    assert "\\u0000" not in stored
+
+
 def test_a_check_that_an_edit_overtook_stores_no_facts(
     salesforce_org: ConnectableOrg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -450,6 +470,19 @@ def heard() -> Iterator[list[tuple[str, str, str]]]:
     connection_health_changed.connect(listen, weak=False, dispatch_uid="heard")
     yield told
     connection_health_changed.disconnect(dispatch_uid="heard")
+
+
+def test_a_failure_after_a_sign_in_that_recovers_is_told(
+    salesforce_org: ConnectableOrg, heard: list[tuple[str, str, str]]
+) -> None:
+    salesforce_org.connect("acme")
+    salesforce_org.user.active = False
+    check()
+    salesforce_org.user.active = True
+    salesforce_org.api_limit = salesforce_org.api_used = 500
+    ConnectedApp.objects.get().tokens.update(last_try_at=None)
+    assert check().state == "Failing"
+    assert heard[-1] == ("acme", "Healthy", "Failing")
 
 
 def test_the_daily_task_tells_what_time_has_changed(

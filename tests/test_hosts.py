@@ -140,6 +140,10 @@ def test_hosts_that_may_not_be_called(url, word):
     assert caught.value.remedy
 
 
+def test_what_no_parser_understands_is_not_allowed_either():
+    assert not hosts.is_allowed("https://[acme.my.salesforce.com")
+
+
 @pytest.mark.parametrize("host", ["acme.my.salesforce.com", "acme.lightning.force.com"])
 def test_a_port_of_somebody_else_is_not_left_out_of_what_is_judged(host):
     with pytest.raises(NotAllowedHere):

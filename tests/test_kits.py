@@ -86,6 +86,11 @@ def test_kit_of_a_connection_has_its_values(folder: Path) -> None:
     assert "manage.py salesforce check acme" in files["README.md"]
 
 
+def test_contacts_that_are_no_addresses_are_passed_over(folder: Path) -> None:
+    acme(our_contacts="BI team, room 12\nops@us.example")
+    assert values(written("acme", "--out", "kit"), "contactEmail") == ["ops@us.example"]
+
+
 def test_objects_and_contact_are_chosen(folder: Path) -> None:
     acme()
     files = written(
@@ -360,8 +365,11 @@ def test_kit_is_downloaded_from_the_page_of_the_connection() -> None:
 def test_wrong_objects_are_told_on_the_page() -> None:
     acme()
     response = manager().post("/connections/acme/setup-kit.zip", {"objects": "Account:all"}, follow=True)
-    assert response.redirect_chain == [("/connections/acme/", 302)]
-    assert "is no right" in response.content.decode()
+    assert [status for _url, status in response.redirect_chain] == [302]
+    page = response.content.decode()
+    assert "is no right" in page
+    assert 'name="objects"' in page
+    assert 'value="Account:all"' in page, "what was typed is there to be corrected"
 
 
 def test_kit_needs_the_right_to_manage_keys() -> None:
@@ -443,6 +451,15 @@ def test_draft_that_lacks_something_says_what(
     assert words in prepare(client, mine, **choices)
     assert (mine.consumer_key, mine.objects_wanted) == ("", [])
     assert not AuditEvent.objects.exists()
+
+
+def test_objects_that_were_refused_are_there_to_be_corrected() -> None:
+    acme()
+    client = manager()
+    mine = draft(client, objects_wanted=["Contact"])
+    assert 'value="Account:all"' in prepare(client, mine, objects="Account:all")
+    refused = client.post("/connections/acme/setup-kit.zip", {"objects": "00D000000000001!AQ0AQ"})
+    assert "00D" not in refused["Location"], "what is no list of objects stays out of addresses"
 
 
 def test_draft_of_another_person_is_not_there() -> None:

@@ -27,7 +27,7 @@ from sf_integration.models import (
     ConnectionDraft,
     SigningKey,
 )
-from sf_integration.services import api_clients, leaving
+from sf_integration.services import api_clients, api_keys, leaving
 from sf_integration.testing.django import ConnectableOrg
 from sf_integration.token_api import taking
 
@@ -81,11 +81,12 @@ def test_uses_are_those_of_the_last_30_days_the_latest_first(salesforce_org: Con
         ("carol", "looked up", app, 31),
         ("dave", "looked up", other, 1),
         ("erin", "changed", app, 1),
+        ("frank", "downloaded", app, 4),
     ):
         event = audit.record(act, subject, actor=actor)
         AuditEvent.objects.filter(pk=event.pk).update(at=now - dt.timedelta(days=days))
     found = [(use.who, use.what) for use in leaving.uses(app)]
-    assert found == [("bob", "took token"), ("alice", "looked up, 2 times")]
+    assert found == [("bob", "took token"), ("alice", "looked up, 2 times"), ("frank", "downloaded")]
 
 
 def test_api_client_is_told_once_and_only_where_it_took_tokens(
@@ -93,7 +94,7 @@ def test_api_client_is_told_once_and_only_where_it_took_tokens(
 ) -> None:
     app, other = salesforce_org.connect("acme"), salesforce_org.connect("other")
     issued = api_clients.make("billing", connections=[app, other], actor=SHELL)
-    caller = api_clients.authenticate(issued.api_key)
+    caller = api_keys.authenticate(issued.api_key)
     taking.take(caller, connection="acme")
     assert [(use.who, use.what) for use in leaving.uses(app) if "billing" in use.who] == [
         ("API client billing", "took token")
@@ -104,7 +105,7 @@ def test_api_client_is_told_once_and_only_where_it_took_tokens(
 def test_the_question_says_who_used_it(salesforce_org: ConnectableOrg, browser: Client) -> None:
     app = salesforce_org.connect("acme")
     page = browser.get(url("delete", app)).content.decode()
-    assert "By nobody, as far as is known here" in page
+    assert "By nobody, as far as is known here. Use by code is noted once a minute." in page
     get_token("acme")
     audit.record("looked up", app, actor="alice")
     page = browser.get(url("delete", app)).content.decode()
@@ -130,6 +131,22 @@ def test_the_question_for_several_says_it_too(salesforce_org: ConnectableOrg, br
     assert not ConnectedApp.objects.exists()
     assert "1 session was ended in the org" in told(answer)
     assert SigningKey.objects.exists()
+
+
+def test_the_question_asks_no_more_for_many(salesforce_org: ConnectableOrg, browser: Client) -> None:
+    changelist = reverse("admin:sf_integration_connectedapp_changelist")
+    counts = []
+    for names in (("a", "b"), ("c", "d", "e", "f")):
+        for name in names:
+            audit.record("looked up", salesforce_org.connect(name), actor=f"reader of {name}")
+        chosen = list(map(str, ConnectedApp.objects.values_list("pk", flat=True)))
+        with CaptureQueriesContext(database) as queries:
+            page = browser.post(
+                changelist, {"action": "delete_selected", "_selected_action": chosen}
+            ).content.decode()
+        assert all(f"{name}: used in the last 30 days by reader of {name}" in page for name in names)
+        counts.append(len(queries))
+    assert counts[0] == counts[1]
 
 
 # ---- what goes, and what stays --------------------------------------------------------------------------------------
@@ -208,7 +225,8 @@ def test_the_signing_key_goes_when_it_is_ticked(salesforce_org: ConnectableOrg, 
     assert browser.get(url("delete", app)).context["keys_left_over"] == list(SigningKey.objects.all())
     delete(browser, app, with_keys="yes")
     assert not SigningKey.objects.exists()
-    assert AuditEvent.objects.filter(act="deleted").count() == 3
+    acts = AuditEvent.objects.filter(subject__in=["acme", "next"]).values_list("act", flat=True)
+    assert sorted(acts) == ["deleted", "deleted key", "deleted key"]
 
 
 @pytest.mark.parametrize("role", ["signing_key", "staged_signing_key"])

@@ -15,6 +15,7 @@ from django.db import connection as database
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from django.utils.formats import date_format
 from kombu.exceptions import OperationalError
 
 from sf_integration import get_token, tasks, tokens
@@ -153,7 +154,7 @@ def test_the_outage_of_a_host_is_told_once(salesforce_org: ConnectableOrg, alice
             last_error=GONE,
         )
     told = page(alice)
-    at = timezone.localtime(began - MINUTE).strftime("%H:%M")
+    at = date_format(timezone.localtime(began - MINUTE), "j M, H:i")
     assert (
         f"gone.my.salesforce.com has not answered since {at}: 3 connections No answer came in time." in told
     )
@@ -271,6 +272,16 @@ def test_the_worst_check_of_a_half_hour_is_drawn() -> None:
     assert Strip.of([], now).paths == []
 
 
+def test_one_is_told_as_one() -> None:
+    now = dt.datetime(2026, 11, 22, 12, 10, tzinfo=dt.UTC)
+    healthy, failing = ConnectionState.HEALTHY, ConnectionState.FAILING
+    assert Strip.of([Check(now, healthy)], now).words == "24 h: 1 of 1 check found it working"
+    ups_and_downs = [
+        Check(now - (8 - number) * MINUTE, failing if number % 2 else healthy) for number in range(9)
+    ]
+    assert Strip.of(ups_and_downs, now).words.endswith(", and 1 time more")
+
+
 # ---- many at once ----
 
 
@@ -372,9 +383,11 @@ def test_many_are_paused_and_resumed_with_a_trail(salesforce_org: ConnectableOrg
         ("c-0002", "Paused"),
     }
     assert AuditEvent.objects.filter(actor="alice", act="paused").count() == 2
+    answer = alice.post(SELECTED, {"act": "pause", "chosen": ids("c-0001")}, follow=True)
+    assert "1 paused: nothing is called for it until it is resumed." in text_of(answer.content.decode())
     alice.post(SELECTED, {"act": "resume", "all": "yes", "sure": "3"})
     assert not ConnectedApp.objects.filter(enabled=False).exists()
-    assert AuditEvent.objects.filter(actor="alice", act="resumed").count() == 2
+    assert AuditEvent.objects.filter(actor="alice", act="resumed").count() == 3
 
 
 def test_all_found_are_asked_about_first(three: None, alice: Client) -> None:

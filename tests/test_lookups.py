@@ -653,6 +653,12 @@ def test_no_text_is_a_formula_in_a_spreadsheet(org: ConnectableOrg, alice: Clien
     assert rows["5-1"]["Owner.Name"] == "Integration User"
 
 
+def test_no_name_of_a_column_is_a_formula_either(org: ConnectableOrg, alice: Client) -> None:
+    org.answer("SELECT FIELDS(ALL) FROM Account LIMIT 1", [{"Name": "x", "=cmd|' /C calc'!A0": "y"}])
+    _, text = download(alice, "SELECT FIELDS(ALL) FROM Account LIMIT 1", "csv")
+    assert text.splitlines() == ["Name,'=cmd|' /C calc'!A0", "x,y"]
+
+
 def test_files_are_of_known_kinds_and_never_of_a_get(org: ConnectableOrg, alice: Client) -> None:
     assert (
         alice.post("/connections/acme/query/rows.exe", {"soql": "SELECT Id FROM Account"}).status_code == 404

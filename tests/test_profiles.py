@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group, Permission, User
 from sf_integration import InvalidInput, InvalidPrivateKey, NotAllowedHere, PermissionMissing, access
 from sf_integration.models import AccessToken, AuditEvent, ConnectedApp, SigningKey
 from sf_integration.services import profiles
-from sf_integration.services.profiles import Incomplete, KeyMaterial, Saved
+from sf_integration.services.profiles import Incomplete, KeyMaterial, Refused, Saved
 from sf_integration.testing import credentials
 
 pytestmark = pytest.mark.django_db
@@ -147,6 +147,20 @@ def test_broken_key_stores_nothing() -> None:
 def test_name_must_be_a_handle() -> None:
     with pytest.raises(InvalidInput, match="name: Use lower-case letters"):
         save("Acme Prod", key=pair()[0], **VALUES)
+
+
+def test_who_makes_a_name_a_moment_too_late_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    validate, other_key = profiles._validate, created().connection.signing_key
+
+    def and_another_is_first(connection: ConnectedApp) -> None:
+        validate(connection)
+        ConnectedApp.objects.create(name="late", signing_key=other_key, **VALUES)
+
+    monkeypatch.setattr(profiles, "_validate", and_another_is_first)
+    key, certificate = pair("late")
+    with pytest.raises(Refused, match="just made one of this name"):
+        save("late", key=key, certificate=certificate, **VALUES)
+    assert set(SigningKey.objects.values_list("name", flat=True)) == {"acme"}
 
 
 def test_audit_tells_who_and_which_fields_but_no_value() -> None:

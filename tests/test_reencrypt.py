@@ -13,12 +13,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection as database
 from django.db import transaction
 from django.utils import timezone
 
 from sf_integration import crypto, get_client, get_token, tokens
+from sf_integration.access import SHELL, AccessDenied
 from sf_integration.fields import keyring, seal
 from sf_integration.models import AccessToken, AuditEvent, ConnectedApp, SigningKey
 from sf_integration.salesforce.errors import EncryptionKeyMissing
@@ -67,7 +69,7 @@ def in_thread(function: Callable[[], object]) -> object:
 
 
 def run(**options: object) -> reencrypt.Report:
-    return reencrypt.reencrypt(actor="test", **options)  # type: ignore[arg-type]
+    return reencrypt.reencrypt(actor=SHELL, **options)  # type: ignore[arg-type]
 
 
 def command(*arguments: str) -> tuple[str, str, int]:
@@ -134,13 +136,19 @@ def test_a_dry_run_writes_nothing(encryption_keys: Configure) -> None:
     assert not AuditEvent.objects.exists()
 
 
+def test_whoever_calls_it_needs_the_right(encryption_keys: Configure) -> None:
+    encryption_keys(NEW, OLD)
+    with pytest.raises(AccessDenied):
+        reencrypt.reencrypt(actor=User.objects.create_user("vera"))
+
+
 def test_it_is_audited_once_with_counts_and_columns(encryption_keys: Configure) -> None:
     for name in ("one", "two"):
         key_row(name)
     encryption_keys(NEW, OLD)
     run(batch=1)
     event = AuditEvent.objects.get(act="re-encrypted")
-    assert (event.actor, event.count) == ("test", 2)
+    assert (event.actor, event.count) == ("command line", 2)
     assert event.fields == ["sf_integration.SigningKey.private_key"]
 
 
@@ -545,7 +553,7 @@ def test_ten_thousand_rows_with_a_kill_and_renewals_in_between(
     assert renewed > LIVE
     if second.returncode:
         # Renewals may have stored tokens under the old key to the very end: then it says so and asks for another run.
-        assert "run it again" in errors, errors
+        assert "Run it again" in errors, errors
     assert took < 30
     third = start_command(process_environment, "--json")
     output, errors = third.communicate(timeout=60)

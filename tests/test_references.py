@@ -71,7 +71,7 @@ def test_defaults_of_variables_are_those_of_the_site() -> None:
     assert {"SITE_URL", "DEBUG", "SF_TOKEN_API_CALLS_PER_MINUTE"} <= compared
     for name in compared:
         value = ast.literal_eval(in_code[name])
-        assert plain[name] == ("off" if value is False else str(value)), name
+        assert plain[name] == {True: "on", False: "off"}.get(value, str(value)), name
 
 
 def test_keys_are_read_and_filled_by_variables_that_are_told() -> None:

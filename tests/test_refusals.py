@@ -29,7 +29,7 @@ from sf_integration.salesforce.errors import (
     UnknownConnection,
     UsernameNotAllowed,
 )
-from sf_integration.services import api_clients
+from sf_integration.services import api_clients, api_keys
 from sf_integration.testing.django import ConnectableOrg
 from sf_integration.token_api import throttle, uses
 
@@ -215,7 +215,7 @@ def test_api_key_is_refused_at_every_door(
 ) -> None:
     world.api_key = spoil(world.api_key)
     with pytest.raises(ApiKeyRefused, match=words) as raised:
-        api_clients.authenticate(world.api_key)
+        api_keys.authenticate(world.api_key)
     assert (raised.value.code, bool(raised.value.remedy), bool(raised.value.who)) == (code, True, True)
 
     status, answer = world.by_http()

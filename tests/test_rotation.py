@@ -388,6 +388,18 @@ def test_a_trial_is_made_once_in_ten_seconds(salesforce_org: ConnectableOrg, nex
     assert salesforce_org.token_requests == 1
 
 
+def test_a_trial_by_a_clock_that_was_ahead_holds_up_nobody(
+    salesforce_org: ConnectableOrg, next_key: SigningKey
+) -> None:
+    share(salesforce_org, "acme")
+    rotation.start([connection()], actor=SHELL, new_key=next_key)
+    rotation.try_staged(connection(), actor=SHELL)
+    ahead = {**(connection().staged_trial or {}), "at": (timezone.now() + dt.timedelta(hours=1)).isoformat()}
+    ConnectedApp.objects.update(staged_trial=ahead)
+    assert "a moment ago" not in rotation.try_staged(connection(), actor=SHELL).sentence
+    assert salesforce_org.token_requests == 2
+
+
 def test_a_page_of_long_ago_does_not_try_again_at_once(
     salesforce_org: ConnectableOrg, next_key: SigningKey
 ) -> None:

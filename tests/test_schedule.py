@@ -14,6 +14,7 @@ from django.core.management import CommandError, call_command
 from django.test import modify_settings
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
+from sf_integration.models import AuditEvent
 from sf_integration.schedule import SCHEDULE
 
 pytestmark = pytest.mark.django_db
@@ -138,6 +139,9 @@ def test_rows_are_those_of_the_ready_schedule_and_of_the_ready_site() -> None:
         ("sf_integration: housekeeping", "sf_integration.housekeeping", 24, "hours", None),
     }
     assert all(row.last_run_at for row in rows)
+    event = AuditEvent.objects.get()
+    assert (event.act, event.actor) == ("made schedule", "command line")
+    assert event.fields == sorted(SCHEDULE)
 
 
 def test_what_an_admin_did_is_not_undone() -> None:
@@ -146,7 +150,9 @@ def test_what_an_admin_did_is_not_undone() -> None:
     make_rows()
     PeriodicTask.objects.filter(name=CHECKS).update(interval=hourly, name="mine")
     before = sorted(PeriodicTask.objects.values_list("name", "task", "interval__every", "enabled"))
+    AuditEvent.objects.all().delete()
     assert make_rows() == "All rows are there already; nothing was changed.\n"
+    assert not AuditEvent.objects.exists()
     assert sorted(PeriodicTask.objects.values_list("name", "task", "interval__every", "enabled")) == before
     assert len(before) == 4
 

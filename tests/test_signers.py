@@ -469,6 +469,19 @@ def test_key_held_outside_is_left_and_nothing_of_it_erased(
     assert (old.signer_reference, old.retired_at) == ("arn:acme", None)
 
 
+def test_what_was_chosen_for_the_next_key_stays_on_the_page_that_refuses_it(
+    salesforce_org: ConnectableOrg, safe: type[Safe], admin_client: Client
+) -> None:
+    key = held_key(salesforce_org)
+    salesforce_org.connect("acme", signing_key=key)
+    start = f"/connections/keys/{key.pk}/rotation/start/"
+    page = admin_client.post(
+        start, {"stored": "", "bits": "4096", "days": "77"}, follow=True
+    ).content.decode()
+    assert "is held outside, by safe" in page
+    assert 'value="77"' in page
+
+
 def test_staged_key_whose_signer_is_missing_does_no_harm(
     salesforce_org: ConnectableOrg, safe: type[Safe], settings
 ) -> None:

@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
 
-from sf_integration import tasks, tokens
+from sf_integration import health, tasks, tokens
 from sf_integration.models import AccessToken, ConnectedApp, ConnectionCheck, Heartbeat
 from sf_integration.schedule import SCHEDULE
 from sf_integration.testing.django import ConnectableOrg
@@ -160,3 +161,20 @@ def test_a_connection_deleted_while_it_is_checked_does_not_stop_the_others(
     finally:
         token_refreshed.disconnect(dispatch_uid="test")
     assert [found.connection.name for found in ConnectionCheck.objects.all()] == ["a2"]
+
+
+def test_a_fault_in_one_check_does_not_stop_the_others(
+    salesforce_org: ConnectableOrg, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = salesforce_org.connect("a1")
+    salesforce_org.connect("a2", signing_key=first.signing_key)
+    check, met = health.check_connection, []
+
+    def break_off_at_first(connection: ConnectedApp, **how: Any) -> object:
+        met.append(connection.name)
+        return 1 / 0 if len(met) == 1 else check(connection, **how)
+
+    monkeypatch.setattr(health, "check_connection", break_off_at_first)
+    tasks.check_batch([(str(found.pk), False) for found in ConnectedApp.objects.all()])
+    assert [found.connection.name for found in ConnectionCheck.objects.all()] == met[1:]
+    assert len(met) == 2

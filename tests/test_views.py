@@ -217,7 +217,9 @@ def test_list_is_filtered_by_state_and_words(salesforce_org: ConnectableOrg, ali
 
 
 def test_empty_list_says_what_to_do(alice: Client, admin_client: Client) -> None:
-    assert "No connections yet" in page(alice, "/connections/")
+    told = page(alice, "/connections/")
+    assert "No connections yet" in told
+    assert "manage.py" not in told, "she may not make one"
     assert "/admin/sf_integration/connectedapp/add/" in admin_client.get("/connections/").content.decode()
 
 
@@ -275,6 +277,7 @@ def test_health_json_agrees_with_the_command(
 
 
 def test_silent_scheduler_is_told(salesforce_org: ConnectableOrg, alice: Client) -> None:
+    salesforce_org.connect("acme")
     assert "has not run here yet" in page(alice, "/connections/")
     Heartbeat.objects.create(name=REFRESH, at=timezone.now() - dt.timedelta(hours=2))
     assert "last heard of 2 h ago" in page(alice, "/connections/")

@@ -10,24 +10,14 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils import timezone
 
+from ..audit import READS
 from ..models import AuditEvent, ConnectionEvent
 from .matters import Member
 
 LOOK_BACK = dt.timedelta(hours=1)
 _MOST_LINES = 5
 _MOST_ROWS = 500
-_USES = (
-    "looked up",
-    "downloaded",
-    "asked identity",
-    "took token",
-    "checked",
-    "asked for a check",
-    "looked for the fault",
-    "tested values",
-    "made set-up kit",
-)
-"""What reads only."""
+_NO_CHANGES = (*READS, "checked", "asked for a check")
 
 Told = list[tuple[dt.datetime, str]]
 
@@ -40,7 +30,7 @@ def happened(moments: Mapping[Member, dt.datetime]) -> dict[UUID, list[str]]:
     within = Q(at__gte=first, at__lte=last)
     by_subject: dict[UUID, Told] = defaultdict(list)
     subjects = {each for member in moments for each in (member.pk, member.signing_key_id)}
-    acts = AuditEvent.objects.filter(within, subject_id__in=subjects).exclude(act__in=_USES)
+    acts = AuditEvent.objects.filter(within, subject_id__in=subjects).exclude(act__in=_NO_CHANGES)
     for act in acts.order_by("-at")[:_MOST_ROWS]:
         names = f" ({', '.join(map(str, act.fields))})" if act.fields else ""
         by_subject[act.subject_id].append((act.at, f"{act.actor}: {act.act}{names}"))  # type: ignore[index]

@@ -45,7 +45,7 @@ def send_test(*, actor: Any, to: Sequence[str] = ()) -> list[Tried]:
     targets = [_target(each) for each in to] or contacts.site_targets()
     if not targets:
         raise InvalidInput(
-            "Nobody is to be told of alarms. Set SF_ALARM_MAIL or SF_ALARM_CHANNELS, or name somebody."
+            _("Nobody is to be told of alarms. Set SF_ALARM_MAIL or SF_ALARM_CHANNELS, or name somebody.")
         )
     _require_rest()
     audit.record(_ACT, actor=actor, count=len(targets))
@@ -57,7 +57,8 @@ def send_test(*, actor: Any, to: Sequence[str] = ()) -> list[Tried]:
 def _require_rest() -> None:
     if AuditEvent.objects.filter(act=_ACT, at__gt=timezone.now() - _WITHIN).count() >= _MOST_TESTS:
         minutes = _WITHIN // dt.timedelta(minutes=1)
-        raise InvalidInput(f"{_MOST_TESTS} tests were sent within {minutes} minutes: wait a few minutes.")
+        told = _("%(most)d tests were sent within %(minutes)d minutes: wait a few minutes.")
+        raise InvalidInput(told % {"most": _MOST_TESTS, "minutes": minutes})
 
 
 def _target(given: str) -> str:

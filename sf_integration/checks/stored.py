@@ -50,7 +50,7 @@ def _unknown_signers(alias: str) -> list[str]:
 
 
 def _missing_keys(alias: str) -> dict[str, str]:
-    """None when the tables aren't there yet, or can't be asked: others tell of that."""
+    """Empty when the tables aren't there yet, or can't be asked: others tell of that."""
     try:
         with transaction.atomic(using=alias):
             return missing_keys([alias])

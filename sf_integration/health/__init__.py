@@ -1,6 +1,7 @@
 """The diagnosis: one ladder of steps, run on request and by beat, stored and told.
 
-`ladder` has the steps, `steps` how one is taken, `logins` how a check signs in, `facts` what is kept, `report` the trace as a text, `rounds` what beat does,
+`ladder` has the steps, `steps` how one is taken, `logins` how a check signs in, `checking` runs one, `facts` what is kept, `report`
+how it is told to programs and support, `rounds` what beat does, `scheduler` whether that works, `outages` which hosts are silent,
 `history` what is kept of the past.
 """
 

@@ -71,6 +71,8 @@ def store_outcome(run: Run, steps: Sequence[Step], error: SalesforceError | None
     """What forbids any call (paused, not allowed here, encryption key missing) is a state of its own, no failure."""
     now = timezone.now()
     failed = next((step for step in steps if step.status == FAILED), None)
+    # The sign-in told what it changed, by an instance of its own.
+    run.connection.refresh_from_db(fields=["told_state"])
     if failed is not None and run.connection.connection_state(now) in _FORBIDDING:
         renewal.tell_change(run.connection, now)
         return

@@ -15,7 +15,7 @@ from .. import hosts, tokens
 from ..models import UNDO_FOR, ConnectedApp, normal_username
 from ..salesforce import answers, keys, rest, signin
 from ..salesforce.errors import ActionNeeded, ApiError, InvalidInput, NotAllowedHere, TransportError
-from ..salesforce.http import NoAuth
+from ..salesforce.http import NoAuth, as_told
 from ..tokens import lifecycle, pin, renewal
 from .steps import Action, Remark, Run, Warn
 
@@ -125,9 +125,9 @@ def _environment(run: Run) -> str:
             f"{run.connection.known_environment}, by its host; the user may not read the Organization record"
         )
     run.organization = {
-        "name": row.get("Name") or "",
-        "edition": row.get("OrganizationType") or "",
-        "instance": row.get("InstanceName") or "",
+        "name": as_told(row.get("Name") or ""),
+        "edition": as_told(row.get("OrganizationType") or ""),
+        "instance": as_told(row.get("InstanceName") or ""),
         "is_sandbox": bool(row.get("IsSandbox")),
         "login_url": run.connection.login_url,
         "my_domain": (run.identity.my_domain if run.identity else "") or run.login.source.get().instance_url,
@@ -248,7 +248,9 @@ def _sample_record(run: Run) -> str:
         ) from exc
     except InvalidInput as exc:
         raise Warn(exc.code, str(exc)) from exc
-    return f"{sobject} {page.records[0]['Id']}" if page.records else f"{sobject}: no record visible"
+    return (
+        f"{sobject} {as_told(page.records[0].get('Id'))}" if page.records else f"{sobject}: no record visible"
+    )
 
 
 def _named_in(message: str, fields: Sequence[str]) -> str:

@@ -815,9 +815,11 @@ class Migration(migrations.Migration):
                 ("slowest_milliseconds", models.PositiveIntegerField()),
                 (
                     "api_used",
-                    models.PositiveIntegerField(help_text="The most that one of them saw.", null=True),
+                    models.PositiveIntegerField(
+                        help_text="The most that one of them saw.", null=True, verbose_name="API calls used"
+                    ),
                 ),
-                ("api_limit", models.PositiveIntegerField(null=True)),
+                ("api_limit", models.PositiveIntegerField(null=True, verbose_name="API calls allowed")),
                 (
                     "connection",
                     models.ForeignKey(
@@ -928,7 +930,7 @@ class Migration(migrations.Migration):
                 ("at", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
                 (
                     "asked_by",
-                    models.CharField(help_text="A person, `beat` or `command line`.", max_length=150),
+                    models.CharField(help_text="A person, “beat” or “command line”.", max_length=150),
                 ),
                 ("healthy", models.BooleanField()),
                 (
@@ -951,8 +953,8 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("milliseconds", models.PositiveIntegerField(default=0)),
-                ("api_used", models.PositiveIntegerField(null=True)),
-                ("api_limit", models.PositiveIntegerField(null=True)),
+                ("api_used", models.PositiveIntegerField(null=True, verbose_name="API calls used")),
+                ("api_limit", models.PositiveIntegerField(null=True, verbose_name="API calls allowed")),
                 (
                     "connection",
                     models.ForeignKey(

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from ..access import Deed, may
 from ..presentation.times import distance
 from ..salesforce import diagnosis
-from ..services.api_clients import ClientState
+from ..services.api_keys import ClientState
 from ..state import ConnectionState
 
 register = template.Library()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,9 @@ class Answers:
     _paths: dict[tuple[str | None, str], Callable[[Incoming], Answer]] = field(default_factory=dict)
 
     def add_rows(self, soql: str, rows: Rows | Callable[[str], Rows]) -> None:
+        """Raises TypeError for rows that JSON can't hold, now rather than at the request."""
+        if not callable(rows):
+            json.dumps([dict(row) for row in rows])
         self._rows[_normal(soql)] = rows
 
     def add_path(
@@ -40,7 +44,10 @@ class Answers:
         status: int = 200,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Raises ValueError for a path that is answered without a session, or would never be met."""
+        """Raises ValueError for a path that is answered without a session, or would never be met.
+
+        And TypeError for a body that JSON can't hold, now rather than at the request.
+        """
         if not path.startswith("/") or _NOT_TO_BE_GIVEN.fullmatch(path):
             raise ValueError(
                 f"the answer of {path!r} can't be given: it must begin with a slash and be one that asks for a token; "
@@ -51,6 +58,8 @@ class Answers:
         def make(request: Incoming) -> Answer:
             return _answer(body(request) if callable(body) else body, status, extra)
 
+        if not callable(body):
+            _answer(body, status, extra)
         self._paths[method, path] = make
 
     def clear(self) -> None:

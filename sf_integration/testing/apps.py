@@ -29,9 +29,9 @@ class App:
     users: set[str] | None = None
     """With "admin_approved": the usernames it is attached to, in lower case; None leaves it to each user's `approved`."""
     installed: bool = True
+    """Else a connected app is refused as one that lacks the refresh scope is, an external client app as unknown."""
     known: bool = True
     """False: made minutes ago, and not known everywhere yet; or deleted."""
-    """Else a connected app is refused as one that lacks the refresh scope is, an external client app as unknown."""
     session_seconds: float | None = None
     """The app's session policy; None leaves it to the user's profile."""
     token_format: Literal["opaque", "jwt"] | None = None

@@ -107,7 +107,7 @@ def act(org: Org, action: str, arguments: Mapping[str, Any]) -> Any:
     try:
         return ACTIONS[action](org, **fitting)
     except ValueError as exc:
-        raise ControlError(f"{action}: {exc}.") from exc
+        raise ControlError(f"{action}: {str(exc).removesuffix('.')}.") from exc
 
 
 def parameters_of(action: str, arguments: Mapping[str, Any]) -> dict[str, inspect.Parameter]:

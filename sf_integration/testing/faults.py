@@ -108,6 +108,11 @@ KINDS: dict[str, Callable[..., Effect]] = {
 }
 
 
+def _require_known(kind: str) -> None:
+    if kind not in KINDS:
+        raise ValueError(f"unknown fault {kind!r}; known: {', '.join(KINDS)}")
+
+
 @dataclass(slots=True)
 class Fault:
     """Trouble that waits for its requests."""
@@ -132,8 +137,7 @@ class Faults:
 
     def add(self, kind: str, where: str, times: int | None, options: dict[str, Any]) -> None:
         """Queue a fault; a wrong kind, place or option is told here, not at the request."""
-        if kind not in KINDS:
-            raise ValueError(f"unknown fault {kind!r}; known: {', '.join(KINDS)}")
+        _require_known(kind)
         if where not in PLACES and not where.startswith("/"):
             raise ValueError(
                 f"unknown place {where!r}; known: {', '.join(PLACES)}, or a path from its first slash"
@@ -146,6 +150,8 @@ class Faults:
 
     def clear(self, kind: str | None = None) -> None:
         """Take faults away: those of a kind, or all."""
+        if kind is not None:
+            _require_known(kind)
         with self._lock:
             self._queue = [waiting for waiting in self._queue if kind not in (None, waiting.kind)]
 

@@ -54,7 +54,7 @@ class Row:
 
     @classmethod
     def of(cls, seen: Seen) -> Row:
-        alarm, told = seen.alarm, seen.alarm.facts
+        alarm = seen.alarm
         over, mild = alarm.ended_at is not None, alarm.kind in Alarm.MILD
         return cls(
             alarm=alarm,
@@ -64,12 +64,7 @@ class Row:
             since=None if alarm.kind == Alarm.Kind.CERTIFICATE else alarm.since,
             colour="good" if over else "warn" if mild else "bad",
             icon="check" if over else "alert" if mild else "cross",
-            problem=Shown.of(
-                told.get("cause", ""),
-                told.get("who", ""),
-                told.get("remedy", ""),
-                where=told.get("where", ""),
-            ),
+            problem=Shown.of_facts(alarm.facts),
         )
 
 

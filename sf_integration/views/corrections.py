@@ -8,10 +8,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 
-from .. import audit
 from ..access import Deed
 from ..models import ConnectedApp
 from ..presentation import problems
+from ..presentation.problems import YOURS
 from ..presentation.telling import tell
 from ..salesforce.errors import SalesforceError
 from ..services import corrections, fault_finder
@@ -44,7 +44,7 @@ def accept_org(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
 
 def _ask(request: HttpRequest, connection: ConnectedApp, other: OtherOrg, error: str = "") -> HttpResponse:
     context = page_context(request, connection, "accept_org") | {"other": other, "error": error}
-    return render(request, "sf_integration/accept_org.html", context, status=422 if error else 200)
+    return render(request, "sf_integration/accept_org.html", context, status=YOURS if error else 200)
 
 
 @for_connection(Deed.CORRECT)
@@ -63,9 +63,8 @@ def find_fault(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     if request.method != "POST":
         return redirect(connection)
     context = page_context(request, connection, "find_fault")
-    audit.record("looked for the fault", connection, actor=request.user)
     try:
-        context["finding"] = fault_finder.find(connection)
+        context["finding"] = fault_finder.find(connection, actor=request.user)
     except SalesforceError as error:
         context["problem"] = problems.of_error(error)
         return render(request, "sf_integration/fault.html", context, status=context["problem"].status)

@@ -15,7 +15,7 @@ from django.utils import timezone
 from .. import access, health
 from ..access import Deed
 from ..models import ConnectedApp, ConnectionCheck, normal_username
-from ..presentation import callers, charts, facts, org, problems, timeline, vitals
+from ..presentation import callers, certificates, charts, facts, org, problems, timeline, vitals
 from ..presentation.offers import Offers
 from ..presentation.telling import tell
 from ..services import operations, rotation
@@ -90,13 +90,7 @@ def trace(request: HttpRequest, connection: ConnectedApp, check_id: UUID) -> Htt
 @for_connection(Deed.SEE)
 def certificate(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     """The public certificate, to be uploaded to the app in Salesforce."""
-    if not connection.signing_key.certificate:
-        raise Http404("The certificate of this signing key is not known here.")
-    return HttpResponse(
-        connection.signing_key.certificate,
-        content_type="application/x-x509-ca-cert",
-        headers={"Content-Disposition": f'attachment; filename="{connection.name}.crt"'},
-    )
+    return certificates.download(connection.signing_key.certificate, f"{connection.name}.crt")
 
 
 def _button(act: Callable[..., Outcome], deed: Deed) -> View:

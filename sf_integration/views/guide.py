@@ -22,7 +22,7 @@ from ..access import Deed
 from ..forms import read_login_url
 from ..forms.guide import KeyForm, StartForm, ValuesForm, show_mistake
 from ..models import ConnectedApp, ConnectionDraft
-from ..presentation import facts, guide_rooms, problems
+from ..presentation import certificates, facts, guide_rooms, problems
 from ..presentation.problems import YOURS
 from ..salesforce import setup_guide
 from ..salesforce.errors import SalesforceError
@@ -105,7 +105,7 @@ def login_url(request: HttpRequest) -> JsonResponse:
     told = _("Login URL %(login_url)s, audience %(audience)s, %(environment)s.") % {
         "login_url": address.login_url,
         "audience": _("the same") if same else address.audience,
-        "environment": address.environment,
+        "environment": address.environment or _("kind of org not known yet"),
     }
     return JsonResponse({"told": f"{told} {address.note}".rstrip()})
 
@@ -169,13 +169,8 @@ def key(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
 @for_draft
 def certificate(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
     """The public certificate, to be uploaded to the app in Salesforce."""
-    if draft.signing_key is None or not draft.signing_key.certificate:
-        raise Http404(_("There is no certificate yet."))
-    return HttpResponse(
-        draft.signing_key.certificate,
-        content_type="application/x-x509-ca-cert",
-        headers={"Content-Disposition": f'attachment; filename="{slugify(draft.name) or "connection"}.crt"'},
-    )
+    known = draft.signing_key.certificate if draft.signing_key else ""
+    return certificates.download(known, f"{slugify(draft.name) or 'connection'}.crt")
 
 
 # ---- the end --------------------------------------------------------------------------------------------------------
@@ -288,7 +283,7 @@ def _guide(
         "is_stand_in": facts.is_stand_in(draft),
         "audience": (draft.connection.audience if draft.connection else "")
         or hosts.default_audience(draft.login_url),
-        "environment": hosts.environment_of(draft.login_url),
+        "environment": hosts.environment_told_by(draft.login_url) or _("kind unknown"),
         "key_form": key_form or KeyForm(choices=access.visible_keys(request.user)),
         "values_form": values_form or ValuesForm(draft=draft),
         "problem": found,

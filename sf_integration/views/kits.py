@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from urllib.parse import urlencode
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -17,6 +20,9 @@ from ..services import kits
 from .gate import for_connection
 from .guide import for_draft, posted
 
+_OBJECTS = re.compile(r"[\w.:,; ]{1,1000}", re.ASCII)
+"""What may stand in an address: no key or token that somebody pasted in the wrong place."""
+
 
 @for_connection(Deed.MAKE_KIT)
 def connection(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
@@ -27,8 +33,7 @@ def connection(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
         objects = setup_kit.read_objects(request.POST["objects"]) if "objects" in request.POST else None
         return _download(kits.of_connection(connection, actor=request.user, objects=objects), connection.name)
     except InvalidInput as error:
-        messages.error(request, str(error))
-        return redirect(connection)
+        return _refused(request, error, connection.get_absolute_url())
 
 
 @for_draft
@@ -43,8 +48,7 @@ def prepare(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
             org_mints_key="org_mints_key" in request.POST,
         )
     except InvalidInput as error:
-        messages.error(request, str(error))
-        return redirect(f"{reverse('sf_integration:draft', args=[draft.pk])}#kit")
+        return _refused(request, error, reverse("sf_integration:draft", args=[draft.pk]))
     return redirect(f"{reverse('sf_integration:draft', args=[draft.pk])}?kit=ready#kit")
 
 
@@ -54,8 +58,15 @@ def draft(request: HttpRequest, draft: ConnectionDraft) -> HttpResponse:
     try:
         return _download(kits.of_draft(draft, actor=request.user), slugify(draft.name) or "connection")
     except InvalidInput as error:
-        messages.error(request, str(error))
-        return redirect(f"{reverse('sf_integration:draft', args=[draft.pk])}#kit")
+        return _refused(request, error, reverse("sf_integration:draft", args=[draft.pk]))
+
+
+def _refused(request: HttpRequest, error: InvalidInput, page: str) -> HttpResponse:
+    """Back to the page, with the objects as they were typed."""
+    messages.error(request, str(error))
+    typed = request.POST.get("objects", "")
+    query = f"?{urlencode({'objects': typed})}" if _OBJECTS.fullmatch(typed) else ""
+    return redirect(f"{page}{query}#kit")
 
 
 def _download(kit: Kit, name: str) -> HttpResponse:

@@ -12,7 +12,6 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 
-from .. import api, audit
 from ..access import Deed
 from ..forms import NextPageForm, ObjectForm, QueryForm, RecordForm
 from ..models import ConnectedApp
@@ -35,9 +34,8 @@ def identity(request: HttpRequest, connection: ConnectedApp) -> HttpResponse:
     if request.method == "POST":
         try:
             with _cost(context):
-                found = api.get_client(connection.name).identity()
+                found = lookups.identity(connection, actor=request.user)
             context |= {"identity": found, "identity_rows": values.compared(found, connection)}
-            audit.record("asked identity", connection, actor=request.user)
         except SalesforceError as error:
             status = _tell(context, error)
     return render(request, "sf_integration/identity.html", context, status=status)

@@ -23,6 +23,8 @@ from django.utils.translation import gettext_lazy, gettext_noop, ngettext
 from .. import access
 from ..access import Deed
 from ..models import ConnectedApp, SigningKey
+from ..presentation import certificates
+from ..presentation.problems import YOURS
 from ..presentation.telling import tell
 from ..salesforce import keys as key_kinds
 from ..salesforce.errors import SalesforceError
@@ -121,13 +123,7 @@ def board(request: HttpRequest, key_id: UUID) -> HttpResponse:
 def certificate(request: HttpRequest, key_id: UUID) -> HttpResponse:
     """The public certificate, to be uploaded to the app in Salesforce."""
     key = _key(request, key_id)
-    if not key.certificate:
-        raise Http404(_("The certificate of this signing key is not known here."))
-    return HttpResponse(
-        key.certificate,
-        content_type="application/x-x509-ca-cert",
-        headers={"Content-Disposition": f'attachment; filename="{letters.file_name(key)}"'},
-    )
+    return certificates.download(key.certificate, letters.file_name(key))
 
 
 @managing
@@ -147,7 +143,7 @@ def start(request: HttpRequest, key_id: UUID) -> HttpResponse:
         )
     except SalesforceError as error:
         messages.error(request, str(error))
-        return _back(key)
+        return _board(request, key, form=form)
     _tell(request, started.outcomes, _("“%(name)s” is staged for") % {"name": started.key.name})
     return _back(key)
 
@@ -217,7 +213,7 @@ def _board(request: HttpRequest, key: SigningKey, *, form: StartForm | None = No
         "rest": len(_to_try(stands, since)) if since else 0,
         "since": since,
     }
-    return render(request, "sf_integration/rotation.html", context, status=422 if form else 200)
+    return render(request, "sf_integration/rotation.html", context, status=YOURS if form else 200)
 
 
 def _told(key: Any) -> str:

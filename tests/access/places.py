@@ -15,7 +15,7 @@ PUBLIC = {"healthz", "readyz", "login", "logout", "", "admin:login", "admin:logo
 """Nobody is asked who they are."""
 OWN = {
     "password_change", "password_change_done", "admin:index", "admin:password_change",
-    "admin:password_change_done", "admin:jsi18n", "admin:autocomplete", "admin:view_on_site", "admin:app_list", "admin:",
+    "admin:password_change_done", "admin:jsi18n", "admin:autocomplete", "admin:app_list", "admin:",
 }  # fmt: skip
 """For whoever is signed in (and staff, in the admin), about themselves or what they may see anyway; or leading elsewhere."""
 BY_API_KEY = {"jwtauth", "connections", "health", "openapi", "not_found"}

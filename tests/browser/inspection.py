@@ -87,7 +87,7 @@ NAVIGATION_WRAPS = """() => {
     if (!user || !link) return false;
     const name = user.textContent;
     user.textContent = 'maximiliane.mustermann@connections.example';
-    const height = document.querySelector('.sf-top').offsetHeight;
+    const height = document.querySelector('.sf-site').offsetHeight;
     user.textContent = name;
     return height > 1.5 * link.offsetHeight;
 }"""
@@ -99,7 +99,7 @@ def misshapen(page: Page) -> Iterator[str]:
     found = page.evaluate("document.documentElement.scrollWidth")
     if found > width:
         yield f"is {found} wide"
-    if width >= 1280 and page.evaluate(NAVIGATION_WRAPS):
+    if width >= 768 and page.evaluate(NAVIGATION_WRAPS):
         yield "its navigation takes more than one line"
     for name, script in (("too small", TOO_SMALL), ("clipped", CLIPPED), ("overlapping", OVERLAPPING)):
         yield from (f"{name}: {element}" for element in page.evaluate(script))

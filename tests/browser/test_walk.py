@@ -14,6 +14,7 @@ import pytest
 from django.conf import settings
 from playwright.sync_api import Error, Page
 
+from sf_integration.models import ConnectedApp, SigningKey
 from tests.browser import buttons, pages
 from tests.browser.inspection import inaccessible, misbehaved, misshapen
 from tests.browser.known import KNOWN
@@ -23,10 +24,14 @@ from tests.browser.watching import Watch, browser, forget_all_files
 
 pytestmark = [pytest.mark.chromium, pytest.mark.django_db(transaction=True)]
 
-WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 800}
+WIDE, TABLET, PHONE = ({"width": width, "height": 800} for width in (1280, 768, 390))
 PICTURES = settings.BASE_DIR / "var" / "screenshots"
 WANTS_PICTURES = os.environ.get("SF_TEST_PICTURES", "") not in ("", "0")
 """Taking them takes a seventh of the walk's time."""
+BEYOND_THEIR_BOX = """() => [...document.querySelectorAll('fieldset :is(input, select, textarea)')]
+    .filter(field => field.checkVisibility() &&
+        field.getBoundingClientRect().right > field.closest('.form-row').getBoundingClientRect().right + 1)
+    .map(field => field.name)"""
 ROUNDS = {
     "connections": pages.OF_MANY,
     "states": pages.IN_EACH_STATE,
@@ -63,6 +68,32 @@ def test_every_face_is_there_without_javascript(live_server: Any, site: Site, of
     for visit, page in faces(live_server, site, ROUNDS[of], viewport=PHONE, java_script_enabled=False):
         complaints += [f"{visit.name}: {each}" for each in tried(seen_without_script, page, visit, site)]
     assert not complaints, "\n".join(complaints)
+
+
+def test_fields_of_the_admin_fit_a_tablet(live_server: Any, site: Site) -> None:
+    with browser(live_server.url, site.sessions["admin"], viewport=TABLET) as page:
+        for model in ("connectedapp", "signingkey", "apiclient"):
+            page.goto(f"/admin/sf_integration/{model}/add/")
+            assert page.evaluate(BEYOND_THEIR_BOX) == []
+
+
+def test_long_names_leave_room_in_lists_of_the_admin(live_server: Any, site: Site) -> None:
+    ConnectedApp.objects.filter(name="acme").update(label="W" * 100)
+    with browser(live_server.url, site.sessions["admin"], viewport=WIDE) as page:
+        for model in ("accesstoken", "connectioncheck", "connectionevent"):
+            page.goto(f"/admin/sf_integration/{model}/")
+            assert page.locator(".results").evaluate("one => one.scrollWidth === one.clientWidth"), model
+
+
+def test_long_names_fit_a_phone(live_server: Any, site: Site) -> None:
+    name = "n" * 60
+    ConnectedApp.objects.filter(name="sick").update(name=name)
+    SigningKey.objects.filter(pk=site.ids["key"]).update(name="k" * 60)
+    of_connection = ("{name}/", "{name}/timeline/", "{name}/record/", "guide/?connection={name}")
+    with browser(live_server.url, site.sessions["admin"], viewport=PHONE) as page:
+        for path in (*of_connection, "keys/{key}/rotation/"):
+            page.goto(f"/connections/{path}".format(name=name, key=site.ids["key"]))
+            assert [*misshapen(page)] == [], path
 
 
 def faces(
@@ -103,7 +134,7 @@ def looked_at(page: Page, visit: Visit, site: Site) -> Iterator[str]:
     if status != visit.status:
         yield f"status {status}"
     yield from misbehaved(page, measured=visit.is_ours and visit.act is not pages.unfold)
-    for size, schemes in ((WIDE, ("light", "dark")), (PHONE, ("light", "dark"))):
+    for size, schemes in ((WIDE, ("light", "dark")), (TABLET, ()), (PHONE, ("light", "dark"))):
         page.set_viewport_size(size)
         if visit.is_ours:
             yield from (f"{each} ({size['width']} px)" for each in misshapen(page))

@@ -532,7 +532,7 @@ RESTED = Group(
             "scope missing",
             "The token may not use the REST API",
             "INVALID_SESSION_ID",
-            "SessionExpired",
+            "ApiError",
             "A look-alike: no sign-in.",
             REPAIRED,
         ),
@@ -569,7 +569,7 @@ RESTED = Group(
         of_rest("not found", "No such thing", "NOT_FOUND", "NotFound"),
         of_rest("deleted", "The record is deleted", "ENTITY_IS_DELETED", "NotFound"),
         of_rest("locked row", "The record is locked by somebody", "UNABLE_TO_LOCK_ROW", "ApiUnavailable"),
-        of_rest("query timeout", "The query takes too long", "QUERY_TIMEOUT", "ApiError"),
+        of_rest("query timeout", "The query takes too long", "QUERY_TIMEOUT", "ApiUnavailable"),
         of_rest("cursor lost", "The rest of a query is gone", "INVALID_QUERY_LOCATOR", "QueryCursorLost"),
         of_rest("server unavailable", "Salesforce is too busy", "SERVER_UNAVAILABLE", "ApiUnavailable"),
         of_rest(

@@ -23,8 +23,11 @@ from sf_integration.testing.django import ConnectableOrg
 from tests.salesforce.raw_server import RawServer
 from tests.test_command_line import salesforce
 
+from .table import all_faults
+
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.once]
 
+TOLD = {fault.id: fault.seen for fault in all_faults()}
 ROWS = "SELECT Id, Name FROM Account LIMIT 1"
 
 
@@ -63,7 +66,9 @@ TROUBLES: dict[str, Trouble] = {
     "locked row": says(
         400, "UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access to this record", ApiUnavailable
     ),
-    "query timeout": says(400, "QUERY_TIMEOUT", "Your query request was running for too long."),
+    "query timeout": says(
+        400, "QUERY_TIMEOUT", "Your query request was running for too long.", ApiUnavailable
+    ),
     "cursor lost": says(400, "INVALID_QUERY_LOCATOR", "invalid query locator", QueryCursorLost),
     "server unavailable": says(503, "SERVER_UNAVAILABLE", "Server Unavailable", ApiUnavailable),
     "read-only mode": says(
@@ -90,6 +95,8 @@ def test_rest_trouble(salesforce_org: ConnectableOrg, key: str) -> None:
     with get_client("acme") as client:
         with pytest.raises(trouble.kind) as caught:
             client.query(ROWS)
+        assert type(caught.value) is trouble.kind
+        assert f"`{trouble.kind.__name__}` with code `{trouble.code}`" in TOLD[key]
         assert caught.value.code == trouble.code
         if isinstance(caught.value, RetryableError):
             assert caught.value.retry_after > 0

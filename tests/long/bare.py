@@ -82,7 +82,7 @@ def new_site(bare: Bare, port: str) -> None:
     """What docs/own-site.md says, from the wheel to the schedule."""
     bare.run("python3", "-m", "venv", "building", folder=HOME)
     bare.run("building/bin/pip", "install", "--quiet", "build", folder=HOME)
-    bare.run(f"{HOME}/building/bin/python", "-m", "build", "--wheel", folder=TREE)
+    bare.run(f"{HOME}/building/bin/python", "-m", "build", folder=TREE)
     (wheel,) = bare.path(f"{TREE}/dist").glob("*.whl")
     bare.run("python3", "-m", "venv", "site", folder=HOME)
     bare.run("site/bin/pip", "install", "--quiet", f"{TREE}/dist/{wheel.name}", folder=HOME)

@@ -10,14 +10,15 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest
 from django.test import Client, RequestFactory, override_settings
 from django.views.debug import ExceptionReporter, get_exception_reporter_filter
 
-from sf_integration import crypto, get_token
+from sf_integration import conf, crypto, get_token
 from sf_integration.management.commands.salesforce import Command
 from sf_integration.salesforce.errors import SalesforceError
-from sf_integration.services import api_clients
+from sf_integration.services import api_keys
 from sf_integration.testing.django import ConnectableOrg
 from tests.access.places import all_patterns
 
@@ -105,6 +106,19 @@ def test_odd_names_are_not_found(admin_client: Client, name: str) -> None:
     assert settings.SECRET_KEY not in answer.content.decode()
 
 
+def test_no_id_leads_to_the_name_of_a_hidden_connection(
+    client: Client, alice: User, salesforce_org: ConnectableOrg
+) -> None:
+    """By the address that Django's admin has for “View on site”, open to all staff."""
+    hidden = salesforce_org.connect("merger")
+    User.objects.update(is_staff=True)
+    client.force_login(alice, backend="django.contrib.auth.backends.ModelBackend")
+    kind = ContentType.objects.get_for_model(hidden)
+    answer = client.get(f"/admin/r/{kind.pk}/{hidden.pk}/")
+    assert answer.status_code == 404
+    assert "merger" not in f"{answer.headers}"
+
+
 def test_headers_that_every_answer_has(client: Client, alice: User) -> None:
     client.force_login(alice)
     for address in ("/login/", "/nowhere/", "/connections/", "/healthz", "/password/"):
@@ -185,7 +199,7 @@ def test_no_nonce_is_used_twice_and_each_is_random(monkeypatch: pytest.MonkeyPat
 
 
 def test_api_keys_are_compared_in_constant_time() -> None:
-    assert "hmac.compare_digest" in inspect.getsource(api_clients._fits)
+    assert "hmac.compare_digest" in inspect.getsource(api_keys._fits)
 
 
 def test_no_option_of_the_command_line_takes_a_secret() -> None:
@@ -220,17 +234,21 @@ def report(request: HttpRequest) -> str:
 def test_reports_of_crashes_hide_what_was_posted_and_addresses_with_passwords(
     debug: bool, settings: Any
 ) -> None:
-    channels = {"ALARM_CHANNELS": {"ops": "json://bot:in-the-channel@chat.example/"}}
+    holding_secrets = {
+        "ALARM_CHANNELS": {"ops": "json://bot:in-the-channel@chat.example/"},
+        "SIGNERS": {"hsm": {"BACKEND": "acme.Hsm", "OPTIONS": {"pin": "in-the-options"}}},
+    }
     with override_settings(
         DEBUG=debug,
         CELERY_BROKER_URL="amqp://sf:in-the-broker@mq.example//",
-        SF_INTEGRATION=settings.SF_INTEGRATION | channels,
+        SF_INTEGRATION=settings.SF_INTEGRATION | holding_secrets,
     ):
         posted = {"pem": "in-the-form", "anything": "also-in-the-form"}
         told = report(
             RequestFactory().post("/x/", posted, headers={"Cookie": "sessionid=stolen-session-4711"})
         )
+        assert "in-the-options" not in repr(conf.settings.SIGNERS)
     assert get_exception_reporter_filter(None).is_active(None)
     assert "pem" in told
-    for secret in ("in-the-form", "in-the-channel", "in-the-broker", "stolen-session-4711"):
+    for secret in ("in-the-form", "in-the-channel", "in-the-broker", "in-the-options", "stolen-session-4711"):
         assert secret not in told

@@ -214,7 +214,7 @@ REFUSED = re.compile(
     # What the app itself writes is neither added nor deleted by people.
     r"admin:sf_integration_(accesstoken|alarm|alarmmessage|auditevent|checkday|connectioncheck|connectionevent)_(add|delete)"
     # Others' pages, of which there may be no row.
-    r"|admin:(axes|django_celery_beat)_\w+|admin:(autocomplete|view_on_site)"
+    r"|admin:(axes|django_celery_beat)_\w+|admin:autocomplete"
     # Asks for an address; only a script does.
     r"|sf_integration:login_url"
 )

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from dataclasses import dataclass
@@ -27,8 +28,15 @@ class Installed:
 
     @property
     def wheel(self) -> Path:
-        (built,) = (self.folder / "source" / "dist").iterdir()
+        (built,) = (self.folder / "source" / "dist").glob("*.whl")
         return built
+
+    @property
+    def sources(self) -> set[str]:
+        """What the source distribution holds, from its own folder on."""
+        (built,) = (self.folder / "source" / "dist").glob("*.tar.gz")
+        with tarfile.open(built) as packed:
+            return {name.partition("/")[2] for name in packed.getnames()}
 
     @property
     def metadata(self) -> Message:
@@ -75,9 +83,14 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 def _build(source: Path) -> None:
     shutil.copytree(APP, source / APP.name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    _run(sys.executable, "-m", "build", "--wheel", "--no-isolation", folder=source)
+    (source / "tests").mkdir()
+    (source / "tests" / "test_api.py").touch()
+    # What a wheel that was built here by `build --wheel` has left, of a module that is gone since.
+    (source / "build" / "lib" / APP.name).mkdir(parents=True)
+    (source / "build" / "lib" / APP.name / "gone.py").touch()
+    _run(sys.executable, "-m", "build", "--no-isolation", folder=source)
 
 
 def _install(installed: Installed) -> None:

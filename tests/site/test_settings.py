@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import stat
 import subprocess
@@ -15,6 +16,7 @@ from socket import socket
 import pytest
 
 ROOT = Path(__file__).parents[2]
+SETTINGS_PAGE = (ROOT / "docs" / "settings.md").read_text()
 NEEDED = {"SECRET_KEY": secrets.token_urlsafe(50), "SF_ENCRYPTION_KEYS": secrets.token_urlsafe(32)}
 
 
@@ -60,7 +62,9 @@ import django; django.setup()
 from django.core.management import call_command
 from django_celery_beat.models import PeriodicTask
 call_command("migrate", verbosity=0)
-made = sorted(PeriodicTask.objects.values_list("name", "task", "expire_seconds"))
+made = sorted(
+    (row.name, row.task, row.expire_seconds, row.schedule.is_due(row.last_run_at).is_due) for row in PeriodicTask.objects.all()
+)
 PeriodicTask.objects.filter(name="sf_integration: check connections").update(enabled=False)
 call_command("migrate", verbosity=0)
 import json; print(json.dumps([made, PeriodicTask.objects.filter(enabled=False).count()]))
@@ -68,11 +72,11 @@ import json; print(json.dumps([made, PeriodicTask.objects.filter(enabled=False).
     finished = run("-c", program, var=tmp_path, DJANGO_SETTINGS_MODULE="sfjwt_site.settings", **NEEDED)
     made, disabled = json.loads(finished.stdout)
     assert made == [
-        ["sf_integration: alarms", "sf_integration.alarms", 60],
-        ["sf_integration: check connections", "sf_integration.check_due_connections", 60],
-        ["sf_integration: housekeeping", "sf_integration.housekeeping", None],
-        ["sf_integration: refresh due tokens", "sf_integration.refresh_due_tokens", 60],
-    ]
+        ["sf_integration: alarms", "sf_integration.alarms", 60, True],
+        ["sf_integration: check connections", "sf_integration.check_due_connections", 60, True],
+        ["sf_integration: housekeeping", "sf_integration.housekeeping", None, False],
+        ["sf_integration: refresh due tokens", "sf_integration.refresh_due_tokens", 60, True],
+    ], "what is frequent is due as soon as beat starts"
     assert disabled == 1
 
 
@@ -119,20 +123,85 @@ def test_sqlite_takes_the_write_lock_first(tmp_path: Path, url: str) -> None:
     assert "journal_mode=WAL" in options["init_command"]
 
 
-@pytest.mark.parametrize("url", ["smtp+tls://user:s3cr#et@host:587", "mail://user:s3cr@host"])
-def test_an_address_of_a_mail_server_that_is_none_is_told_without_its_password(
-    tmp_path: Path, url: str
-) -> None:
-    finished = run("manage.py", "check", var=tmp_path, EMAIL_URL=url, **NEEDED)
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("EMAIL_URL", "smtp+tls://user:s3cr#et@host:587"),
+        ("EMAIL_URL", "mail://user:s3cr@host"),
+        ("DATABASE_URL", "postgres://user:s3cr/et@host:5432/name"),
+        ("DATABASE_URL", "//user:s3cr@host/name"),
+        ("CACHE_URL", "redis://:s3cr/et@host:6379/1"),
+        ("CELERY_BROKER_URL", "redis://:s3cr/et@host:6379/0"),
+        ("CELERY_BROKER_URL", "amqp://user:s3[cr@host:5672//"),
+    ],
+)
+def test_an_address_that_is_none_is_told_without_its_password(tmp_path: Path, name: str, url: str) -> None:
+    finished = run("manage.py", "check", var=tmp_path, **NEEDED, **{name: url})
     assert finished.returncode == 1
-    assert "EMAIL_URL is no address of a mail server" in finished.stderr
-    assert "s3cr" not in finished.stderr
+    assert f"{name} is no address that can be read. Write " in finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert "s3" not in finished.stderr
+
+
+def test_addresses_of_several_hosts_and_passwords_with_commas_are_read(tmp_path: Path) -> None:
+    urls = {
+        "CACHE_URL": "redis://:s3,cr@one:6379,two:6379/1",
+        "CELERY_BROKER_URL": "redis://:s3,cr@one:6379/0;redis://:s3,cr@two:6379/0",
+    }
+    found = settings(tmp_path, "CACHES", "CELERY_BROKER_URL", **urls)
+    assert len(found["CACHES"]["default"]["LOCATION"]) > 1
+    assert found["CELERY_BROKER_URL"] == urls["CELERY_BROKER_URL"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"SF_KEEP_CHECKS_DAYS": "a month"}, "SF_KEEP_CHECKS_DAYS must be a whole number, not “a month”."),
+        ({"SECRET_KEY_FILE": "/not/there"}, "SECRET_KEY_FILE: No such file or directory: /not/there"),
+    ],
+)
+def test_a_value_that_can_not_be_read_is_one_sentence(
+    tmp_path: Path, wrong: dict[str, str], said: str
+) -> None:
+    finished = run("manage.py", "check", var=tmp_path, **(NEEDED | wrong))
+    assert finished.returncode == 1
+    assert f"The settings are wrong: {said}" in finished.stderr
+    assert "Traceback" not in finished.stderr
 
 
 def test_lists_may_have_blanks_and_environments_default_to_all(tmp_path: Path) -> None:
     found = settings(tmp_path, "SF_INTEGRATION", SF_ALLOWED_HOSTS=" 127.0.0.1:8100 , sf.example:443,")
     assert found["SF_INTEGRATION"]["ALLOWED_HOSTS"] == ["127.0.0.1:8100", "sf.example:443"]
     assert found["SF_INTEGRATION"]["ALLOWED_ENVIRONMENTS"] is None
+
+
+def test_plain_settings_of_the_app_come_from_the_environment(tmp_path: Path) -> None:
+    given = {
+        "SF_PROMOTE_STAGED_KEYS": "off",
+        "SF_KEEP_CHECKS_DAYS": "90",
+        "SF_KEEP_EVENTS_DAYS": "30",
+        "SF_KEEP_DAYS": "",
+        "SF_ALARM_AFTER_SECONDS": "300",
+    }
+    read = settings(tmp_path, "SF_INTEGRATION", **given)["SF_INTEGRATION"]
+    told = [read[name.removeprefix("SF_")] for name in given]
+    assert told == [False, 90, 30, 400, 300]
+
+
+def test_a_settings_module_of_ones_own_goes_over_that_of_the_site(tmp_path: Path) -> None:
+    shown = re.search(r"^```python\n(# acme_settings.py\n.*?)^```$", SETTINGS_PAGE, re.MULTILINE | re.DOTALL)
+    assert shown
+    tmp_path.joinpath("acme_settings.py").write_text(shown[1])
+    tmp_path.joinpath(".env").write_text("DJANGO_SETTINGS_MODULE=acme_settings\nSF_KEEP_DAYS=50\n")
+    told = "from django.conf import settings; print(*map(settings.SF_INTEGRATION.get, ('HOST_RULE', 'KEEP_DAYS')))"
+    environment = NEEDED | {"ENV_FILE": str(tmp_path / ".env"), "PYTHONPATH": str(tmp_path)}
+    for program in (
+        ("manage.py", "shell", "-v", "0", "-c", told),
+        ("-c", f"import sfjwt_site.wsgi; {told}"),
+        ("-c", f"import sfjwt_site.celery; {told}"),
+    ):
+        finished = run(*program, var=tmp_path, **environment)
+        assert finished.stdout.split() == ["acme.rules.may_call", "50"], finished.stderr
 
 
 @pytest.fixture
@@ -180,6 +249,13 @@ def test_celery_speaks_json_and_keeps_no_results() -> None:
     assert app.conf.task_serializer == "json"
     assert app.conf.result_backend is None
     assert app.conf.worker_prefetch_multiplier == 1
+
+
+def test_workers_take_no_orders_by_the_broker() -> None:
+    """`celery inspect conf` would be answered with all settings of the site, channels and cache with their passwords."""
+    from sfjwt_site.celery import app
+
+    assert app.conf.worker_enable_remote_control is False
 
 
 def test_without_a_broker_messages_are_files_written_whole(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ def test_wheel_holds_every_file_of_the_app_and_nothing_else(installed: Installed
     files = [path for path in APP.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     assert packed == {str(path.relative_to(ROOT)) for path in files}
     assert "sf_integration/py.typed" in packed
+    assert packed < installed.sources
+    assert not any(name.startswith("tests") for name in installed.sources)
 
 
 def test_the_version_comes_from_one_place(installed: Installed) -> None:
@@ -48,6 +50,14 @@ def test_the_version_comes_from_one_place(installed: Installed) -> None:
     assert set(re.findall(r"sf_integration-([\d.]+)-py3", documents)) == {sf_integration.__version__}
     released = re.findall(r"^## (\d[\d.]*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert released[:1] in ([], [sf_integration.__version__])
+
+
+def test_the_description_stands_by_itself(installed: Installed) -> None:
+    """A package index shows it without the files that README.md links to."""
+    assert installed.metadata["Description-Content-Type"] == "text/markdown"
+    told = installed.metadata.get_payload()
+    assert "from sf_integration import get_client" in told
+    assert re.findall(r"\]\((?!https://)", told) == []
 
 
 def test_the_licence_is_told_and_packed(installed: Installed) -> None:

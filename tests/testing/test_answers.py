@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
 from sf_integration.testing import Org
@@ -70,6 +72,14 @@ def test_identity_can_be_given(signed_in: Caller, org: Org):
 def test_path_that_would_never_be_met_is_told_at_once(org: Org, path: str):
     with pytest.raises(ValueError, match="can't be given"):
         org.answer_path(path, {})
+
+
+def test_what_json_cannot_hold_is_told_at_once(org: Org):
+    body = {"Since__c": date(2026, 1, 1)}
+    with pytest.raises(TypeError, match="date is not JSON"):
+        org.answer("SELECT Since__c FROM Stock__c", [body])
+    with pytest.raises(TypeError, match="date is not JSON"):
+        org.answer_path("/services/apexrest/stock", body)
 
 
 def test_given_rows_come_in_pages(signed_in: Caller, org: Org):

@@ -118,6 +118,8 @@ def test_update_upsert_and_delete(signed_in: Caller, org: Org) -> None:
             "ClientInputError : LineEnding is invalid on user data. Current LineEnding setting is LF",
         ),
         ("", "InvalidBatch : The CSV can not be read"),
+        ("LastName,Email\nLind\n", "InvalidBatch : The CSV can not be read"),
+        ("LastName\nLind,1\n", "InvalidBatch : The CSV can not be read"),
     ],
 )
 def test_a_wrong_file_fails_as_a_whole(signed_in: Caller, content: str, message: str) -> None:
@@ -125,6 +127,14 @@ def test_a_wrong_file_fails_as_a_whole(signed_in: Caller, content: str, message:
 
     assert (job["state"], job["errorMessage"]) == ("Failed", message)
     assert table(signed_in.get(f"{path}/successfulResults")) == []
+
+
+@pytest.mark.parametrize("column", ["Account.ERP_Number__c", "Fax"])
+def test_column_that_only_salesforce_knows_is_told(signed_in: Caller, column: str) -> None:
+    _, job = load(signed_in, f"LastName,{column}\nLind,C00000\n")
+
+    assert job["state"] == "Failed"
+    assert job["errorMessage"].startswith("This stand-in does not know Contact.")
 
 
 def test_an_aborted_job_has_saved_nothing(signed_in: Caller) -> None:
@@ -148,6 +158,7 @@ def test_an_aborted_job_has_saved_nothing(signed_in: Caller) -> None:
     ("body", "code"),
     [
         ({"operation": "insert", "object": "Nonsense__c"}, "INVALIDENTITY"),
+        ({"operation": "insert", "object": "Lead"}, "STAND_IN_DOES_NOT_KNOW"),
         ({"operation": "merge", "object": "Contact"}, "INVALIDOPERATION"),
         ({"operation": "hardDelete", "object": "Contact"}, "FEATURENOTENABLED"),
         ({"operation": "upsert", "object": "Contact"}, "INVALIDJOB"),
@@ -335,6 +346,15 @@ def test_batch_jobs_are_refused_in_a_shape_of_their_own(
     batches: Batches, method: str, path: str, body: Any, wanted: tuple[int, str]
 ) -> None:
     assert refused(batches.call(method, path, json=body)) == wanted
+
+
+def test_sobject_that_only_salesforce_knows_is_told(batches: Batches) -> None:
+    body = {"operation": "insert", "object": "Lead", "contentType": "JSON"}
+
+    answer = batches.call("POST", "", json=body)
+
+    assert refused(answer) == (400, "InvalidEntity")
+    assert "This stand-in does not know Lead" in answer.text
 
 
 # Both

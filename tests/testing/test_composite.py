@@ -7,7 +7,6 @@ import requests
 
 from sf_integration.testing import Org
 from sf_integration.testing.data.company import WELL_KNOWN_ACCOUNT_ID as ACCOUNT_ID
-from sf_integration.testing.rest import composite
 
 from .conftest import Caller, refusal
 
@@ -306,10 +305,12 @@ def test_collection_undoes_all_when_asked(signed_in: Caller, new_account: str):
 
 
 def test_collection_changes_records(signed_in: Caller, new_account: str):
-    results = save(signed_in, "PATCH", account(Id=new_account, Name="Changed"), account(Name="X"))
+    others = account(Name="X"), account(Id="describe"), account(Id="")
+    results = save(signed_in, "PATCH", account(Id=new_account, Name="Changed"), *others)
 
     assert results[0] == {"id": new_account, "success": True, "errors": []}
-    assert results[1]["errors"][0]["statusCode"] == "MISSING_ARGUMENT"
+    codes = [result["errors"][0]["statusCode"] for result in results[1:]]
+    assert codes == ["MISSING_ARGUMENT", "MALFORMED_ID", "MALFORMED_ID"]
     assert names(signed_in, "Changed") == 1
 
 
@@ -330,6 +331,15 @@ def test_collection_upserts_by_external_id(signed_in: Caller):
         "DUPLICATE_EXTERNAL_ID",
         "MISSING_ARGUMENT",
     ]
+
+
+def test_collection_upserts_by_id(signed_in: Caller, new_account: str):
+    changed = account(Id=new_account[:15], Name="Changed")
+    results = save(signed_in, "PATCH", changed, account(Id=None, Name="Made"), path="/Account/Id")
+
+    assert (results[0]["id"], results[0]["created"]) == (new_account, False)
+    assert (results[1]["success"], results[1]["created"]) == (True, True)
+    assert (names(signed_in, "Changed"), names(signed_in, "Made")) == (1, 1)
 
 
 def test_collection_deletes_records(signed_in: Caller, new_account: str):
@@ -357,10 +367,11 @@ def asked(caller: Caller, ids: list[str], fields: list[str]) -> requests.Respons
 
 @pytest.mark.parametrize("read", [listed, asked])
 def test_collection_reads_records_with_null_for_what_is_not_there(signed_in: Caller, read: Any):
-    found = read(signed_in, [ACCOUNT_ID[:15], "001Dn00000Nobod"], ["Id", "Name"]).json()
+    found = read(signed_in, [ACCOUNT_ID[:15], "001Dn00000Nobod", "describe", ""], ["Id", "Name"]).json()
     wrong_field = read(signed_in, [ACCOUNT_ID], ["Bacon__c"])
 
-    assert [found[0]["Id"], found[0]["Name"], found[1]] == [ACCOUNT_ID, "Kaffeerösterei Brandt & Söhne", None]
+    assert (found[0]["Id"], found[0]["Name"]) == (ACCOUNT_ID, "Kaffeerösterei Brandt & Söhne")
+    assert found[1:] == [None, None, None]
     assert refusal(wrong_field)[:2] == (400, "INVALID_FIELD")
 
 
@@ -430,5 +441,37 @@ def test_tree_grows_whole_or_not_at_all(signed_in: Caller):
     assert names(signed_in, "Parent") == 0
 
 
-def test_limits_of_this_module_are_those_of_the_guide():
-    assert (composite.MAX_PARTS, composite.MAX_RECORDS, composite.MAX_TREE_DEPTH) == (25, 200, 5)
+@pytest.mark.parametrize("references", [("a", "a"), (None, None)])
+def test_records_of_a_tree_have_references_of_their_own(
+    signed_in: Caller, references: tuple[str | None, str | None]
+):
+    records = [account(Name="Parent") for _ in references]
+    for record, reference in zip(records, references, strict=True):
+        record["attributes"]["referenceId"] = reference
+
+    answer = signed_in.call(
+        "POST", "composite/tree/Account", json={"records": [tree("b", "Account", Name="Parent"), *records]}
+    )
+
+    assert answer.status_code == 400
+    assert [result["referenceId"] for result in answer.json()["results"]] == list(references)
+    assert names(signed_in, "Parent") == 0
+
+
+def test_roots_of_a_tree_are_what_its_path_says(signed_in: Caller):
+    body = {"records": [tree("c", "Contact", LastName="Child")]}
+
+    assert refusal(signed_in.call("POST", "composite/tree/Account", json=body))[:2] == (400, "INVALID_INPUT")
+
+
+def test_tree_has_five_levels_at_most(signed_in: Caller):
+    def plant(levels: int) -> requests.Response:
+        record = tree("0", "Account", Name="Deep")
+        for level in range(1, levels):
+            record = tree(str(level), "Account", Name="Deep", ChildAccounts={"records": [record]})
+        return signed_in.call("POST", "composite/tree/Account", json={"records": [record]})
+
+    assert refusal(plant(6))[:2] == (400, "INVALID_INPUT")
+    assert names(signed_in, "Deep") == 0
+    assert plant(5).status_code == 201
+    assert names(signed_in, "Deep") == 5

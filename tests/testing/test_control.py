@@ -194,6 +194,8 @@ def test_answers_and_records_are_given(signed_in: Caller, org: Org):
         ("add-records", {"sobject": "Xyzzy", "count": 1}, "Xyzzy"),
         ("end-sessions", {"now": True}, "It takes no arguments."),
         ("replace", {"org_id": "001"}, "is no org id"),
+        ("heal", {"kind": "fire"}, "heal: unknown fault 'fire'; known: unknown_error,"),
+        ("add-record", {"sobject": "Lead"}, "This stand-in does not know Lead"),
     ],
 )
 def test_impossible_orders_are_told(org: Org, action: str, arguments: dict[str, Any], sentence: str):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -239,6 +240,7 @@ def test_object_basics_are_answered_in_any_case(signed_in: Caller):
 def test_record_is_found_by_either_form_of_its_id(signed_in: Caller, record_id: str):
     record = signed_in.get(f"sobjects/Account/{record_id}", fields="Name, accountnumber").json()
 
+    assert signed_in.get(f"sobjects/Account/Id/{record_id}", fields="Name, accountnumber").json() == record
     assert record == {
         "attributes": {"type": "Account", "url": f"/services/data/v67.0/sobjects/Account/{ACCOUNT_ID}"},
         "Name": "Kaffeerösterei Brandt & Söhne",
@@ -481,6 +483,38 @@ def test_bad_values_are_refused(signed_in: Caller, body: object, code: str, mess
 
     assert refusal(answer)[:2] == (400, code)
     assert message in refusal(answer)[2]
+
+
+def test_parent_told_by_an_external_id_is_not_known_here(signed_in: Caller):
+    body = {"LastName": "Doe", "Account": {"ERP_Number__c": "C00000"}}
+
+    status, code, message = refusal(signed_in.call("POST", "sobjects/Contact", json=body))
+
+    assert (status, code) == (400, "STAND_IN_DOES_NOT_KNOW")
+    assert "Contact.Account" in message
+
+
+@pytest.mark.parametrize("media_type", ["application/x-www-form-urlencoded", "text/plain"])
+def test_only_json_is_read(signed_in: Caller, media_type: str):
+    headers = {"Content-Type": media_type}
+    answer = signed_in.call("POST", "sobjects/Account", data='{"Name":"X"}', headers=headers)
+
+    message = f"MediaType of '{media_type}' is not supported by this resource"
+    assert refusal(answer) == (415, "UNSUPPORTED_MEDIA_TYPE", message)
+    as_xml = signed_in.call("POST", "sobjects/Account", data="<a/>", headers={"Content-Type": "text/xml"})
+    assert "This stand-in does not know XML" in refusal(as_xml)[2]
+
+
+def test_body_may_be_compressed(signed_in: Caller):
+    headers = {"Content-Encoding": "gzip"}
+    packed = gzip.compress(b'{"Name":"X"}')
+
+    statuses = [
+        signed_in.call("POST", "sobjects/Account", data=body, headers=headers).status_code
+        for body in (packed, packed[:-9], b'{"Name":"X"}')
+    ]
+
+    assert statuses == [201, 400, 400]
 
 
 def test_wrong_ids_are_refused_when_writing(signed_in: Caller, org: Org):

@@ -12,7 +12,7 @@ from django.utils import timezone
 from sf_integration.access import SHELL
 from sf_integration.models import ApiClient
 from sf_integration.salesforce.errors import ApiKeyRefused
-from sf_integration.services import api_clients
+from sf_integration.services import api_clients, api_keys
 from sf_integration.services.api_clients import IssuedKey
 from sf_integration.token_api import callers
 from sf_integration.token_api.answers import TooManyCalls
@@ -59,7 +59,7 @@ def test_a_familiar_api_key_that_is_refused_counts_too(shop: IssuedKey) -> None:
     call(shop.api_key)
     with time_machine.travel(timezone.now().replace(second=1), tick=False):
         guess(29)
-        api_clients._known[shop.client.prefix].client.revoked_at = timezone.now()
+        api_keys._known[shop.client.prefix].client.revoked_at = timezone.now()
         with pytest.raises(ApiKeyRefused) as refused:
             call(shop.api_key)
         assert refused.value.code == "api_key_revoked"

@@ -10,7 +10,7 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 
 from sf_integration.models import AuditEvent
-from sf_integration.services.api_clients import Grant
+from sf_integration.services.api_keys import Grant
 from sf_integration.token_api.uses import Use, Uses
 
 pytestmark = pytest.mark.django_db(transaction=True)

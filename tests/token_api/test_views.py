@@ -23,7 +23,7 @@ from django.utils import timezone
 from sf_integration import health, tokens
 from sf_integration.access import SHELL
 from sf_integration.models import AccessToken, ApiClient, AuditEvent, ConnectedApp
-from sf_integration.services import api_clients
+from sf_integration.services import api_clients, api_keys
 from sf_integration.token_api import callers, taking, throttle, views
 
 pytestmark = pytest.mark.django_db
@@ -103,7 +103,7 @@ def test_the_only_connection_need_not_be_named(shop, post):
     assert post(shop, {}).status_code == 200
     assert post(shop, {"connection": None}).status_code == 200
     shop.client.connections.clear()
-    api_clients._known.clear()
+    api_keys._known.clear()
     assert told(post(shop, {}))["error"] == "permission_missing"
 
 
@@ -307,7 +307,7 @@ def test_without_the_database_it_is_to_be_tried_again(shop, post, caplog):
 def test_no_token_goes_out_that_the_audit_trail_does_not_know_of(shop, post):
     """Authenticated and in memory: only the event is missing."""
     tokens.get("acme")
-    api_clients.grant(api_clients.authenticate(shop.api_key))
+    api_keys.grant(api_keys.authenticate(shop.api_key))
     with database_down():
         assert post(shop).status_code == 503
     assert post(shop).status_code == 200
@@ -496,7 +496,7 @@ def test_no_api_key_and_no_token_is_left_anywhere(shop, post, get, caplog, sales
         "logs": caplog.text + repr([record.__dict__ for record in caplog.records]),
         "database": repr(stored),
         "cache": repr(getattr(cache, "_cache", {})),
-        "throttle": repr(throttle._own) + repr(api_clients._known),
+        "throttle": repr(throttle._own) + repr(api_keys._known),
     }
     planted = {**places, "planted": f"x {shop.api_key} {token}"}
     for secret in (shop.api_key[17:], token):

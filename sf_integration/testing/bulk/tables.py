@@ -24,6 +24,8 @@ def read(content: bytes, delimiter: str, line_ending: str) -> tuple[list[str], l
     try:
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=DELIMITERS[delimiter], strict=True)
         header, *rows = (line for line in lines if line)
+        if any(len(row) != len(header) for row in rows):
+            raise ValueError
     except (csv.Error, ValueError):
         raise ValueError("InvalidBatch : The CSV can not be read") from None
     return header, rows

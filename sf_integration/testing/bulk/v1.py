@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from email.message import Message
 from typing import Any, NoReturn, cast
 
-from ..data import company, schema
+from ..data import company, schema, standard
 from ..data.schema import SObject
 from ..data.store import salesforce_datetime
 from ..messages import Answer, Incoming, Refused, as_asked, json_answer, unknown_here
@@ -225,8 +225,11 @@ class _Bulk:
         return json_answer(job.describe(), 201)
 
     def _sobject(self, name: Any) -> SObject:
-        sobject = schema.visible(self.session.user.hidden).find(str(name))
+        seen = schema.visible(self.session.user.hidden)
+        sobject = seen.find(str(name))
         if sobject is None:
+            if (known := standard.sobject(str(name))) and not seen.hides(known):
+                _refuse("InvalidEntity", unknown_here(known, f"org.answer_path({self.request.path!r}, …)"))
             _refuse("InvalidEntity", f"Entity '{name}' is not supported by the Bulk API.")
         return sobject
 

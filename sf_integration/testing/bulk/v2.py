@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
+from ..data import standard
 from ..data.schema import Schema, SObject
 from ..data.store import salesforce_datetime
 from ..messages import Answer, Incoming, Refused, json_answer, not_found, rest_error, unknown_here
 from ..orgs import Org
-from ..rest.records import read_object
+from ..rest.records import read_object, written_elsewhere
 from ..soql import UNKNOWN_HERE
 from ..users import User
 from . import tables
@@ -226,6 +227,8 @@ class Bulk2:
     def _sobject(self, name: Any) -> SObject:
         sobject = self.schema.find(str(name))
         if sobject is None:
+            if (known := standard.sobject(str(name))) and not self.schema.hides(known):
+                _refuse(UNKNOWN_HERE, unknown_here(known, "org.answer_path(…)"))
             _refuse("INVALIDENTITY", f"Entity '{name}' is not supported by the Bulk API.")
         return sobject
 
@@ -252,6 +255,9 @@ class Bulk2:
         self._read(job)
         for name in job.header:
             if name.lower() not in sobject.by_name:
+                # Account.ERP_Number__c: a parent named by an external id
+                if known := written_elsewhere(sobject, name.partition(".")[0]):
+                    raise ValueError(unknown_here(known, "org.answer_path(…)"))
                 raise ValueError(f"InvalidBatch : Field name not found : {name}")
         base_path = f"/services/data/v{self.version}.0"
         loading = Loading(self.org, self.user, sobject, job.operation, job.external_id_field, base_path)
@@ -338,7 +344,7 @@ class Bulk2:
 
     def _size(self) -> int:
         wanted = self.request.query.get("maxRecords", "")
-        return min(int(wanted), PAGE_SIZE) if wanted.isdecimal() and int(wanted) else PAGE_SIZE
+        return min(int(wanted[:9]) or PAGE_SIZE, PAGE_SIZE) if wanted.isdecimal() else PAGE_SIZE
 
     def _common(self, body: dict[str, Any]) -> dict[str, Any]:
         """What every job begins with."""

@@ -136,7 +136,7 @@ class Composite:
         """Answer `POST …/composite/sobjects`."""
 
         def one(record: _Json) -> _Json:
-            name = str(_attributes(record).get("type"))
+            name = _type_of(record)
             if self.schema.find(name) or standard.sobject(name):
                 return _saved(self._answer("POST", self._path(name), record))
             message = f"sObject type '{name}' is not supported."
@@ -154,7 +154,9 @@ class Composite:
                     {"errorCode": "MISSING_ARGUMENT", "message": "Id not specified in an update call"}
                 )
             record_id, values = str(record[key]), {k: v for k, v in record.items() if k != key}
-            name = str(_attributes(record).get("type"))
+            if not ids.is_well_formed(record_id):
+                return _malformed(record_id)
+            name = _type_of(record)
             return _saved(self._answer("PATCH", self._path(name, record_id), values), record_id)
 
         return self._save_records(one)
@@ -164,10 +166,13 @@ class Composite:
 
         def one(record: _Json) -> _Json:
             key = next((key for key in record if key.lower() == field_name.lower()), None)
+            values = {k: v for k, v in record.items() if k != key}
             if key is None or record[key] is None:
+                if field_name.lower() == "id":
+                    made = _saved(self._answer("POST", self._path(sobject.name), values))
+                    return made | {"created": True} if made["success"] else made
                 message = f"{field_name} not specified"
                 return _refused({"errorCode": "MISSING_ARGUMENT", "message": message, "fields": [field_name]})
-            values = {k: v for k, v in record.items() if k != key}
             answer = self._answer("PATCH", self._path(sobject.name, field_name, str(record[key])), values)
             if answer.status != 300:
                 return _saved(answer)
@@ -185,8 +190,7 @@ class Composite:
         def one(record_id: str) -> _Json:
             sobject = next((each for each in self.schema.sobjects if each.prefix == record_id[:3]), None)
             if sobject is None or not ids.is_well_formed(record_id):
-                message = f"Record ID: id value of incorrect type: {record_id}"
-                return _refused({"errorCode": "MALFORMED_ID", "message": message, "fields": ["Id"]})
+                return _malformed(record_id)
             return _saved(self._answer("DELETE", self._path(sobject.name, record_id)), record_id)
 
         query = self.request.query
@@ -206,8 +210,11 @@ class Composite:
     def _read(self, sobject: SObject, wanted: list[Any], fields: list[Any]) -> Answer:
         query = urlencode({"fields": ",".join(map(str, fields))})
         found: list[Any] = []
-        for record_id in _at_most(wanted, MAX_RECORDS_READ):
-            answer = self._answer("GET", f"{self._path(sobject.name, str(record_id))}?{query}")
+        for record_id in map(str, _at_most(wanted, MAX_RECORDS_READ)):
+            if not ids.is_well_formed(record_id):
+                found.append(None)
+                continue
+            answer = self._answer("GET", f"{self._path(sobject.name, record_id)}?{query}")
             if answer.status not in (200, 404):
                 return answer
             found.append(_json_of(answer) if answer.status == 200 else None)
@@ -236,24 +243,27 @@ class Composite:
 
     # Trees
 
-    def plant(self) -> Answer:
+    def plant(self, sobject: SObject) -> Answer:
         """Answer `POST …/composite/tree/{sObject}`: parents with their children, all or none."""
         grown: list[_Json] = []
         failed: list[_Json] = []
         level = [_Seed(record, {}) for record in _records(read_object(self.request.body))]
+        if any(_type_of(seed.record).lower() != sobject.name.lower() for seed in level):
+            _fail("INVALID_INPUT", f"every record at the root of this tree must be of type {sobject.name}.")
         with suppress(_Undone), self.store.transaction():
             for _ in range(MAX_TREE_DEPTH):  # as recorded, all parents come before all children
                 _at_most([*grown, *level], MAX_RECORDS)
                 level = [child for seed in level for child in self._plant_one(seed, grown, failed)]
             if level:
                 _fail("INVALID_INPUT", f"a tree can't be deeper than {MAX_TREE_DEPTH} levels.")
+            failed = failed or _without_own_reference(grown)
             if failed:
                 raise _Undone
         return json_answer({"hasErrors": bool(failed), "results": failed or grown}, 400 if failed else 201)
 
     def _plant_one(self, seed: _Seed, grown: list[_Json], failed: list[_Json]) -> Iterator[_Seed]:
         """Make one record; its children come next."""
-        name = str(_attributes(seed.record).get("type"))
+        name = _type_of(seed.record)
         sobject = self.schema.find(name)
         fields = {field.children: field for _, field in self.schema.children_of(sobject)} if sobject else {}
         children = {key: seed.record[key] for key in seed.record if key in fields}
@@ -364,6 +374,25 @@ def _attributes(record: Any) -> _Json:
     return attributes if isinstance(attributes, dict) else {}
 
 
+def _type_of(record: Any) -> str:
+    return str(_attributes(record).get("type"))
+
+
+def _without_own_reference(grown: Sequence[_Json]) -> list[_Json]:
+    """A refusal for each record of a tree whose reference is missing, or another's too.
+
+    Source: REST API Developer Guide, "sObject Tree Response Body".
+    """
+    references = [each["referenceId"] for each in grown]
+    message = "every record of a tree needs a referenceId of its own."
+    error = {"statusCode": "INVALID_INPUT", "message": message, "fields": []}
+    return [
+        {"referenceId": reference, "errors": [error]}
+        for reference in references
+        if not isinstance(reference, str) or references.count(reference) > 1
+    ]
+
+
 # References
 
 
@@ -428,6 +457,11 @@ def _saved(answer: Answer, record_id: str = "") -> _Json:
     if answer.status >= 400:
         return _refused(*_json_of(answer))
     return _json_of(answer) or {"id": ids.to_18(record_id), "success": True, "errors": []}
+
+
+def _malformed(record_id: str) -> _Json:
+    message = f"Record ID: id value of incorrect type: {record_id}"
+    return _refused({"errorCode": "MALFORMED_ID", "message": message, "fields": ["Id"]})
 
 
 def _refused(*errors: _Json) -> _Json:

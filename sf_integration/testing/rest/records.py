@@ -57,6 +57,8 @@ def add(org: Org, name: str, values: Mapping[str, Any]) -> str:
     """
     sobject = schema.find(name)
     if sobject is None:
+        if known := standard.sobject(name):
+            _fail(400, soql.UNKNOWN_HERE, unknown_here(known, 'org.answer("SELECT …", rows)'))
         raise Refused(not_found())
     with org.store.transaction():
         return _create(org, sobject, _read_values(org, sobject, json.dumps(values).encode()), org.user)
@@ -145,8 +147,15 @@ def _fail(status: int, code: str, message: str, fields: list[str] | None = None)
     raise Refused(rest_error(status, code, message, fields))
 
 
-def _refuse_unknown_here(sobject: SObject, name: str) -> None:
-    if known := standard.field(sobject.name, name):
+def written_elsewhere(sobject: SObject, name: str) -> str | None:
+    """What Salesforce takes by this name in a record that is saved, and the stand-in does not."""
+    if reference := sobject.by_relationship.get(name.lower()):
+        return f"{sobject.name}.{reference.relationship} named by an external id"
+    return standard.field(sobject.name, name)
+
+
+def _refuse_unknown_here(sobject: SObject, known: str | None) -> None:
+    if known:
         path = f"/services/data/vXX.0/sobjects/{sobject.name}/…"
         _fail(400, soql.UNKNOWN_HERE, unknown_here(known, f"org.answer_path({path!r}, …)"))
 
@@ -171,6 +180,8 @@ def _by_external_id(org: Org, sobject: SObject, field_name: str, value: str) -> 
     field = sobject.by_name.get(field_name.lower())
     if field is None or not (field.external_id or field.type == "id"):
         _fail(404, "NOT_FOUND", _no_external_id(field_name))
+    if field.type == "id" and ids.is_well_formed(value):
+        value = ids.to_18(value)
     return [record for record in org.store.find(sobject, field, value) if not record.get("IsDeleted")]
 
 
@@ -221,7 +232,7 @@ def _shown(sobject: SObject, record: Mapping[str, Any], wanted: str | None, base
     for name in (name.strip() for name in wanted.split(",")):
         field = sobject.by_name.get(name.lower())
         if field is None:
-            _refuse_unknown_here(sobject, name)
+            _refuse_unknown_here(sobject, standard.field(sobject.name, name))
             _fail(400, "INVALID_FIELD", no_such_column(name, sobject))
         shown[field.name] = record[field.name]
     shown["Id"] = record["Id"]
@@ -314,7 +325,7 @@ def _read_values(
             continue
         field = sobject.by_name.get(name.lower())
         if field is None:
-            _refuse_unknown_here(sobject, name)
+            _refuse_unknown_here(sobject, written_elsewhere(sobject, name))
             _fail(400, "INVALID_FIELD", f"No such column '{name}' on sobject of type {sobject.name}")
         if field.type == "id" or field is named_in_path:
             _fail(

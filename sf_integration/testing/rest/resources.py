@@ -27,6 +27,7 @@ from ..messages import (
     not_found,
     resource_unknown_here,
     rest_error,
+    unknown_here,
 )
 from ..oauth import bearer
 from ..orgs import Org
@@ -56,6 +57,8 @@ _OF_AN_SOBJECT = ("deleted", "updated", "listviews", "layouts", "compactlayouts"
 _OUTSIDE = re.compile(
     r"/services/(?:apexrest|Soap|wsdl|proxy|oauth2/\w+)(?:/.*)?|/cometd/.*|/secur/.*|/setup/.*"
 )
+_READ = ("application/json", "")
+"""Media types of a body; whether Salesforce reads one without a type, nobody could tell."""
 _LIMITS = {
     "AnalyticsExternalDataSizeMB": 40_960,
     "ConcurrentAsyncGetReportInstances": 200,
@@ -257,7 +260,14 @@ class _Call:
         return not_found()
 
     def _only(self, **verbs: Callable[[], Answer]) -> Answer:
-        return _only(self.request, **verbs)
+        request = self.request
+        media_type = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if request.body and request.method in verbs.keys() - {"GET"} and media_type not in _READ:
+            message = f"MediaType of '{media_type}' is not supported by this resource"
+            if "xml" in media_type:
+                message = unknown_here("XML of the REST API", f"org.answer_path({request.path!r}, …)")
+            return rest_error(415, "UNSUPPORTED_MEDIA_TYPE", message)
+        return _only(request, **verbs)
 
     def _get(self, make: Callable[[], Any]) -> Answer:
         return self._only(GET=lambda: json_answer(make()))
@@ -327,7 +337,7 @@ class _Call:
         return self.session.user.id if self.org.cursor_owner == "user" else self.session.token
 
     def _page_size(self) -> int:
-        match = re.search(r"batchSize=(\d+)", self.request.headers.get("Sforce-Query-Options", ""))
+        match = re.search(r"batchSize=(\d{1,9})", self.request.headers.get("Sforce-Query-Options", ""))
         return min(max(int(match[1]), MIN_PAGE_SIZE), PAGE_SIZE) if match else PAGE_SIZE
 
     # sObjects and records
@@ -425,7 +435,7 @@ class _Call:
             case ["sobjects", name, field]:
                 return self._of_sobject(name, PATCH=lambda sobject: composite.upsert(sobject, field))
             case ["tree", name]:
-                return self._of_sobject(name, POST=lambda sobject: composite.plant())
+                return self._of_sobject(name, POST=composite.plant)
             case ["graph", *_]:
                 return resource_unknown_here(self.request.path)
         return not_found()
@@ -433,7 +443,7 @@ class _Call:
     def _bulk(self, further: list[str]) -> Answer:
         bulk = Bulk2(self.org, self.request, self.session.user, self.schema, self.version)
         verbs = bulk.verbs(further)
-        return self._only(**verbs) if verbs else not_found()
+        return _only(self.request, **verbs) if verbs else not_found()
 
     def _of_sobject(self, name: str, **verbs: Callable[[SObject], Answer]) -> Answer:
         if not (sobject := self.schema.find(name)):
