@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from sfjwt_site import logs
 from sfjwt_site.environment import BASE_DIR, Environment
+from sfjwt_site.proxies import networks
 
 env = Environment()
 
@@ -74,6 +75,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "sfjwt_site.request_ids.middleware",
+    "sfjwt_site.proxies.middleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     # Pages shrink to a sixth. BREACH learns nothing: Django masks CSRF tokens anew and pads each answer at random.
@@ -175,6 +177,13 @@ DEFAULT_EXCEPTION_REPORTER_FILTER = "sfjwt_site.reports.DiscreetReports"
 LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/login/"
+
+try:
+    TRUSTED_PROXIES = networks(env.names("TRUSTED_PROXIES"))
+except ValueError as exc:
+    raise ImproperlyConfigured(
+        f"TRUSTED_PROXIES: {exc}. Write addresses or networks, as 192.0.2.10 or 10.1.0.0/16."
+    ) from None
 
 # Five wrong passwords for one name from one address: a quarter of an hour's pause.
 AXES_FAILURE_LIMIT = 5

@@ -157,6 +157,10 @@ def test_addresses_of_several_hosts_and_passwords_with_commas_are_read(tmp_path:
     ("wrong", "said"),
     [
         ({"SF_KEEP_CHECKS_DAYS": "a month"}, "SF_KEEP_CHECKS_DAYS must be a whole number, not “a month”."),
+        (
+            {"TRUSTED_PROXIES": "proxy.internal"},
+            "TRUSTED_PROXIES: 'proxy.internal' does not appear to be an IPv4 or IPv6 network. Write ",
+        ),
         ({"SECRET_KEY_FILE": "/not/there"}, "SECRET_KEY_FILE: No such file or directory: /not/there"),
     ],
 )
