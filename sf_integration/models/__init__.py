@@ -19,6 +19,7 @@ from .signing_keys import SigningKey, missing_signers
 from .tokens import (
     EXTRA_USERNAME_FORGOTTEN_AFTER,
     EXTRA_USERNAME_IDLES_AFTER,
+    FARTHEST_CLAIM,
     AccessToken,
     AccessTokenQuerySet,
     settings_fingerprint,
@@ -28,6 +29,7 @@ __all__ = [
     "EARLY_ENDS_THAT_TELL",
     "EXTRA_USERNAME_FORGOTTEN_AFTER",
     "EXTRA_USERNAME_IDLES_AFTER",
+    "FARTHEST_CLAIM",
     "RESERVED_NAMES",
     "SESSION_MINUTES",
     "SIGN_IN_FIELDS",

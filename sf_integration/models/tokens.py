@@ -20,11 +20,15 @@ from .signing_keys import SigningKey, can_sign
 
 EXTRA_USERNAME_IDLES_AFTER = dt.timedelta(hours=24)
 EXTRA_USERNAME_FORGOTTEN_AFTER = dt.timedelta(days=30)
+FARTHEST_CLAIM = dt.timedelta(minutes=1)
+"""Claims last seconds: one that ends later was made by a clock that was far ahead, perhaps by a process that died."""
 
 
 class AccessTokenQuerySet(models.QuerySet["AccessToken"]):
-    def free_to_claim(self, now: dt.datetime | Expression) -> Self:
-        return self.filter(Q(claimed_until__isnull=True) | Q(claimed_until__lt=now))
+    def free_to_claim(self, now: dt.datetime | Expression, farthest: dt.datetime | Expression) -> Self:
+        """`farthest`: FARTHEST_CLAIM from now."""
+        lapsed = Q(claimed_until__lt=now) | Q(claimed_until__gt=farthest)
+        return self.filter(Q(claimed_until__isnull=True) | lapsed)
 
     def due_for_refresh(self, now: dt.datetime) -> Self:
         """What beat renews: what may be called here, past `refresh_at` (or never signed in), past the gate, claimed by nobody.
@@ -39,7 +43,7 @@ class AccessTokenQuerySet(models.QuerySet["AccessToken"]):
             .filter(own | Q(last_used_at__gt=now - EXTRA_USERNAME_IDLES_AFTER))
             .filter(Q(refresh_at__isnull=True) | Q(refresh_at__lte=now))
             .filter(Q(next_try_at__isnull=True) | Q(next_try_at__lte=now))
-            .free_to_claim(now)
+            .free_to_claim(now, now + FARTHEST_CLAIM)
             .order_by(F("refresh_at").asc(nulls_first=True))
         )
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from django.db.models import Case, F, QuerySet, Subquery, Sum, Value, When
 from django.db.models.functions import Coalesce
 
-from ..models import AccessToken
+from ..models import FARTHEST_CLAIM, AccessToken
 from . import lifecycle
 from .prepared import Given, Update, Values
 
@@ -38,6 +38,7 @@ def claim(row: AccessToken, now: dt.datetime) -> bool:
             "an_hour_ago": now - HOUR,
             "claimant": claimant,
             "lapse": now + lifecycle.CLAIM_LAPSE,
+            "farthest": now + FARTHEST_CLAIM,
         }
     )
     if won:
@@ -51,7 +52,7 @@ def _claimable() -> QuerySet[AccessToken]:
     spent = user.annotate(total=Sum("logins")).values("total")
     return (
         AccessToken.objects.filter(pk=_given("pk", "id"), version=_given("seen", "version"))
-        .free_to_claim(_given("now", "claimed_until"))
+        .free_to_claim(_given("now", "claimed_until"), _given("farthest", "claimed_until"))
         .alias(spent=Coalesce(Subquery(spent), 0))
         .filter(spent__lt=lifecycle.FUSE_LOGINS)
     )
@@ -62,7 +63,7 @@ def claim_batch(row_ids: Collection[UUID], now: dt.datetime) -> list[AccessToken
     claimant = new_claimant()
     due = AccessToken.objects.due_for_refresh(now).filter(pk__in=row_ids).order_by()
     ids = list(due.values_list("pk", flat=True))
-    AccessToken.objects.filter(pk__in=ids).free_to_claim(now).update(
+    AccessToken.objects.filter(pk__in=ids).free_to_claim(now, now + FARTHEST_CLAIM).update(
         **_claimed(claimant, now, now + lifecycle.CLAIM_LAPSE, now - HOUR)
     )
     mine = AccessToken.objects.filter(pk__in=ids, claimed_by=claimant).order_by()

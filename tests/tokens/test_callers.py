@@ -299,7 +299,7 @@ def test_what_must_not_be_used_any_more_is_forgotten(
 
 def taken(**columns: Any) -> AccessToken:
     """A row that another process signs in for."""
-    return row(claimed_by="another", claimed_until=timezone.now() + HOUR, **columns)
+    return row(claimed_by="another", claimed_until=timezone.now() + MINUTE, **columns)
 
 
 def arrives(made: AccessToken, given: Token) -> None:
@@ -465,7 +465,7 @@ def test_a_forced_renewal_takes_what_another_process_signs_in_for_meanwhile(
     process: Canned, clock: Clock
 ) -> None:
     """Not the token that was there before, sealed anew or not."""
-    made = with_token(claimed_by="another", claimed_until=timezone.now() + HOUR)
+    made = with_token(claimed_by="another", claimed_until=timezone.now() + MINUTE)
     brought = iter([token(), NEW])
 
     def another_process() -> None:

@@ -125,6 +125,11 @@ def test_a_claim_writes_who_until_when_and_one_more_login() -> None:
         ({"claimed_by": "another", "claimed_until": NOW + SECOND}, False),
         ({"claimed_by": "another", "claimed_until": NOW}, False),
         ({"claimed_by": "another", "claimed_until": NOW - SECOND}, True),
+        (
+            {"claimed_by": "another", "claimed_until": NOW + MINUTE},
+            False,
+        ),  # by a clock that is a little ahead
+        ({"claimed_by": "another", "claimed_until": NOW + MINUTE + SECOND}, True),  # was, by hours or days
         ({"version": 1}, False),
         ({"logins": FUSE_LOGINS, "logins_since": NOW - HOUR + SECOND}, False),
         ({"logins": FUSE_LOGINS - 1, "logins_since": NOW - HOUR + SECOND}, True),
@@ -181,10 +186,11 @@ def test_a_batch_claims_what_is_due_and_free_and_nothing_else() -> None:
         row("not asked for"),
     ]
     lapsed = row("lapsed", claimed_by="another", claimed_until=NOW - SECOND)
-    asked = [each.pk for each in (*due, *left[:-1], lapsed)]
+    ahead = row("ahead", claimed_by="another", claimed_until=NOW + HOUR)
+    asked = [each.pk for each in (*due, *left[:-1], lapsed, ahead)]
     untouched = [columns_of(each) for each in left]
     claimed = claims.claim_batch(asked, NOW)
-    assert {each.pk for each in claimed} == {due[0].pk, due[1].pk, lapsed.pk}
+    assert {each.pk for each in claimed} == {due[0].pk, due[1].pk, lapsed.pk, ahead.pk}
     assert [changed(each, before) for each, before in zip(left, untouched, strict=True)] == [{}] * 4
     (claimant,) = {each.claimed_by for each in claimed}
     for each in claimed:
@@ -192,7 +198,7 @@ def test_a_batch_claims_what_is_due_and_free_and_nothing_else() -> None:
         assert (now["claimed_by"], now["claimed_until"]) == (claimant, NOW + 12 * SECOND)
         assert now["last_try_at"] == NOW
     logins = {each.connection.name: (each.logins, each.logins_since) for each in claimed}
-    assert logins == {"due 1": (1, NOW), "due 2": (5, NOW - MINUTE), "lapsed": (1, NOW)}
+    assert logins == {"due 1": (1, NOW), "due 2": (5, NOW - MINUTE), "lapsed": (1, NOW), "ahead": (1, NOW)}
     assert claims.claim_batch(asked, NOW) == []
 
 
