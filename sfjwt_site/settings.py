@@ -144,7 +144,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 def _look_at_port(address: str) -> None:
     """ValueError where a slash in a password leaves its beginning as the port: whoever connects would log it."""
     hosts = urlsplit(address).netloc.rpartition("@")[2]
-    _ = urlsplit(f"//{hosts.partition(',')[0]}").port
+    # There may be several hosts, or several addresses.
+    first = hosts.replace(";", ",").partition(",")[0]
+    _ = urlsplit(f"//{first}").port
 
 
 def _cache(name: str) -> dict[str, Any]:

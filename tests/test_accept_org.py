@@ -284,7 +284,7 @@ def test_the_admin_accepts_five_refreshed_sandboxes_at_once_and_leaves_productio
 def test_an_action_on_many_ends_while_the_person_waits_and_tells_how_many_are_left(
     salesforce_org: ConnectableOrg, admin_client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sf_integration.presentation.telling.LATEST_START_SECONDS", 0.0, raising=False)
+    monkeypatch.setattr("sf_integration.presentation.telling.LATEST_START_SECONDS", 0.0)
     chosen = [refreshed(salesforce_org, f"uat-{number}").pk for number in range(3)]
     data = {"action": "accept_refreshed", "_selected_action": chosen}
     text = admin_client.post(ACTION_URL, data, follow=True).content.decode()

@@ -259,6 +259,7 @@ def test_the_answer_has_the_id_when_something_fails(rf: RequestFactory) -> None:
 # ---- gunicorn and Celery --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.once
 @pytest.mark.django_db(transaction=True)
 def test_gunicorn_and_the_worker_write_json_and_a_task_has_the_id_of_its_request(

@@ -5,7 +5,14 @@ from functools import cache
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 
-from sf_integration import InvalidInput, InvalidPrivateKey, NotAllowedHere, PermissionMissing, access
+from sf_integration import (
+    InvalidInput,
+    InvalidPrivateKey,
+    NotAllowedHere,
+    PermissionMissing,
+    access,
+    keystore,
+)
 from sf_integration.models import AccessToken, AuditEvent, ConnectedApp, SigningKey
 from sf_integration.services import profiles
 from sf_integration.services.profiles import Incomplete, KeyMaterial, Refused, Saved
@@ -161,6 +168,14 @@ def test_who_makes_a_name_a_moment_too_late_is_told_so(monkeypatch: pytest.Monke
     with pytest.raises(Refused, match="just made one of this name"):
         save("late", key=key, certificate=certificate, **VALUES)
     assert set(SigningKey.objects.values_list("name", flat=True)) == {"acme"}
+
+
+def test_who_makes_a_signing_key_a_moment_too_late_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    created()
+    monkeypatch.setattr(keystore, "free_name", lambda wanted: "acme")  # a moment ago
+    key, certificate = pair("late")
+    with pytest.raises(Refused, match="just made one of this name"):
+        save("late", key=key, certificate=certificate, **VALUES)
 
 
 def test_audit_tells_who_and_which_fields_but_no_value() -> None:

@@ -75,7 +75,7 @@ def new_key(client: ApiClient) -> str:
 
 
 def forget(prefix: str) -> None:
-    """The next look at this one's client is at its row."""
+    """Whoever shows this one next has its row looked at."""
     _known.pop(prefix, None)
 
 

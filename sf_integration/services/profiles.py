@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -114,7 +115,8 @@ def save(
     if isinstance(key, SigningKey) and key.pk != connection.signing_key_id and not may_use_key:
         # One given as a file is its holder's to use; one chosen has to be in sight.
         access.require_key(actor, key)
-    _set_signing_key(connection, key, certificate, actor)
+    with _race_told():
+        _set_signing_key(connection, key, certificate, actor)
     if found and _snapshot(connection, values) == before:
         return Saved(connection, "same", (), note)
     _validate(connection)
@@ -148,12 +150,19 @@ def _stored(name: str, *, must_be_new: bool) -> ConnectedApp | None:
     return found
 
 
+@contextmanager
+def _race_told() -> Iterator[None]:
+    """Who makes the same at the same time meets the other at the name of its signing key, which is stored first, or at its own."""
+    try:
+        yield
+    except IntegrityError as exc:
+        raise Refused({"name": "Somebody else has just made one of this name: try once more."}) from exc
+
+
 def _write(connection: ConnectedApp, changed: Collection[str], *, is_new: bool) -> None:
     if is_new:
-        try:
+        with _race_told():
             connection.save(force_insert=True)
-        except IntegrityError as exc:
-            raise Refused({"name": "Somebody else has just made one of this name: try once more."}) from exc
         return
     columns = {"environment", "environment_for", *changed, *connection.note_edit(changed)}
     connection.save(update_fields=columns - {"certificate"})

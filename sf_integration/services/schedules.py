@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from celery import current_app
@@ -83,13 +84,15 @@ def add_rows(*, actor: Any) -> list[str]:
         )
     for name in missing:
         entry = SCHEDULE[name]
+        expires = entry.get("options", {}).get("expires")
         model.objects.create(
             name=name,
             task=entry["task"],
             interval=_interval(entry["schedule"]),
-            expire_seconds=entry.get("options", {}).get("expires"),
-            # Beat counts from here; else a machine that is switched off every night never reaches a full day.
-            last_run_at=timezone.now(),
+            expire_seconds=expires,
+            # Beat counts from here; else a machine that is switched off every night never reaches a full day. What is
+            # frequent it does as soon as it starts.
+            last_run_at=timezone.now() - timedelta(seconds=expires or 0),
         )
     if missing:
         audit.record("made schedule", actor=actor, fields=missing)

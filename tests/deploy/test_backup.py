@@ -200,6 +200,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.long
 def test_a_copy_without_its_key_shows_pages_and_says_which_key_it_needs(
     copy: Path, salesforce_org: ConnectableOrg, process_environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -121,6 +121,7 @@ def into_redis() -> None:
     client.close()
 
 
+@pytest.mark.long
 def test_a_worker_outlives_messages_that_can_not_be_meant(
     salesforce_org: ConnectableOrg, process_environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
 
 from sf_integration.salesforce import keys
 from sf_integration.salesforce.errors import ActionNeeded, InvalidInput, InvalidPrivateKey
-from sf_integration.salesforce.keys import pem, private, repair
+from sf_integration.salesforce.keys import limits, pem, private, repair
 
 from .conftest import app_certificate, app_key
 
@@ -396,6 +396,14 @@ def test_a_key_that_would_block_the_site_is_refused_at_once(made, usual, absurd)
     began = time.perf_counter()
     with pytest.raises(InvalidPrivateKey, match="too much time or memory"):
         keys.take(made(absurd), PASSPHRASE)
+    assert time.perf_counter() - began < 1
+
+
+def test_lengths_left_open_within_each_other_are_not_looked_for_without_end():
+    data = b"\x30\x80" * 60 + b"\4\0" * 32_000 + b"\0\0" * 60
+    began = time.perf_counter()
+    with pytest.raises(InvalidPrivateKey, match="damaged or cut off"):
+        limits.require_modest_work(data)
     assert time.perf_counter() - began < 1
 
 

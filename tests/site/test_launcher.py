@@ -141,6 +141,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
             continue
 
 
+@pytest.mark.long
 def test_first_start_second_start_and_stop(site: Site) -> None:
     first = site.start()
 

@@ -151,6 +151,8 @@ def test_addresses_of_several_hosts_and_passwords_with_commas_are_read(tmp_path:
     found = settings(tmp_path, "CACHES", "CELERY_BROKER_URL", **urls)
     assert len(found["CACHES"]["default"]["LOCATION"]) > 1
     assert found["CELERY_BROKER_URL"] == urls["CELERY_BROKER_URL"]
+    broker = "sentinel://one:26379;sentinel://two:26379"
+    assert settings(tmp_path, "CELERY_BROKER_URL", CELERY_BROKER_URL=broker)["CELERY_BROKER_URL"] == broker
 
 
 @pytest.mark.parametrize(

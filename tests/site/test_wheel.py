@@ -85,6 +85,7 @@ def test_the_matrix_names_a_python_that_is_not_here(monkeypatch: pytest.MonkeyPa
     assert told == {"Python 3.13, Django 6.0": "not run: there is no Python 3.13 here"}
 
 
+@pytest.mark.long
 def test_page_answers_in_a_new_site_with_three_lines(installed: Installed, tmp_path: Path) -> None:
     installed.python("-m", "django", "startproject", "acme", folder=tmp_path)
     project = tmp_path / "acme"

@@ -37,7 +37,7 @@ class Answer:
             ) from without_frames(exc)
 
     def clock_skew_seconds(self, now: float) -> float | None:
-        """How far our clock (`now`, seconds since 1970) is ahead of the answering host's; None when it sent no date that can be."""
+        """How far our clock (`now`, seconds since 1970) is ahead of the answering host's; None without a date that can be right."""
         try:
             skew = now - parsedate_to_datetime(self.headers["Date"]).timestamp()
         except (KeyError, ValueError, TypeError, OverflowError):

@@ -30,7 +30,7 @@ from .failures import AnswerTooLarge, refuse_redirect, transport_error, without_
 
 USER_AGENT = f"sf-integration/{__version__}"
 SMALL_ANSWER_MAX_BYTES = 1_000_000
-"""Of all but records: read, JSON can take 25 times its bytes of memory."""
+"""Of sign-ins, identities and lists of versions: read, JSON can take 25 times its bytes of memory."""
 REST_ANSWER_MAX_BYTES = 64_000_000
 _CHUNK = 65_536
 _POOL_SIZE = 32

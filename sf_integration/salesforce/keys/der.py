@@ -13,6 +13,8 @@ _CONSTRUCTED = 0x20
 _CONSTRUCTED_OCTETS = OCTETS | _CONSTRUCTED
 _LONG_TAG = 0x1F
 _DEEPEST = 64
+_MOST_OPEN = 32
+"""Indefinite lengths within each other: at each level the ends of all below are looked for anew."""
 
 Value = tuple[int, bytes]
 """Tag and content."""
@@ -116,7 +118,7 @@ def _joined(value: Value, depth: int = 0) -> Value:
 
 def _parts(data: bytes, start: int, depth: int) -> tuple[int, bytes, int]:
     """Tag, content and end of the value at `start`."""
-    if depth > _DEEPEST:
+    if depth > _MOST_OPEN:
         raise TooDeep
     tag, start = _tag(data, start)
     length, start = _byte(data, start), start + 1
