@@ -25,9 +25,9 @@ FARTHEST_CLAIM = dt.timedelta(minutes=1)
 
 
 class AccessTokenQuerySet(models.QuerySet["AccessToken"]):
-    def free_to_claim(self, now: dt.datetime | Expression, farthest: dt.datetime | Expression) -> Self:
-        """`farthest`: FARTHEST_CLAIM from now."""
-        lapsed = Q(claimed_until__lt=now) | Q(claimed_until__gt=farthest)
+    def free_to_claim(self, now: dt.datetime | Expression, farthest: Expression | None = None) -> Self:
+        """`farthest`: FARTHEST_CLAIM from now, where that is an expression that can't be added to."""
+        lapsed = Q(claimed_until__lt=now) | Q(claimed_until__gt=farthest or now + FARTHEST_CLAIM)
         return self.filter(Q(claimed_until__isnull=True) | lapsed)
 
     def due_for_refresh(self, now: dt.datetime) -> Self:
@@ -43,7 +43,7 @@ class AccessTokenQuerySet(models.QuerySet["AccessToken"]):
             .filter(own | Q(last_used_at__gt=now - EXTRA_USERNAME_IDLES_AFTER))
             .filter(Q(refresh_at__isnull=True) | Q(refresh_at__lte=now))
             .filter(Q(next_try_at__isnull=True) | Q(next_try_at__lte=now))
-            .free_to_claim(now, now + FARTHEST_CLAIM)
+            .free_to_claim(now)
             .order_by(F("refresh_at").asc(nulls_first=True))
         )
 

@@ -47,9 +47,8 @@ def entries(databases: Iterable[str]) -> list[Entry] | None:
 def _configured() -> list[Entry]:
     """In the settings. A site need not load its Celery application together with Django."""
     given = current_app.conf.beat_schedule or getattr(settings, "CELERY_BEAT_SCHEDULE", None) or {}
-    tasks = (
-        (name, dict(entry).get("task", "")) for name, entry in given.items()
-    )  # Celery takes objects, too
+    # Entries may be objects, too: Celery takes both.
+    tasks = ((name, dict(entry).get("task", "")) for name, entry in given.items())
     return [Entry(name, task) for name, task in tasks if task in TASKS]
 
 

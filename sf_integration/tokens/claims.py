@@ -63,7 +63,7 @@ def claim_batch(row_ids: Collection[UUID], now: dt.datetime) -> list[AccessToken
     claimant = new_claimant()
     due = AccessToken.objects.due_for_refresh(now).filter(pk__in=row_ids).order_by()
     ids = list(due.values_list("pk", flat=True))
-    AccessToken.objects.filter(pk__in=ids).free_to_claim(now, now + FARTHEST_CLAIM).update(
+    AccessToken.objects.filter(pk__in=ids).free_to_claim(now).update(
         **_claimed(claimant, now, now + lifecycle.CLAIM_LAPSE, now - HOUR)
     )
     mine = AccessToken.objects.filter(pk__in=ids, claimed_by=claimant).order_by()

@@ -6,13 +6,7 @@ import datetime as dt
 
 from django.utils import timezone
 
-from ..models import (
-    EXTRA_USERNAME_FORGOTTEN_AFTER,
-    FARTHEST_CLAIM,
-    AccessToken,
-    AccessTokenQuerySet,
-    NormalUsername,
-)
+from ..models import EXTRA_USERNAME_FORGOTTEN_AFTER, AccessToken, AccessTokenQuerySet, NormalUsername
 from .claims import HOUR
 
 _BATCH = 500
@@ -40,4 +34,4 @@ def _is_unused(row: AccessToken, now: dt.datetime) -> bool:
 
 
 def _at_rest(now: dt.datetime) -> AccessTokenQuerySet:
-    return AccessToken.objects.free_to_claim(now, now + FARTHEST_CLAIM).exclude(logins_since__gt=now - HOUR)
+    return AccessToken.objects.free_to_claim(now).exclude(logins_since__gt=now - HOUR)
